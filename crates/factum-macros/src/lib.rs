@@ -1,0 +1,1 @@
+//! factum-macros.

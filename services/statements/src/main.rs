@@ -1,0 +1,2 @@
+//! statements.
+fn main() {}
