@@ -1,0 +1,100 @@
+//! How far each projection is, so that a query can wait for what a token stands for.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use factum_engine::Position;
+use tokio::sync::watch;
+
+use crate::{
+    model::ProjectionKey,
+    read::{Checkpoint, Lane},
+};
+
+/// What feeds a projection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// The service's own event store.
+    OwnStore,
+    /// Topics of the bus, by name.
+    Topics(Vec<String>),
+}
+
+type Lanes = HashMap<Lane, Checkpoint>;
+
+struct Tracked {
+    feed: Feed,
+    lanes: watch::Sender<Lanes>,
+}
+
+/// The checkpoints of every running projection of a service, as last committed.
+#[derive(Default)]
+pub struct Watermarks {
+    projections: Mutex<HashMap<ProjectionKey, Tracked>>,
+}
+
+impl Watermarks {
+    /// Starts tracking a projection; a second call replaces what was known.
+    pub fn track(&self, projection: ProjectionKey, feed: Feed, checkpoints: Vec<(Lane, Checkpoint)>) {
+        let lanes: Lanes = checkpoints.into_iter().collect();
+        let mut projections = self.projections();
+        match projections.get_mut(&projection) {
+            Some(tracked) => {
+                tracked.feed = feed;
+                tracked.lanes.send_replace(lanes);
+            }
+            None => {
+                projections.insert(projection, Tracked { feed, lanes: watch::Sender::new(lanes) });
+            }
+        }
+    }
+
+    /// Tells that checkpoints were committed.
+    pub fn moved(&self, projection: ProjectionKey, checkpoints: impl IntoIterator<Item = (Lane, Checkpoint)>) {
+        if let Some(tracked) = self.projections().get(&projection) {
+            tracked.lanes.send_modify(|lanes| lanes.extend(checkpoints));
+        }
+    }
+
+    /// What feeds a projection; `None` when it does not run here.
+    pub fn feed(&self, projection: ProjectionKey) -> Option<Feed> {
+        self.projections().get(&projection).map(|tracked| tracked.feed.clone())
+    }
+
+    /// Where a projection is on a lane; [`Position::ZERO`] before anything came.
+    pub fn position(&self, projection: ProjectionKey, lane: &Lane) -> Position {
+        self.projections().get(&projection).map_or(Position::ZERO, |tracked| at(&tracked.lanes.borrow(), lane))
+    }
+
+    /// Every projection with its lanes and checkpoints, for metrics and for settling.
+    pub fn all(&self) -> Vec<(ProjectionKey, Feed, Vec<(Lane, Checkpoint)>)> {
+        let projections = self.projections();
+        let mut all: Vec<_> = projections
+            .iter()
+            .map(|(key, tracked)| {
+                let lanes = tracked.lanes.borrow().iter().map(|(lane, at)| (lane.clone(), *at)).collect();
+                (*key, tracked.feed.clone(), lanes)
+            })
+            .collect();
+        all.sort_by_key(|(key, _, _)| *key);
+        all
+    }
+
+    /// Waits until a projection has reached a position on a lane. Bound it from outside.
+    pub async fn reached(&self, projection: ProjectionKey, lane: &Lane, position: Position) {
+        let receiver = self.projections().get(&projection).map(|tracked| tracked.lanes.subscribe());
+        let Some(mut lanes) = receiver else { return std::future::pending().await };
+        // The sender lives in `self`, which outlives this borrow: the wait cannot fail.
+        let _ = lanes.wait_for(|lanes| at(lanes, lane) >= position).await;
+    }
+
+    fn projections(&self) -> MutexGuard<'_, HashMap<ProjectionKey, Tracked>> {
+        self.projections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn at(lanes: &Lanes, lane: &Lane) -> Position {
+    lanes.get(lane).map_or(Position::ZERO, |checkpoint| checkpoint.position)
+}

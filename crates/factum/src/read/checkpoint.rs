@@ -1,0 +1,93 @@
+//! How far a projection is, per lane.
+
+use std::{fmt, sync::Arc};
+
+use factum_engine::Position;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EventId, Incarnation, Source};
+
+/// A number that fences the previous owner of a projection or relay: each claim raises it, and every progress write
+/// names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// What one checkpoint counts: the service's own store, or one (source, topic, partition) of the bus. Opaque text;
+/// at most [`Lane::BYTES_MAX`] bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lane(Arc<str>);
+
+impl Lane {
+    /// The longest lane, in bytes.
+    pub const BYTES_MAX: usize = 512;
+
+    /// The service's own store. The incarnation is in the checkpoint, so that a fork is noticed.
+    pub fn own_store() -> Self {
+        Self("own".into())
+    }
+
+    /// Messages of one source on one partition of a topic.
+    pub fn topic(source: &Source, topic: &str, partition: u32) -> Self {
+        Self(format!("topic/{topic}/{partition}/{}/{}", source.store, source.incarnation).into())
+    }
+
+    /// Where reading of one partition of a topic resumes: a place, no proof.
+    pub fn offset(topic: &str, partition: u32) -> Self {
+        Self(format!("offset/{topic}/{partition}").into())
+    }
+
+    /// A lane by its stored text.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The lane as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How far a projection is on one lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Own store and topic lanes: the last position considered (the watermark). Offset lanes: the next offset to
+    /// read.
+    #[serde(with = "position_as_number")]
+    pub position: Position,
+    /// The history in which `position` means something.
+    pub incarnation: Incarnation,
+    /// The event at `position`, where one is there: another id at the same position is damage.
+    pub event_id: Option<EventId>,
+}
+
+/// One compare-and-set of a checkpoint, in the transaction of the effects it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointMove {
+    /// Which lane moves.
+    pub lane: Lane,
+    /// What must be stored now; `None`: nothing yet.
+    pub previous: Option<Checkpoint>,
+    /// What is stored then.
+    pub next: Checkpoint,
+}
+
+mod position_as_number {
+    use factum_engine::Position;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(position: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(position.get())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Position, D::Error> {
+        u64::deserialize(deserializer).map(Position::new)
+    }
+}

@@ -1,0 +1,161 @@
+//! Typed handles on tables of documents.
+
+use std::{fmt, marker::PhantomData};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Key, KeyRange, ReadError, ReadSnapshot, ReadTransaction, TableName};
+use crate::model::{Projection, ProjectionKey};
+
+/// A table of documents `D`, which belongs to one version of one projection.
+///
+/// ```
+/// # use factum::{Delivery, Projection, read::{ReadError, ReadTransaction, Table}};
+/// # #[derive(Default)] struct Totals;
+/// # impl Projection for Totals {
+/// #     const NAME: &'static str = "totals";
+/// #     const VERSION: u32 = 1;
+/// #     type Event = factum::testing::NoEvent;
+/// #     fn project(&self, _: &Self::Event, _: &Delivery, _: &mut dyn ReadTransaction) -> Result<(), ReadError> { Ok(()) }
+/// # }
+/// const TOTALS: Table<u64> = Table::of::<Totals>("totals");
+/// fn add(tx: &mut dyn ReadTransaction, name: &str, amount: u64) -> Result<(), ReadError> {
+///     let sum = TOTALS.get(tx, &name.into())?.unwrap_or(0) + amount;
+///     TOTALS.put(tx, &name.into(), &sum)
+/// }
+/// ```
+pub struct Table<D> {
+    name: TableName,
+    document: PhantomData<fn() -> D>,
+}
+
+impl<D> Clone for Table<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Table<D> {}
+
+impl<D> fmt::Debug for Table<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({})", self.name)
+    }
+}
+
+impl<D: Serialize + DeserializeOwned> Table<D> {
+    /// The table of this name of a projection.
+    ///
+    /// # Panics
+    /// At compile time in a `const`: the name holds something other than `a`–`z`, `0`–`9` and `_`.
+    pub const fn of<P: Projection>(table: &'static str) -> Self {
+        let bytes = table.as_bytes();
+        assert!(!bytes.is_empty() && bytes.len() <= 40, "a table's name has 1 to 40 characters");
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'_'), "a table's name is made of a-z, 0-9 and _");
+            at += 1;
+        }
+        Self { name: TableName { projection: ProjectionKey::of::<P>(), table }, document: PhantomData }
+    }
+
+    /// The table's name in the read store.
+    pub const fn name(&self) -> TableName {
+        self.name
+    }
+
+    /// The document under a key.
+    ///
+    /// # Errors
+    /// The read store failed, or the document is unreadable.
+    pub fn get(&self, read: &mut (impl ReadSnapshot + ?Sized), key: &Key) -> Result<Option<D>, ReadError> {
+        read.get(self.name, key)?.map(|document| self.decode(&document)).transpose()
+    }
+
+    /// Documents in a range in order of their keys, at most `limit`, and where the next page starts.
+    ///
+    /// # Errors
+    /// The read store failed, or a document is unreadable.
+    pub fn page(
+        &self,
+        read: &mut (impl ReadSnapshot + ?Sized),
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Page<D>, ReadError> {
+        let limit = limit.min(super::SCAN_ROWS_MAX - 1);
+        let mut rows = read.scan(self.name, range, limit + 1)?;
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(|(key, _)| Cursor(key.clone())) } else { None };
+        let documents = rows.iter().map(|(_, document)| self.decode(document)).collect::<Result<_, _>>()?;
+        Ok(Page { documents, next })
+    }
+
+    /// Writes a document, replacing what was there.
+    ///
+    /// # Errors
+    /// Over a limit, or the read store failed.
+    pub fn put(&self, tx: &mut (impl ReadTransaction + ?Sized), key: &Key, document: &D) -> Result<(), ReadError> {
+        let bytes = serde_json::to_vec(document)
+            .map_err(|source| ReadError::Broken(format!("a document of {} cannot be written: {source}", self.name)))?;
+        tx.put(self.name, key, bytes)
+    }
+
+    /// Deletes a document, if it is there.
+    ///
+    /// # Errors
+    /// The read store failed.
+    pub fn delete(&self, tx: &mut (impl ReadTransaction + ?Sized), key: &Key) -> Result<(), ReadError> {
+        tx.delete(self.name, key)
+    }
+
+    fn decode(&self, document: &[u8]) -> Result<D, ReadError> {
+        serde_json::from_slice(document)
+            .map_err(|source| ReadError::Damaged { place: self.name.to_string(), source: source.into() })
+    }
+}
+
+/// A page of documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<D> {
+    /// The documents, in order of their keys.
+    pub documents: Vec<D>,
+    /// Where the next page starts; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// Where the next page starts: after a key. Stable while documents come and go. As text opaque and safe in URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor(Key);
+
+/// The text is no cursor of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no cursor of this service: use `next` of the page before, unchanged")]
+pub struct InvalidCursor;
+
+impl Cursor {
+    /// The key after which the page starts.
+    pub fn into_key(self) -> Key {
+        self.0
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        if bytes.is_empty() || bytes.len() > Key::BYTES_MAX {
+            Err(InvalidCursor)
+        } else {
+            Ok(Self(Key::from_bytes(bytes)))
+        }
+    }
+}

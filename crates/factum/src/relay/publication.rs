@@ -1,0 +1,89 @@
+//! Which of a service's events others may know about, and in which words.
+
+use std::sync::Arc;
+
+use crate::{
+    model::Source,
+    model::{DecodeError, Decoded, Delivery, Event, Message},
+    store::RecordedEvent,
+};
+
+/// The partitions of a topic, unless the contract says otherwise. Part of the contract: it never changes for a topic.
+pub const PARTITIONS_DEFAULT: u32 = 12;
+
+/// The public face of an aggregate's events: a pure translation of each event into at most one message.
+///
+/// The message's key is the event's stream, so that the messages of one aggregate stay in order.
+pub trait Publication: Send + Sync + 'static {
+    /// The topic: `<system>.<service>.<aggregate>.events`.
+    const TOPIC: &'static str;
+    /// Its number of partitions, for ever.
+    const PARTITIONS: u32 = PARTITIONS_DEFAULT;
+    /// The events it translates.
+    type Event: Event;
+
+    /// The message for an event; `None` keeps it private. Pure: a re-send must say the same.
+    fn translate(event: &Self::Event, delivery: &Delivery) -> Option<OutgoingMessage>;
+}
+
+/// A message ready to be sent: its name and its JSON document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingMessage {
+    /// [`Message::NAME`].
+    pub name: &'static str,
+    /// The JSON document.
+    pub data: Vec<u8>,
+}
+
+impl OutgoingMessage {
+    /// Writes a message as JSON.
+    ///
+    /// # Panics
+    /// A hand-written `Serialize` fails, or writes a map whose keys are no strings: a message type that can never be
+    /// sent is a bug.
+    pub fn of<M: Message>(message: &M) -> Self {
+        let data = serde_json::to_vec(message).expect("a message is made of JSON types");
+        Self { name: M::NAME, data }
+    }
+}
+
+/// A publication whose type is forgotten.
+pub type DynPublication = Arc<dyn AnyPublication>;
+
+/// What relay and dispatcher need of a publication.
+pub trait AnyPublication: Send + Sync {
+    /// [`Publication::TOPIC`].
+    fn topic(&self) -> &'static str;
+
+    /// [`Publication::PARTITIONS`].
+    fn partitions(&self) -> u32;
+
+    /// The message for a recorded event, if it is published.
+    ///
+    /// # Errors
+    /// The event's name is known, but its document cannot be read.
+    fn translate(&self, event: &RecordedEvent, source: Source) -> Result<Option<OutgoingMessage>, DecodeError>;
+}
+
+pub(crate) fn erase<P: Publication>() -> DynPublication {
+    Arc::new(Erased::<P>(std::marker::PhantomData))
+}
+
+struct Erased<P>(std::marker::PhantomData<fn() -> P>);
+
+impl<P: Publication> AnyPublication for Erased<P> {
+    fn topic(&self) -> &'static str {
+        P::TOPIC
+    }
+
+    fn partitions(&self) -> u32 {
+        P::PARTITIONS
+    }
+
+    fn translate(&self, event: &RecordedEvent, source: Source) -> Result<Option<OutgoingMessage>, DecodeError> {
+        match event.decode::<P::Event>()? {
+            Decoded::Known(fact) => Ok(P::translate(&fact, &event.delivery(source))),
+            Decoded::Unknown => Ok(None),
+        }
+    }
+}

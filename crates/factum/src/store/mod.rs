@@ -1,0 +1,111 @@
+//! The event store: the only source of truth, and the only outbox.
+//!
+//! [`EventStore`] is object-safe with bytes inside, so that one dispatcher, one relay and one projection loop serve
+//! every store. [`EngineStore`] is the embedded one, [`MemoryStore`] the one for tests and examples.
+
+mod error;
+mod subscription;
+mod types;
+
+use std::{future::Future, pin::Pin};
+
+pub use error::{AppendError, ProgressError, StoreError};
+pub use factum_engine::{Direction, ExpectedVersion, InvalidName, Position, StreamName, Tag, Version};
+pub use subscription::Subscription;
+pub use types::{
+    Append, Batch, CommandRecord, Fingerprint, Fork, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress,
+    Receipt, RecordedEvent, Selection, StreamAppend,
+};
+
+use crate::{model::CommandId, read::Epoch};
+
+/// A boxed future, for object-safe traits.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An append-only log of events with dense positions in commit order and dense versions per stream. There is no
+/// update and no delete.
+pub trait EventStore: Send + Sync {
+    /// Which store this is, and which history of it.
+    fn identity(&self) -> &Identity;
+
+    /// Appends to one or several streams, all or nothing, under the conditions it names. The command id is judged
+    /// first: a repeat with the same fingerprint answers the original receipt. Durable when it answers.
+    ///
+    /// # Errors
+    /// A conflict with expected and actual version, a reused command id, a limit, or the store failed; nothing was
+    /// written then, except for [`AppendError::Unavailable`], after which only asking [`EventStore::command`] tells.
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>>;
+
+    /// Events of one stream. Forward: versions from `from` on, ascending; backward: from `from` down.
+    ///
+    /// # Errors
+    /// The store failed or is damaged.
+    fn read_stream<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Batch, StoreError>>;
+
+    /// Events of the whole store up to the synced head. Forward: positions above `after`, ascending; backward: below
+    /// it, descending.
+    ///
+    /// # Errors
+    /// The store failed or is damaged.
+    fn read<'a>(
+        &'a self,
+        selection: &'a Selection,
+        after: Position,
+        direction: Direction,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Batch, StoreError>>;
+
+    /// What is known of a command id.
+    ///
+    /// # Errors
+    /// The store failed or is damaged.
+    fn command(&self, id: CommandId) -> BoxFuture<'_, Result<Option<KnownCommand>, StoreError>>;
+
+    /// The last position written, and the last known durable.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn heads(&self) -> BoxFuture<'_, Result<Heads, StoreError>>;
+
+    /// Waits until the synced head is beyond `after`, without polling where the store allows it, and returns it.
+    ///
+    /// # Errors
+    /// The store failed or was closed.
+    fn synced_beyond(&self, after: Position) -> BoxFuture<'_, Result<Position, StoreError>>;
+
+    /// The progress kept under a name: of relays, reactors and process managers.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>>;
+
+    /// Takes over a name: raises its epoch, which fences the previous owner.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn claim_progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>>;
+
+    /// Moves progress by compare-and-set on the owner's epoch and the previous value. Durable when it answers.
+    ///
+    /// # Errors
+    /// Fenced, moved, too large, or the store failed; nothing was written then.
+    fn advance_progress<'a>(
+        &'a self,
+        name: &'a str,
+        epoch: Epoch,
+        previous: Option<&'a [u8]>,
+        next: &'a [u8],
+    ) -> BoxFuture<'a, Result<(), ProgressError>>;
+
+    /// Stops taking appends, makes everything durable, lets go of locks. Idempotent.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
