@@ -1,13 +1,17 @@
 //! Time, chance, spawning and blocking work: one handle for all of it, so that a test can drive everything.
 
+mod backoff;
 mod manual;
+mod status;
 mod tokio_driver;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
+pub use backoff::Backoff;
 pub use manual::ManualClock;
+pub use status::{LoopState, Status, StatusReport, Stop, Stopper};
 
 use crate::{model::Timestamp, store::BoxFuture};
 
