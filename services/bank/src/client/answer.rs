@@ -1,0 +1,95 @@
+//! What the bank answers, as far as its tools look at it. Unknown fields are tolerated.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The answer to an accepted command.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Receipt {
+    /// Makes a query wait until this command is visible.
+    pub token: String,
+    /// The version of the stream after the command.
+    pub version: u64,
+}
+
+/// One line of `GET /admin/events`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoggedEvent {
+    /// The place in the whole store, dense, from 1.
+    pub position: u64,
+    /// The stream, as `account-<uuid>`.
+    pub stream: String,
+    /// The place in the stream, dense, from 1.
+    pub version: u64,
+    /// The event's wire name, as `account.funds-deposited`.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// The event's own fields.
+    pub data: Value,
+    /// Who, when and why.
+    #[serde(default)]
+    pub metadata: EventMetadata,
+}
+
+/// What is recorded beside an event.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EventMetadata {
+    /// The command that caused it.
+    #[serde(default)]
+    pub command_id: Option<String>,
+    /// When it was recorded.
+    #[serde(default)]
+    pub recorded_at: Option<String>,
+    /// Everything else, kept so that it can be shown.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// The answer to `account-summary`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The account's UUID.
+    pub account_id: String,
+    /// Whose account it is; no plain text once the holder is forgotten.
+    pub holder: Value,
+    /// `open` or `closed`.
+    pub status: String,
+    /// A decimal with exactly the currency's decimals.
+    pub balance: String,
+    /// The balance without what is held.
+    pub available: String,
+    /// The ISO 4217 code.
+    pub currency: String,
+    /// The version of the account this shows.
+    pub version: u64,
+    /// When that version was recorded.
+    #[serde(default)]
+    pub updated_at: Option<String>,
+}
+
+/// One page of the answer to `statement`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// Oldest first.
+    pub lines: Vec<StatementLine>,
+    /// Where the next page begins; none on the last.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// One line of a statement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatementLine {
+    /// The version of the account after it.
+    pub version: u64,
+    /// When it was recorded.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// `opened`, `deposited`, `withdrawn` or `closed`.
+    pub kind: String,
+    /// A signed decimal; none where no money moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<String>,
+    /// The balance after it.
+    pub balance: String,
+}

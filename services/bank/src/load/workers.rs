@@ -1,0 +1,105 @@
+//! A bounded number of workers take the plan's commands one after another and send them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
+
+use super::plan::PlannedCommand;
+use super::tally::Tally;
+use crate::client::{BankClient, ClientError, CommandRequest, Receipt, Summary};
+
+/// Of this many accepted operations one is also read back.
+const VISIBILITY_ONE_IN: u64 = 50;
+
+/// Makes the command with an index.
+pub type Planned = dyn Fn(u64) -> PlannedCommand + Send + Sync;
+
+/// Commands to be sent, shared by the workers.
+pub struct Work {
+    /// Where to.
+    pub client: BankClient,
+    /// What: called with every index below `count` once.
+    pub planned: Box<Planned>,
+    /// How many.
+    pub count: u64,
+    /// Set from outside: no further command is begun.
+    pub stop: Arc<AtomicBool>,
+    /// Moves on with every command.
+    pub progress: ProgressBar,
+    /// The index that is taken next; starts at 0.
+    pub next: AtomicU64,
+}
+
+/// Sends all of `work` with `concurrency` workers.
+///
+/// # Errors
+/// When a worker panicked.
+pub async fn send_all(work: Arc<Work>, concurrency: usize) -> anyhow::Result<Tally> {
+    let mut workers: JoinSet<Tally> = (0..concurrency)
+        .map(|_| worker(Arc::clone(&work)))
+        .collect();
+    let mut tally = Tally::default();
+    while let Some(ended) = workers.join_next().await {
+        tally.add(ended.context("a load worker")?);
+    }
+    Ok(tally)
+}
+
+async fn worker(work: Arc<Work>) -> Tally {
+    let mut tally = Tally::default();
+    while !work.stop.load(Ordering::Relaxed) {
+        let index = work.next.fetch_add(1, Ordering::Relaxed);
+        if index >= work.count {
+            break;
+        }
+        send(&work, &(work.planned)(index), index, &mut tally).await;
+        work.progress.inc(1);
+    }
+    tally
+}
+
+async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tally) {
+    let sent = Instant::now();
+    let request = CommandRequest {
+        name: command.name,
+        body: &command.body,
+        idempotency_key: Some(&command.idempotency_key),
+        if_match: None,
+    };
+    let answer = work.client.command(request).await;
+    tally.answered.note(sent.elapsed());
+    match answer {
+        Ok(receipt) => {
+            tally.accepted += 1;
+            if index.is_multiple_of(VISIBILITY_ONE_IN) {
+                read_back(work, command, &receipt, sent, tally).await;
+            }
+        }
+        Err(error) if error.code() == Some("insufficient-funds") => tally.insufficient_funds += 1,
+        Err(error) => tally.fail(&error),
+    }
+}
+
+/// Who has a token reads his own write: the summary must show at least the receipt's version.
+async fn read_back(
+    work: &Work,
+    command: &PlannedCommand,
+    receipt: &Receipt,
+    sent: Instant,
+    tally: &mut Tally,
+) {
+    let path = format!("/queries/account-summary?account_id={}", command.account);
+    let shown: Result<Summary, ClientError> = work.client.query(path, Some(&receipt.token)).await;
+    match shown {
+        Ok(summary) if summary.version >= receipt.version => tally.visible.note(sent.elapsed()),
+        Ok(summary) => tally.fail_to_read(format!(
+            "version {} is shown to a token that stands for version {}",
+            summary.version, receipt.version
+        )),
+        Err(error) => tally.fail_to_read(format!("reading back: {error}")),
+    }
+}
