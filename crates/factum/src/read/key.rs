@@ -1,6 +1,9 @@
 //! Keys whose bytes sort as their parts do.
 
-use std::{fmt, ops::Bound};
+use std::{
+    fmt,
+    ops::{Bound, RangeBounds},
+};
 
 /// A document's primary key: parts encoded so that comparing bytes compares the parts in order. At most
 /// [`Key::BYTES_MAX`] bytes.
@@ -117,6 +120,22 @@ impl KeyRange {
 
     /// Whether the key lies inside.
     pub fn contains(&self, key: &Key) -> bool {
-        std::ops::RangeBounds::contains(&(self.start.clone(), self.end.clone()), key)
+        self.bounds().contains(key)
+    }
+
+    /// Whether no key can lie inside: it ends before it starts.
+    pub fn is_empty(&self) -> bool {
+        match self.bounds() {
+            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+            (Bound::Included(start), Bound::Included(end)) => start > end,
+            (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+                start >= end
+            }
+        }
+    }
+
+    /// Start and end as a map's `range` takes them. Not for an empty range: `BTreeMap::range` panics there.
+    pub fn bounds(&self) -> (Bound<&Key>, Bound<&Key>) {
+        (self.start.as_ref(), self.end.as_ref())
     }
 }

@@ -4,12 +4,16 @@
 //! runs on all of them. Sync on purpose: a projection runs on a thread of its own, and its writes are buffered by the
 //! transaction. [`Table`] is the typed handle that projections and queries use.
 
+mod buffer;
 mod checkpoint;
 mod key;
+mod memory;
 mod store;
 mod table;
 
+pub use buffer::{Buffered, WriteBuffer};
 pub use checkpoint::{Checkpoint, CheckpointMove, Epoch, Lane};
 pub use key::{Key, KeyRange};
+pub use memory::MemoryReadStore;
 pub use store::{DOCUMENT_BYTES_MAX, ReadError, ReadSnapshot, ReadStore, ReadTransaction, SCAN_ROWS_MAX, TableName};
 pub use table::{Cursor, InvalidCursor, Page, Table};

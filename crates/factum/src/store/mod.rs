@@ -4,6 +4,7 @@
 //! every store. [`EngineStore`] is the embedded one, [`MemoryStore`] the one for tests and examples.
 
 mod error;
+mod memory;
 mod subscription;
 mod types;
 
@@ -11,6 +12,7 @@ use std::{future::Future, pin::Pin};
 
 pub use error::{AppendError, ProgressError, StoreError};
 pub use factum_engine::{Direction, ExpectedVersion, InvalidName, Position, StreamName, Tag, Version};
+pub use memory::MemoryStore;
 pub use subscription::Subscription;
 pub use types::{
     Append, Batch, CommandRecord, Fingerprint, Fork, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress,
