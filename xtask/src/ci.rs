@@ -1,0 +1,210 @@
+//! The steps that every change passes, one after the other, each with its duration.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum;
+
+use crate::{
+    Tree,
+    dependencies::{self, Graph},
+    purity, report, test_run, tidy,
+};
+
+/// The binaries that the system tests start.
+const SYSTEM_BINARIES: [&str; 3] = ["accounts", "bank", "statements"];
+/// The example that the README shows; it must run to its end.
+const EXAMPLE: &str = "crates/factum/examples/counter.rs";
+
+/// A part of `cargo xtask ci`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Job {
+    /// Formatting.
+    Fmt,
+    /// `cargo xtask tidy`.
+    Tidy,
+    /// Lints, as errors.
+    Clippy,
+    /// The documentation builds without a warning.
+    Docs,
+    /// `cargo xtask test`.
+    Test,
+}
+
+impl Job {
+    /// All of them: cheap ones first, the tests last so that their results end the output.
+    pub const ALL: [Self; 5] = [Self::Fmt, Self::Tidy, Self::Clippy, Self::Docs, Self::Test];
+
+    fn run(self, root: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Fmt => {
+                let what_to_do =
+                    "run `cargo fmt --all` (`rustup component add rustfmt` if it is missing)";
+                step("fmt", what_to_do, || {
+                    cargo(root, &["fmt", "--all", "--check"])
+                })
+            }
+            Self::Tidy => step("tidy", "mend what is listed; warnings may stay", || {
+                run_tidy(root)
+            }),
+            Self::Clippy => {
+                let clippy = [
+                    "clippy",
+                    "--locked",
+                    "--workspace",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ];
+                let what_to_do =
+                    "mend what clippy says; if it speaks of the lock file, commit Cargo.lock";
+                step("clippy", what_to_do, || cargo(root, &clippy))
+            }
+            Self::Docs => step("docs", "mend the comments rustdoc points at", || {
+                let mut command = cargo_command(root, &["doc", "--no-deps", "--workspace"]);
+                finish(command.env("RUSTDOCFLAGS", "-Dwarnings"))
+            }),
+            Self::Test => test(root),
+        }
+    }
+}
+
+/// Runs the jobs in the given order up to the first that fails.
+///
+/// # Errors
+/// The job that failed, and what to do.
+pub fn ci(root: &Path, jobs: &[Job]) -> anyhow::Result<()> {
+    jobs.iter().try_for_each(|job| job.run(root))
+}
+
+/// Builds what the system tests start, runs the example and every test, doc tests included; the last line printed is
+/// `N passed, N failed`.
+///
+/// # Errors
+/// What failed, and what to do.
+pub fn test(root: &Path) -> anyhow::Result<()> {
+    step("build", "mend what the compiler says", || {
+        let packages = SYSTEM_BINARIES.iter().flat_map(|name| ["--package", name]);
+        cargo(
+            root,
+            &["build"].into_iter().chain(packages).collect::<Vec<_>>(),
+        )
+    })?;
+    if root.join(EXAMPLE).exists() {
+        let counter = [
+            "run",
+            "--quiet",
+            "--package",
+            "factum",
+            "--example",
+            "counter",
+        ];
+        step(
+            "example",
+            "the README's program must run: mend it, or the README",
+            || cargo(root, &counter),
+        )?;
+    }
+    let mut sum = test_run::Sum::default();
+    let outcome = step(
+        "test",
+        "the failed tests are listed above; run one with `cargo test NAME`",
+        || {
+            sum = test_run::run(
+                &mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]),
+                &mut io::stdout(),
+            )?;
+            if sum.failed > 0 {
+                bail!("{} failed", sum.failed)
+            } else {
+                Ok(())
+            }
+        },
+    );
+    println!("{sum}");
+    outcome
+}
+
+/// Runs every check of [`tidy`].
+///
+/// # Errors
+/// When a check found an error.
+pub fn run_tidy(root: &Path) -> anyhow::Result<()> {
+    let errors = report(tidy::all(&Tree::read(root)?));
+    if errors > 0 {
+        bail!("{errors} errors")
+    } else {
+        Ok(())
+    }
+}
+
+/// Runs the checks of [`dependencies`] and [`purity`].
+///
+/// # Errors
+/// When a rule is broken, or cargo refuses the manifests.
+pub fn check_dependencies(root: &Path) -> anyhow::Result<()> {
+    let mut findings = dependencies::check(&Graph::read(root, &[])?);
+    findings.extend(purity::check(&Tree::read(root)?));
+    let errors = report(findings);
+    if errors > 0 {
+        bail!("{errors} errors")
+    } else {
+        Ok(())
+    }
+}
+
+/// The folder of the workspace's manifest.
+pub fn workspace_root() -> PathBuf {
+    // Cargo tells a program it runs where its manifest is; the folder it was compiled in may have moved since.
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    manifest
+        .parent()
+        .map_or(manifest.clone(), Path::to_path_buf)
+}
+
+fn step(
+    name: &str,
+    what_to_do: &str,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    println!("==> {name}");
+    let started = Instant::now();
+    let outcome = work();
+    let said = if outcome.is_ok() { "ok" } else { "FAILED" };
+    println!(
+        "<== {name}: {said} after {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    if outcome.is_err() {
+        println!("    {what_to_do}");
+    }
+    outcome.with_context(|| format!("{name} failed"))
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    finish(&mut cargo_command(root, arguments))
+}
+
+fn cargo_command(root: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).args(arguments);
+    command
+}
+
+fn finish(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("starting {}", command.get_program().display()))?;
+    if status.success() {
+        Ok(())
+    } else {
+        bail!("cargo ended with {status}")
+    }
+}

@@ -1,0 +1,31 @@
+//! The workspace's own automation: `cargo xtask test | tidy | check-dependencies | ci`.
+//!
+//! It is ordinary Rust, so that whoever can build the project can also check it, and every check is a function over a
+//! [`Tree`] or a dependency [`Graph`](dependencies::Graph) that a test can call with a small broken example. It knows
+//! none of the workspace's crates and starts nothing that cargo does not start.
+//!
+//! ```
+//! use xtask::{Tree, tidy};
+//!
+//! let tree = Tree::of([("src/lib.rs", "//! Docs. \n")]);
+//! let findings = tidy::whitespace(&tree);
+//! assert_eq!(findings[0].to_string(), "error: src/lib.rs:1: trailing whitespace [whitespace]");
+//! ```
+
+mod finding;
+mod tree;
+
+mod rust_text;
+
+mod markdown;
+
+pub mod purity;
+pub mod tidy;
+
+pub mod dependencies;
+
+pub mod ci;
+mod test_run;
+
+pub use finding::{Finding, Level, report};
+pub use tree::Tree;

@@ -1,0 +1,3 @@
+//! The checks on whole workspaces: this one, and broken copies of it.
+
+mod dependencies;
