@@ -43,27 +43,13 @@ impl Job {
     fn run(self, root: &Path) -> anyhow::Result<()> {
         match self {
             Self::Fmt => {
-                let what_to_do =
-                    "run `cargo fmt --all` (`rustup component add rustfmt` if it is missing)";
-                step("fmt", what_to_do, || {
-                    cargo(root, &["fmt", "--all", "--check"])
-                })
+                let what_to_do = "run `cargo fmt --all` (`rustup component add rustfmt` if it is missing)";
+                step("fmt", what_to_do, || cargo(root, &["fmt", "--all", "--check"]))
             }
-            Self::Tidy => step("tidy", "mend what is listed; warnings may stay", || {
-                run_tidy(root)
-            }),
+            Self::Tidy => step("tidy", "mend what is listed; warnings may stay", || run_tidy(root)),
             Self::Clippy => {
-                let clippy = [
-                    "clippy",
-                    "--locked",
-                    "--workspace",
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ];
-                let what_to_do =
-                    "mend what clippy says; if it speaks of the lock file, commit Cargo.lock";
+                let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+                let what_to_do = "mend what clippy says; if it speaks of the lock file, commit Cargo.lock";
                 step("clippy", what_to_do, || cargo(root, &clippy))
             }
             Self::Docs => step("docs", "mend the comments rustdoc points at", || {
@@ -91,42 +77,17 @@ pub fn ci(root: &Path, jobs: &[Job]) -> anyhow::Result<()> {
 pub fn test(root: &Path) -> anyhow::Result<()> {
     step("build", "mend what the compiler says", || {
         let packages = SYSTEM_BINARIES.iter().flat_map(|name| ["--package", name]);
-        cargo(
-            root,
-            &["build"].into_iter().chain(packages).collect::<Vec<_>>(),
-        )
+        cargo(root, &["build"].into_iter().chain(packages).collect::<Vec<_>>())
     })?;
     if root.join(EXAMPLE).exists() {
-        let counter = [
-            "run",
-            "--quiet",
-            "--package",
-            "factum",
-            "--example",
-            "counter",
-        ];
-        step(
-            "example",
-            "the README's program must run: mend it, or the README",
-            || cargo(root, &counter),
-        )?;
+        let counter = ["run", "--quiet", "--package", "factum", "--example", "counter"];
+        step("example", "the README's program must run: mend it, or the README", || cargo(root, &counter))?;
     }
     let mut sum = test_run::Sum::default();
-    let outcome = step(
-        "test",
-        "the failed tests are listed above; run one with `cargo test NAME`",
-        || {
-            sum = test_run::run(
-                &mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]),
-                &mut io::stdout(),
-            )?;
-            if sum.failed > 0 {
-                bail!("{} failed", sum.failed)
-            } else {
-                Ok(())
-            }
-        },
-    );
+    let outcome = step("test", "the failed tests are listed above; run one with `cargo test NAME`", || {
+        sum = test_run::run(&mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]), &mut io::stdout())?;
+        if sum.failed > 0 { bail!("{} failed", sum.failed) } else { Ok(()) }
+    });
     println!("{sum}");
     outcome
 }
@@ -137,11 +98,7 @@ pub fn test(root: &Path) -> anyhow::Result<()> {
 /// When a check found an error.
 pub fn run_tidy(root: &Path) -> anyhow::Result<()> {
     let errors = report(tidy::all(&Tree::read(root)?));
-    if errors > 0 {
-        bail!("{errors} errors")
-    } else {
-        Ok(())
-    }
+    if errors > 0 { bail!("{errors} errors") } else { Ok(()) }
 }
 
 /// Runs the checks of [`dependencies`] and [`purity`].
@@ -152,36 +109,23 @@ pub fn check_dependencies(root: &Path) -> anyhow::Result<()> {
     let mut findings = dependencies::check(&Graph::read(root, &[])?);
     findings.extend(purity::check(&Tree::read(root)?));
     let errors = report(findings);
-    if errors > 0 {
-        bail!("{errors} errors")
-    } else {
-        Ok(())
-    }
+    if errors > 0 { bail!("{errors} errors") } else { Ok(()) }
 }
 
 /// The folder of the workspace's manifest.
 pub fn workspace_root() -> PathBuf {
     // Cargo tells a program it runs where its manifest is; the folder it was compiled in may have moved since.
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    manifest
-        .parent()
-        .map_or(manifest.clone(), Path::to_path_buf)
+    let manifest =
+        std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
 }
 
-fn step(
-    name: &str,
-    what_to_do: &str,
-    work: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+fn step(name: &str, what_to_do: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     println!("==> {name}");
     let started = Instant::now();
     let outcome = work();
     let said = if outcome.is_ok() { "ok" } else { "FAILED" };
-    println!(
-        "<== {name}: {said} after {:.1} s",
-        started.elapsed().as_secs_f64()
-    );
+    println!("<== {name}: {said} after {:.1} s", started.elapsed().as_secs_f64());
     if outcome.is_err() {
         println!("    {what_to_do}");
     }
@@ -199,12 +143,6 @@ fn cargo_command(root: &Path, arguments: &[&str]) -> Command {
 }
 
 fn finish(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("starting {}", command.get_program().display()))?;
-    if status.success() {
-        Ok(())
-    } else {
-        bail!("cargo ended with {status}")
-    }
+    let status = command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
+    if status.success() { Ok(()) } else { bail!("cargo ended with {status}") }
 }

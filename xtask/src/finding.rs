@@ -29,21 +29,12 @@ pub struct Finding {
 impl Finding {
     /// A finding that fails the run.
     pub fn error(check: &'static str, path: &str, line: usize, text: impl Into<String>) -> Self {
-        Self {
-            level: Level::Error,
-            path: path.to_owned(),
-            line,
-            text: text.into(),
-            check,
-        }
+        Self { level: Level::Error, path: path.to_owned(), line, text: text.into(), check }
     }
 
     /// A finding that is printed only.
     pub fn warning(check: &'static str, path: &str, line: usize, text: impl Into<String>) -> Self {
-        Self {
-            level: Level::Warning,
-            ..Self::error(check, path, line, text)
-        }
+        Self { level: Level::Warning, ..Self::error(check, path, line, text) }
     }
 }
 
@@ -67,8 +58,5 @@ pub fn report(mut findings: Vec<Finding>) -> usize {
     for finding in &findings {
         println!("{finding}");
     }
-    findings
-        .iter()
-        .filter(|finding| finding.level == Level::Error)
-        .count()
+    findings.iter().filter(|finding| finding.level == Level::Error).count()
 }

@@ -38,9 +38,7 @@ pub fn read(text: &str) -> Page {
     let mut fence: Option<&str> = None;
     for (index, line) in text.lines().enumerate() {
         let trimmed = line.trim_start();
-        let mark = ["```", "~~~"]
-            .into_iter()
-            .find(|mark| trimmed.starts_with(mark));
+        let mark = ["```", "~~~"].into_iter().find(|mark| trimmed.starts_with(mark));
         match (fence, mark) {
             (None, Some(opened)) => fence = Some(opened),
             (Some(opened), Some(mark)) if opened == mark => fence = None,
@@ -62,40 +60,21 @@ pub fn read(text: &str) -> Page {
 
 impl Page {
     fn add_anchor(&mut self, slug: &str) {
-        let repeats = (0..).map(|n| {
-            if n == 0 {
-                slug.to_owned()
-            } else {
-                format!("{slug}-{n}")
-            }
-        });
-        let free = repeats
-            .into_iter()
-            .find(|anchor| !self.anchors.contains(anchor));
+        let repeats = (0..).map(|n| if n == 0 { slug.to_owned() } else { format!("{slug}-{n}") });
+        let free = repeats.into_iter().find(|anchor| !self.anchors.contains(anchor));
         self.anchors.extend(free);
     }
 
     fn read_line(&mut self, number: usize, line: &str, section: &str) {
         let (prose, spans) = split_code(line);
-        let item = |text: &String| Item {
-            section: section.to_owned(),
-            spot: Spot {
-                line: number,
-                text: text.clone(),
-            },
-        };
+        let item =
+            |text: &String| Item { section: section.to_owned(), spot: Spot { line: number, text: text.clone() } };
         if is_list_item(line) {
             self.items.extend(spans.first().map(item));
         }
         self.spans.extend(spans.iter().map(item));
-        self.links.extend(links(&prose).map(|text| Spot {
-            line: number,
-            text: text.to_owned(),
-        }));
-        let ids = prose
-            .split("id=\"")
-            .skip(1)
-            .filter_map(|rest| rest.split_once('"'));
+        self.links.extend(links(&prose).map(|text| Spot { line: number, text: text.to_owned() }));
+        let ids = prose.split("id=\"").skip(1).filter_map(|rest| rest.split_once('"'));
         self.anchors.extend(ids.map(|(id, _)| id.to_owned()));
     }
 }
@@ -109,9 +88,7 @@ fn heading(line: &str) -> Option<(usize, &str)> {
 fn is_list_item(line: &str) -> bool {
     let trimmed = line.trim_start();
     let number = trimmed.trim_start_matches(|c: char| c.is_ascii_digit());
-    ["- ", "* ", "+ "]
-        .iter()
-        .any(|mark| trimmed.starts_with(mark))
+    ["- ", "* ", "+ "].iter().any(|mark| trimmed.starts_with(mark))
         || (number.len() < trimmed.len() && number.starts_with(". "))
 }
 
@@ -146,11 +123,7 @@ fn split_code(line: &str) -> (String, Vec<String>) {
 
 /// Targets of `[text](target "title")` and of `[label]: target`.
 fn links(prose: &str) -> impl Iterator<Item = &str> {
-    let inline = prose
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split_once(')'))
-        .map(|(target, _)| target);
+    let inline = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     let definition = prose
         .trim_start()
         .strip_prefix('[')
@@ -173,37 +146,22 @@ mod tests {
 
     #[test]
     fn headings_become_anchors() {
-        let page = read(
-            "# Who may `import` whom?\n## Code map\n### Code map\n#no heading\n<a id=\"here\"></a>",
-        );
-        assert_eq!(
-            page.anchors,
-            ["who-may-import-whom", "code-map", "code-map-1", "here"]
-        );
+        let page = read("# Who may `import` whom?\n## Code map\n### Code map\n#no heading\n<a id=\"here\"></a>");
+        assert_eq!(page.anchors, ["who-may-import-whom", "code-map", "code-map-1", "here"]);
     }
 
     #[test]
     fn links_are_found_outside_code_only() {
-        assert_eq!(
-            targets("[a](b.md) and ![c](d.png \"title\") `[e](f)` [`g`](h#i)"),
-            ["b.md", "d.png", "h#i"]
-        );
+        assert_eq!(targets("[a](b.md) and ![c](d.png \"title\") `[e](f)` [`g`](h#i)"), ["b.md", "d.png", "h#i"]);
         assert_eq!(targets("[label]: target.md"), ["target.md"]);
         assert_eq!(targets("```\n[a](b)\n```\n[c](d)"), ["d"]);
-        assert_eq!(
-            targets("```text\n~~~\n[a](b)\n```\n~~~\n[c](d)\n~~~"),
-            [""; 0]
-        );
+        assert_eq!(targets("```text\n~~~\n[a](b)\n```\n~~~\n[c](d)\n~~~"), [""; 0]);
     }
 
     #[test]
     fn items_know_their_section() {
         let page = read("## Map\n- `a/`: uses `b`\n\n1. `c/`\ntext `d`\n## Other\n- `e`");
-        let items: Vec<_> = page
-            .items
-            .iter()
-            .map(|item| (item.section.as_str(), item.spot.text.as_str()))
-            .collect();
+        let items: Vec<_> = page.items.iter().map(|item| (item.section.as_str(), item.spot.text.as_str())).collect();
         assert_eq!(items, [("Map", "a/"), ("Map", "c/"), ("Other", "e")]);
         assert_eq!(page.spans.len(), 5);
     }

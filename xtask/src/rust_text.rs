@@ -29,21 +29,13 @@ pub fn code_only(text: &str) -> String {
     let mut rest = text;
     let mut after_word = false;
     while let Some(first) = rest.chars().next() {
-        let length = if after_word {
-            None
-        } else {
-            raw_string_length(rest)
-        }
-        .or_else(|| comment_length(rest))
-        .or_else(|| (first == '"').then(|| quoted_length(rest, '"')))
-        .or_else(|| char_literal_length(rest));
+        let length = if after_word { None } else { raw_string_length(rest) }
+            .or_else(|| comment_length(rest))
+            .or_else(|| (first == '"').then(|| quoted_length(rest, '"')))
+            .or_else(|| char_literal_length(rest));
         match length {
             Some(length) => {
-                out.extend(
-                    rest[..length]
-                        .chars()
-                        .map(|c| if c == '\n' { '\n' } else { ' ' }),
-                );
+                out.extend(rest[..length].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
                 rest = &rest[length..];
                 after_word = false;
             }
@@ -85,9 +77,7 @@ fn comment_length(text: &str) -> Option<usize> {
 
 /// `r"…"`, `br#"…"#` and their like; a plain `b"…"` is a word and a string, which blanks as well.
 fn raw_string_length(text: &str) -> Option<usize> {
-    let prefix = ["br", "cr", "r"]
-        .into_iter()
-        .find(|prefix| text.starts_with(prefix))?;
+    let prefix = ["br", "cr", "r"].into_iter().find(|prefix| text.starts_with(prefix))?;
     let after = &text[prefix.len()..];
     let hashes = after.len() - after.trim_start_matches('#').len();
     if !after[hashes..].starts_with('"') {
@@ -95,11 +85,7 @@ fn raw_string_length(text: &str) -> Option<usize> {
     }
     let close = format!("\"{}", "#".repeat(hashes));
     let inside = prefix.len() + hashes + 1;
-    Some(
-        text[inside..]
-            .find(&close)
-            .map_or(text.len(), |end| inside + end + close.len()),
-    )
+    Some(text[inside..].find(&close).map_or(text.len(), |end| inside + end + close.len()))
 }
 
 fn quoted_length(text: &str, quote: char) -> usize {
@@ -138,10 +124,7 @@ pub fn tokens(code: &str) -> Vec<Token<'_>> {
             } else {
                 first.len_utf8()
             };
-            found.push(Token {
-                line,
-                text: &rest[..length],
-            });
+            found.push(Token { line, text: &rest[..length] });
             rest = rest[length..].trim_start();
         }
     }
@@ -174,10 +157,7 @@ pub fn paths<'a>(tokens: &[Token<'a>]) -> Vec<CodePath<'a>> {
 }
 
 fn plain_path<'a>(tokens: &[Token<'a>], mut at: usize, found: &mut Vec<CodePath<'a>>) -> usize {
-    let mut path = CodePath {
-        line: tokens[at].line,
-        segments: vec![tokens[at].text],
-    };
+    let mut path = CodePath { line: tokens[at].line, segments: vec![tokens[at].text] };
     at += 1;
     while let [colons, word, ..] = &tokens[at..]
         && colons.text == "::"
@@ -192,12 +172,7 @@ fn plain_path<'a>(tokens: &[Token<'a>], mut at: usize, found: &mut Vec<CodePath<
 }
 
 /// Reads one branch of a `use` tree and returns the index after it.
-fn use_tree<'a>(
-    tokens: &[Token<'a>],
-    mut at: usize,
-    prefix: &[&'a str],
-    found: &mut Vec<CodePath<'a>>,
-) -> usize {
+fn use_tree<'a>(tokens: &[Token<'a>], mut at: usize, prefix: &[&'a str], found: &mut Vec<CodePath<'a>>) -> usize {
     let mut segments = prefix.to_vec();
     while let Some(token) = tokens.get(at) {
         match token.text {
@@ -225,11 +200,7 @@ fn use_tree<'a>(
         return at;
     }
     // Something that is no `use` tree, such as a bound `use<'a>`: step over it, or the walk would not end.
-    at + usize::from(
-        tokens
-            .get(at)
-            .is_some_and(|token| !matches!(token.text, "," | "}")),
-    )
+    at + usize::from(tokens.get(at).is_some_and(|token| !matches!(token.text, "," | "}")))
 }
 
 #[cfg(test)]
@@ -238,19 +209,12 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         let code = code_only(text);
-        tokens(&code)
-            .iter()
-            .filter(|token| token.is_word())
-            .map(|token| token.text.to_owned())
-            .collect()
+        tokens(&code).iter().filter(|token| token.is_word()).map(|token| token.text.to_owned()).collect()
     }
 
     fn written(text: &str) -> Vec<String> {
         let code = code_only(text);
-        paths(&tokens(&code))
-            .iter()
-            .map(|path| path.segments.join("::"))
-            .collect()
+        paths(&tokens(&code)).iter().map(|path| path.segments.join("::")).collect()
     }
 
     #[test]
@@ -258,10 +222,7 @@ mod tests {
         assert_eq!(words("a // b\n/* c /* d */ e */ f"), ["a", "f"]);
         assert_eq!(words(r#"a "b \" c" d"#), ["a", "d"]);
         assert_eq!(words("a r#\"b \" c\"# d br\"e\" f"), ["a", "d", "f"]);
-        assert_eq!(
-            words(r"fn f<'a>(x: &'a str) { '{'; '\''; 'é' }"),
-            ["fn", "f", "a", "x", "a", "str"]
-        );
+        assert_eq!(words(r"fn f<'a>(x: &'a str) { '{'; '\''; 'é' }"), ["fn", "f", "a", "x", "a", "str"]);
         assert_eq!(words("for r in her { }"), ["for", "r", "in", "her"]);
         assert_eq!(words("an /* unfinished"), ["an"]);
     }
@@ -269,10 +230,7 @@ mod tests {
     #[test]
     fn lines_keep_their_numbers() {
         let code = code_only("/* one\n two */ three\n\"four\nfive\" six");
-        let at: Vec<_> = tokens(&code)
-            .iter()
-            .map(|token| (token.line, token.text))
-            .collect();
+        let at: Vec<_> = tokens(&code).iter().map(|token| (token.line, token.text)).collect();
         assert_eq!(at, [(2, "three"), (4, "six")]);
     }
 
@@ -291,9 +249,6 @@ mod tests {
         assert_eq!(written("use"), [""; 0]);
         assert_eq!(written("use {a, {"), ["a"]);
         assert_eq!(written("use {a; + b}"), ["a", "b"]);
-        assert_eq!(
-            written("-> impl Iterator + use<'a> { b }"),
-            ["impl", "Iterator", "a", "b"]
-        );
+        assert_eq!(written("-> impl Iterator + use<'a> { b }"), ["impl", "Iterator", "a", "b"]);
     }
 }

@@ -23,10 +23,7 @@ impl Sum {
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
         };
-        let mut words = result
-            .split([' ', ';'])
-            .filter(|word| !word.is_empty())
-            .peekable();
+        let mut words = result.split([' ', ';']).filter(|word| !word.is_empty()).peekable();
         while let Some(word) = words.next() {
             let count: u64 = word.parse().unwrap_or(0);
             match words.peek() {
@@ -46,11 +43,7 @@ impl fmt::Display for Sum {
 
 /// Runs the command, passes its output on to `out` and adds up its `test result:` lines.
 pub fn run(command: &mut Command, out: &mut dyn Write) -> anyhow::Result<Sum> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting cargo")?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("starting cargo")?;
     let output = child.stdout.take().context("the child's output is piped")?;
     let mut sum = Sum::default();
     for line in BufReader::new(output).split(b'\n') {
@@ -78,34 +71,21 @@ mod tests {
     #[test]
     fn the_results_of_all_binaries_are_added_up() {
         let first = "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.01s";
-        let second =
-            "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
-        let sum = shell(&format!(
-            "echo '{first}'; echo 'test other ... ok'; echo '{second}'; exit 101"
-        ));
+        let second = "test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
+        let sum = shell(&format!("echo '{first}'; echo 'test other ... ok'; echo '{second}'; exit 101"));
         assert_eq!(sum.to_string(), "15 passed, 2 failed");
     }
 
     #[test]
     fn the_output_is_passed_on() {
         let mut out = Vec::new();
-        run(
-            Command::new("sh").args(["-c", "echo one; printf two"]),
-            &mut out,
-        )
-        .unwrap();
+        run(Command::new("sh").args(["-c", "echo one; printf two"]), &mut out).unwrap();
         assert_eq!(out, b"one\ntwo\n");
     }
 
     #[test]
     fn a_run_that_dies_without_a_result_counts_as_failed() {
-        assert_eq!(
-            shell("exit 101"),
-            Sum {
-                passed: 0,
-                failed: 1
-            }
-        );
+        assert_eq!(shell("exit 101"), Sum { passed: 0, failed: 1 });
         assert_eq!(shell("true"), Sum::default());
     }
 }

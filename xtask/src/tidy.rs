@@ -23,9 +23,8 @@ pub use whitespace::whitespace;
 use crate::{Finding, Tree};
 
 /// Every check, in the order in which `cargo xtask tidy --help` names them.
-pub const CHECKS: [fn(&Tree) -> Vec<Finding>; 8] = [
-    lengths, functions, markers, links, code_map, whitespace, machine, crate_docs,
-];
+pub const CHECKS: [fn(&Tree) -> Vec<Finding>; 8] =
+    [lengths, functions, markers, links, code_map, whitespace, machine, crate_docs];
 
 /// Runs every check.
 pub fn all(tree: &Tree) -> Vec<Finding> {

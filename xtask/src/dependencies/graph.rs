@@ -61,10 +61,7 @@ impl Graph {
         // Without the filter cargo downloads the dependencies of every platform there is.
         let mut all = vec!["--filter-platform".to_owned(), host()?];
         all.extend(options.iter().map(|option| (*option).to_owned()));
-        let metadata = MetadataCommand::new()
-            .manifest_path(root.join("Cargo.toml"))
-            .other_options(all)
-            .exec();
+        let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).other_options(all).exec();
         Self::of(&metadata.context("cargo metadata")?)
     }
 
@@ -75,37 +72,17 @@ impl Graph {
     pub fn of(metadata: &Metadata) -> anyhow::Result<Self> {
         let mut graph = Self::default();
         for package in metadata.workspace_packages() {
-            let folder = package
-                .manifest_path
-                .parent()
-                .context("a manifest lies in a folder")?;
-            let folder = folder
-                .strip_prefix(&metadata.workspace_root)?
-                .as_str()
-                .replace('\\', "/");
-            let member = Member {
-                name: package.name.to_string(),
-                folder,
-                needs: needs_of(package),
-            };
+            let folder = package.manifest_path.parent().context("a manifest lies in a folder")?;
+            let folder = folder.strip_prefix(&metadata.workspace_root)?.as_str().replace('\\', "/");
+            let member = Member { name: package.name.to_string(), folder, needs: needs_of(package) };
             graph.members.insert(member.name.clone(), member);
         }
-        let resolve = metadata
-            .resolve
-            .as_ref()
-            .context("cargo metadata ran with --no-deps")?;
+        let resolve = metadata.resolve.as_ref().context("cargo metadata ran with --no-deps")?;
         for node in &resolve.nodes {
-            let compiled = node.deps.iter().filter(|dep| {
-                dep.dep_kinds
-                    .iter()
-                    .any(|it| it.kind != DependencyKind::Development)
-            });
+            let compiled =
+                node.deps.iter().filter(|dep| dep.dep_kinds.iter().any(|it| it.kind != DependencyKind::Development));
             let compiled = compiled.map(|dep| metadata[&dep.pkg].name.to_string());
-            graph
-                .compiled_for
-                .entry(metadata[&node.id].name.to_string())
-                .or_default()
-                .extend(compiled);
+            graph.compiled_for.entry(metadata[&node.id].name.to_string()).or_default().extend(compiled);
         }
         Ok(graph)
     }
@@ -148,10 +125,7 @@ fn needs_of(package: &Package) -> BTreeSet<Need> {
 /// The target triple of this machine, as rustc names it.
 fn host() -> anyhow::Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc)
-        .arg("-vV")
-        .output()
-        .context("running rustc -vV")?;
+    let output = Command::new(rustc).arg("-vV").output().context("running rustc -vV")?;
     ensure!(output.status.success(), "rustc -vV failed");
     let text = String::from_utf8(output.stdout)?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));

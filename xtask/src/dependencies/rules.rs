@@ -98,11 +98,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         who: Who::Crate("factum-cli"),
         says: "factum-cli knows factum, the engine and the adapters, and no service",
-        ours: Ours::Only(&[
-            Who::Crate("factum"),
-            Who::Crate("factum-engine"),
-            Who::Adapter,
-        ]),
+        ours: Ours::Only(&[Who::Crate("factum"), Who::Crate("factum-engine"), Who::Adapter]),
         foreign: Foreign::Light,
         never_compiles: &[],
     },
@@ -116,12 +112,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         who: Who::Crate("bank"),
         says: "the bank composes services on the embedded default",
-        ours: Ours::Only(&[
-            Who::Service,
-            Who::Crate("factum"),
-            Who::Crate("factum-http"),
-            Who::Crate("factum-sqlite"),
-        ]),
+        ours: Ours::Only(&[Who::Service, Who::Crate("factum"), Who::Crate("factum-http"), Who::Crate("factum-sqlite")]),
         foreign: Foreign::Light,
         never_compiles: &["rdkafka"],
     },
@@ -159,22 +150,10 @@ pub struct Home {
 
 /// A heavy dependency has one home.
 pub const HOMES: &[Home] = &[
-    Home {
-        heavy: "axum",
-        homes: &["factum-http"],
-    },
-    Home {
-        heavy: "rdkafka",
-        homes: &["factum-kafka"],
-    },
-    Home {
-        heavy: "rusqlite",
-        homes: &["factum-sqlite"],
-    },
-    Home {
-        heavy: "tokio-postgres",
-        homes: &["factum-postgres"],
-    },
+    Home { heavy: "axum", homes: &["factum-http"] },
+    Home { heavy: "rdkafka", homes: &["factum-kafka"] },
+    Home { heavy: "rusqlite", homes: &["factum-sqlite"] },
+    Home { heavy: "tokio-postgres", homes: &["factum-postgres"] },
 ];
 
 impl Kind {

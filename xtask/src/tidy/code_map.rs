@@ -15,33 +15,17 @@ const CRATE_FOLDERS: [&str; 2] = ["crates", "services"];
 
 /// README.md and ARCHITECTURE.md exist, and the code map agrees with the tree in both directions.
 pub fn code_map(tree: &Tree) -> Vec<Finding> {
-    let absent = ["README.md", PAGE]
-        .into_iter()
-        .filter(|page| !tree.has_file(page));
-    let mut found: Vec<_> = absent
-        .map(|page| Finding::error("code-map", page, 0, "is missing"))
-        .collect();
+    let absent = ["README.md", PAGE].into_iter().filter(|page| !tree.has_file(page));
+    let mut found: Vec<_> = absent.map(|page| Finding::error("code-map", page, 0, "is missing")).collect();
     let Some(text) = tree.text(PAGE) else {
         return found;
     };
 
     let page = markdown::read(text);
-    let items = page
-        .items
-        .iter()
-        .filter(|item| item.section == SECTION)
-        .map(|item| &item.spot);
-    let paths = page
-        .spans
-        .iter()
-        .filter(|item| item.section == SECTION)
-        .map(|item| &item.spot);
+    let items = page.items.iter().filter(|item| item.section == SECTION).map(|item| &item.spot);
+    let paths = page.spans.iter().filter(|item| item.section == SECTION).map(|item| &item.spot);
     let top = tree.folders_in("");
-    let paths = paths.filter(|spot| {
-        spot.text
-            .split_once('/')
-            .is_some_and(|(first, _)| top.contains(first))
-    });
+    let paths = paths.filter(|spot| spot.text.split_once('/').is_some_and(|(first, _)| top.contains(first)));
     let mut named = BTreeSet::new();
     let mut absent = BTreeSet::new();
     for spot in items.chain(paths) {
@@ -52,46 +36,27 @@ pub fn code_map(tree: &Tree) -> Vec<Finding> {
         }
     }
     if named.is_empty() {
-        found.push(Finding::error(
-            "code-map",
-            PAGE,
-            0,
-            format!("has no list of paths under `## {SECTION}`"),
-        ));
+        found.push(Finding::error("code-map", PAGE, 0, format!("has no list of paths under `## {SECTION}`")));
     }
-    let absent = absent.iter().map(|(line, path)| {
-        Finding::error("code-map", PAGE, *line, format!("`{path}` does not exist"))
-    });
+    let absent =
+        absent.iter().map(|(line, path)| Finding::error("code-map", PAGE, *line, format!("`{path}` does not exist")));
     found.extend(absent);
-    let unnamed = must_be_named(tree)
-        .into_iter()
-        .filter(|folder| !is_named(folder, &named));
-    found.extend(unnamed.map(|folder| {
-        Finding::error(
-            "code-map",
-            PAGE,
-            0,
-            format!("`{folder}/` is not in the code map"),
-        )
-    }));
+    let unnamed = must_be_named(tree).into_iter().filter(|folder| !is_named(folder, &named));
+    found.extend(
+        unnamed.map(|folder| Finding::error("code-map", PAGE, 0, format!("`{folder}/` is not in the code map"))),
+    );
     found
 }
 
 /// A folder of crates counts as named when something inside it is; any other folder is named itself.
 fn is_named(folder: &str, named: &BTreeSet<&str>) -> bool {
     let inside = format!("{folder}/");
-    named.contains(folder)
-        || (CRATE_FOLDERS.contains(&folder) && named.iter().any(|path| path.starts_with(&inside)))
+    named.contains(folder) || (CRATE_FOLDERS.contains(&folder) && named.iter().any(|path| path.starts_with(&inside)))
 }
 
 fn must_be_named(tree: &Tree) -> BTreeSet<String> {
-    let crates = CRATE_FOLDERS
-        .iter()
-        .flat_map(|folder| tree.folders_in(folder));
-    let top = tree
-        .folders_in("")
-        .into_iter()
-        .filter(|folder| !folder.starts_with('.'));
+    let crates = CRATE_FOLDERS.iter().flat_map(|folder| tree.folders_in(folder));
+    let top = tree.folders_in("").into_iter().filter(|folder| !folder.starts_with('.'));
     top.chain(crates).collect()
 }
 
@@ -99,12 +64,8 @@ fn must_be_named(tree: &Tree) -> BTreeSet<String> {
 mod tests {
     use super::*;
 
-    const FILES: [(&str, &str); 4] = [
-        ("README.md", ""),
-        ("crates/a/src/lib.rs", ""),
-        ("xtask/src/main.rs", ""),
-        (".ci/run", ""),
-    ];
+    const FILES: [(&str, &str); 4] =
+        [("README.md", ""), ("crates/a/src/lib.rs", ""), ("xtask/src/main.rs", ""), (".ci/run", "")];
 
     fn found(map: &str) -> Vec<String> {
         let mut tree = Tree::of(FILES);
@@ -114,18 +75,13 @@ mod tests {
 
     #[test]
     fn a_map_that_names_what_exists_passes() {
-        assert_eq!(
-            found("## Code map\n- `crates/a/`: `A`, see `crates/a/src`\n- `xtask`: automation\n"),
-            [""; 0]
-        );
+        assert_eq!(found("## Code map\n- `crates/a/`: `A`, see `crates/a/src`\n- `xtask`: automation\n"), [""; 0]);
     }
 
     #[test]
     fn what_is_missing_on_either_side_is_found() {
         assert_eq!(
-            found(
-                "## Code map\n- `crates/b/`: and `crates/c`\n- `gone.md`\n\n## Other\n- `crates/d`\n"
-            ),
+            found("## Code map\n- `crates/b/`: and `crates/c`\n- `gone.md`\n\n## Other\n- `crates/d`\n"),
             [
                 "error: ARCHITECTURE.md:2: `crates/b` does not exist [code-map]",
                 "error: ARCHITECTURE.md:2: `crates/c` does not exist [code-map]",

@@ -4,27 +4,16 @@ use crate::{Finding, Tree};
 
 /// The root file of every crate opens with `//!` docs.
 pub fn crate_docs(tree: &Tree) -> Vec<Finding> {
-    let roots = tree
-        .with_extension("rs")
-        .filter(|(path, _)| is_root(tree, path));
+    let roots = tree.with_extension("rs").filter(|(path, _)| is_root(tree, path));
     let silent = roots.filter(|(_, text)| !text.trim_start().starts_with("//!"));
     silent
-        .map(|(path, _)| {
-            Finding::error(
-                "crate-docs",
-                path,
-                1,
-                "does not open with `//!`: say what the crate is",
-            )
-        })
+        .map(|(path, _)| Finding::error("crate-docs", path, 1, "does not open with `//!`: say what the crate is"))
         .collect()
 }
 
 /// `lib.rs` or `main.rs` in the `src` folder beside a manifest.
 fn is_root(tree: &Tree, path: &str) -> bool {
-    let folder = path
-        .strip_suffix("src/lib.rs")
-        .or_else(|| path.strip_suffix("src/main.rs"));
+    let folder = path.strip_suffix("src/lib.rs").or_else(|| path.strip_suffix("src/main.rs"));
     folder.is_some_and(|folder| tree.has_file(&format!("{folder}Cargo.toml")))
 }
 

@@ -12,29 +12,20 @@ const FUNCTION_LINES_MAX: usize = 90;
 
 /// Function bodies have at most 90 lines between their braces, and should have at most 70.
 pub fn functions(tree: &Tree) -> Vec<Finding> {
-    tree.with_extension("rs")
-        .flat_map(|(path, text)| in_file(path, text))
-        .collect()
+    tree.with_extension("rs").flat_map(|(path, text)| in_file(path, text)).collect()
 }
 
 fn in_file(path: &str, text: &str) -> Vec<Finding> {
     let code = code_only(text);
     let tokens = tokens(&code);
-    let named = tokens
-        .windows(2)
-        .enumerate()
-        .filter(|(_, pair)| pair[0].text == "fn" && pair[1].is_word());
+    let named = tokens.windows(2).enumerate().filter(|(_, pair)| pair[0].text == "fn" && pair[1].is_word());
     let long = named.filter_map(|(at, pair)| {
         let lines = body_lines(&tokens[at..])?;
-        let said = format!(
-            "`{}` has {lines} lines; {FUNCTION_LINES_MAX} are the limit",
-            pair[1].text
-        );
+        let said = format!("`{}` has {lines} lines; {FUNCTION_LINES_MAX} are the limit", pair[1].text);
         if lines > FUNCTION_LINES_MAX {
             Some(Finding::error("function-length", path, pair[0].line, said))
         } else {
-            (lines > FUNCTION_LINES_WARN)
-                .then(|| Finding::warning("function-length", path, pair[0].line, said))
+            (lines > FUNCTION_LINES_WARN).then(|| Finding::warning("function-length", path, pair[0].line, said))
         }
     });
     long.collect()
@@ -73,34 +64,20 @@ mod tests {
     use crate::Level;
 
     fn function(name: &str, lines: usize) -> String {
-        format!(
-            "fn {name}(array: [u8; {{ 1 + 1 }}]) -> u8 {{\n{}}}\n",
-            "    { call(\"}\") };\n".repeat(lines)
-        )
+        format!("fn {name}(array: [u8; {{ 1 + 1 }}]) -> u8 {{\n{}}}\n", "    { call(\"}\") };\n".repeat(lines))
     }
 
     #[test]
     fn a_long_body_is_warned_about_and_a_longer_one_fails() {
-        let text = [
-            function("page", 70),
-            function("long", 71),
-            function("longer", 91),
-        ]
-        .concat();
+        let text = [function("page", 70), function("long", 71), function("longer", 91)].concat();
         let found = functions(&Tree::of([("src/lib.rs", &text)]));
-        let found: Vec<_> = found
-            .iter()
-            .map(|finding| (finding.line, finding.level))
-            .collect();
+        let found: Vec<_> = found.iter().map(|finding| (finding.line, finding.level)).collect();
         assert_eq!(found, [(73, Level::Warning), (146, Level::Error)]);
     }
 
     #[test]
     fn a_function_without_a_body_has_no_length() {
-        let text = format!(
-            "trait T {{\n fn a(&self);\n fn b(f: fn(u8)) -> u8;\n{}}}\n",
-            "//\n".repeat(100)
-        );
+        let text = format!("trait T {{\n fn a(&self);\n fn b(f: fn(u8)) -> u8;\n{}}}\n", "//\n".repeat(100));
         assert_eq!(functions(&Tree::of([("src/lib.rs", &text)])), []);
     }
 

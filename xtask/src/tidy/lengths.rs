@@ -29,22 +29,8 @@ mod tests {
     #[test]
     fn a_long_file_is_warned_about_and_a_longer_one_fails() {
         let (page, long, longer) = ("\n".repeat(400), "\n".repeat(401), "\n".repeat(601));
-        let tree = Tree::of([
-            ("a.rs", &page),
-            ("b.rs", &long),
-            ("c.rs", &longer),
-            ("d.md", &longer),
-        ]);
-        let found: Vec<_> = lengths(&tree)
-            .into_iter()
-            .map(|finding| (finding.path, finding.level))
-            .collect();
-        assert_eq!(
-            found,
-            [
-                ("b.rs".to_owned(), Level::Warning),
-                ("c.rs".to_owned(), Level::Error)
-            ]
-        );
+        let tree = Tree::of([("a.rs", &page), ("b.rs", &long), ("c.rs", &longer), ("d.md", &longer)]);
+        let found: Vec<_> = lengths(&tree).into_iter().map(|finding| (finding.path, finding.level)).collect();
+        assert_eq!(found, [("b.rs".to_owned(), Level::Warning), ("c.rs".to_owned(), Level::Error)]);
     }
 }

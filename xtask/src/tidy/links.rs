@@ -8,12 +8,7 @@ pub fn links(tree: &Tree) -> Vec<Finding> {
         let links = markdown::read(text).links;
         links.into_iter().filter_map(move |link| {
             let wrong = problem(tree, path, &link.text)?;
-            Some(Finding::error(
-                "link",
-                path,
-                link.line,
-                format!("`{}`: {wrong}", link.text),
-            ))
+            Some(Finding::error("link", path, link.line, format!("`{}`: {wrong}", link.text)))
         })
     });
     broken.collect()
@@ -24,11 +19,7 @@ fn problem(tree: &Tree, from: &str, target: &str) -> Option<&'static str> {
         return None;
     }
     let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-    let path = if file.is_empty() {
-        Some(from.to_owned())
-    } else {
-        resolve(from, &file.replace("%20", " "))
-    };
+    let path = if file.is_empty() { Some(from.to_owned()) } else { resolve(from, &file.replace("%20", " ")) };
     let Some(path) = path else {
         return Some("leaves the workspace");
     };
@@ -40,11 +31,7 @@ fn problem(tree: &Tree, from: &str, target: &str) -> Option<&'static str> {
         return None;
     }
     let page = markdown::read(tree.text(&path).unwrap_or_default());
-    if page.anchors.iter().any(|known| known == anchor) {
-        None
-    } else {
-        Some("no such heading")
-    }
+    if page.anchors.iter().any(|known| known == anchor) { None } else { Some("no such heading") }
 }
 
 /// The path from the root of a link relative to a file; `None` when it leads out of the root.
@@ -73,11 +60,7 @@ mod tests {
     #[test]
     fn every_broken_link_is_found() {
         let page = "# Here\n[1](other.md) [2](#there) [3](b.md#missing) [4](../../up.md)\n\n[5](/b.md) [6](../src#x)\n";
-        let tree = Tree::of([
-            ("docs/a.md", page),
-            ("docs/b.md", "# Known\n"),
-            ("src/lib.rs", ""),
-        ]);
+        let tree = Tree::of([("docs/a.md", page), ("docs/b.md", "# Known\n"), ("src/lib.rs", "")]);
         let found = links(&tree);
         let found: Vec<_> = found.iter().map(|finding| finding.text.as_str()).collect();
         assert_eq!(
@@ -95,12 +78,9 @@ mod tests {
 
     #[test]
     fn whole_links_pass() {
-        let page = "# Here\n[1](b.md) [2](#here) [3](b.md#known-one) [4](../src/lib.rs#L3) [5](../src) [6](https://x.y)\n";
-        let tree = Tree::of([
-            ("docs/a.md", page),
-            ("docs/b.md", "## Known: one\n"),
-            ("src/lib.rs", ""),
-        ]);
+        let page =
+            "# Here\n[1](b.md) [2](#here) [3](b.md#known-one) [4](../src/lib.rs#L3) [5](../src) [6](https://x.y)\n";
+        let tree = Tree::of([("docs/a.md", page), ("docs/b.md", "## Known: one\n"), ("src/lib.rs", "")]);
         assert_eq!(links(&tree), []);
     }
 }

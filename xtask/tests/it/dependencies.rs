@@ -13,10 +13,7 @@ use xtask::{
 };
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn this_workspace() -> Graph {
@@ -31,27 +28,15 @@ fn broken_rules(graph: &Graph) -> Vec<String> {
 /// Adds a dependency to a manifest of the graph, as `cargo metadata` would report it.
 fn add(graph: &mut Graph, to: &str, name: &str, kind: Kind) {
     let by_path = graph.members.contains_key(name);
-    let need = Need {
-        name: name.to_owned(),
-        kind,
-        by_path,
-    };
+    let need = Need { name: name.to_owned(), kind, by_path };
     graph.members.get_mut(to).unwrap().needs.insert(need);
     if kind != Kind::Development {
-        graph
-            .compiled_for
-            .entry(to.to_owned())
-            .or_default()
-            .insert(name.to_owned());
+        graph.compiled_for.entry(to.to_owned()).or_default().insert(name.to_owned());
     }
 }
 
 fn add_member(graph: &mut Graph, name: &str, folder: &str) {
-    let member = Member {
-        name: name.to_owned(),
-        folder: folder.to_owned(),
-        needs: [].into(),
-    };
+    let member = Member { name: name.to_owned(), folder: folder.to_owned(), needs: [].into() };
     graph.members.insert(name.to_owned(), member);
 }
 
@@ -72,8 +57,7 @@ fn statements_that_depend_on_accounts_are_refused() {
     let manifest = copy.path().join("services/statements/Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap();
 
-    let rule =
-        "a service knows factum and its adapters, and no other service, not in its tests either";
+    let rule = "a service knows factum and its adapters, and no other service, not in its tests either";
     for section in ["dependencies", "dev-dependencies"] {
         let header = format!("\n[{section}]\n");
         let line = "accounts = { path = \"../accounts\" }\n";
@@ -91,10 +75,7 @@ fn statements_that_depend_on_accounts_are_refused() {
     }
 
     fs::write(&manifest, text).unwrap();
-    assert_eq!(
-        broken_rules(&Graph::read(copy.path(), &["--offline"]).unwrap()),
-        [""; 0]
-    );
+    assert_eq!(broken_rules(&Graph::read(copy.path(), &["--offline"]).unwrap()), [""; 0]);
 }
 
 #[test]
@@ -122,10 +103,7 @@ fn every_edge_between_crates_of_ours_that_the_table_does_not_allow_is_refused() 
         add(&mut graph, from, to, kind);
         let found = broken_rules(&graph);
         let named = format!(": {from} names {to} (");
-        assert!(
-            found.iter().any(|line| line.contains(&named)),
-            "{from} → {to}: {found:?}"
-        );
+        assert!(found.iter().any(|line| line.contains(&named)), "{from} → {to}: {found:?}");
     }
 }
 
@@ -155,12 +133,7 @@ fn a_crate_that_comes_later_is_bound_too() {
         let mut broken = graph.clone();
         add(&mut broken, from, to, Kind::Normal);
         let named = format!(": {from} names {to} (");
-        assert!(
-            broken_rules(&broken)
-                .iter()
-                .any(|line| line.contains(&named)),
-            "{from} → {to}"
-        );
+        assert!(broken_rules(&broken).iter().any(|line| line.contains(&named)), "{from} → {to}");
     }
 }
 
@@ -170,31 +143,16 @@ fn a_crate_without_a_row_is_refused() {
     add_member(&mut graph, "common", "crates/common");
     let found = broken_rules(&graph);
     assert_eq!(found.len(), 1);
-    assert!(
-        found[0].contains("common has no row in the table of rules"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("common has no row in the table of rules"), "{found:?}");
 }
 
 #[test]
 fn a_path_that_leaves_the_workspace_is_refused() {
     let mut graph = this_workspace();
-    let need = Need {
-        name: "elsewhere".to_owned(),
-        kind: Kind::Development,
-        by_path: true,
-    };
-    graph
-        .members
-        .get_mut("accounts")
-        .unwrap()
-        .needs
-        .insert(need);
+    let need = Need { name: "elsewhere".to_owned(), kind: Kind::Development, by_path: true };
+    graph.members.get_mut("accounts").unwrap().needs.insert(need);
     let found = broken_rules(&graph);
-    assert!(
-        found[0].contains("accounts names elsewhere by a path"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("accounts names elsewhere by a path"), "{found:?}");
 }
 
 #[test]
@@ -216,28 +174,15 @@ fn the_engine_takes_a_crc_and_blake3_and_nothing_else_but_in_its_tests() {
 fn factum_compiles_no_database_broker_or_http_however_indirectly() {
     for banned in ["axum", "rdkafka", "rusqlite", "tokio-postgres"] {
         let mut graph = this_workspace();
-        graph
-            .compiled_for
-            .entry("metrics".to_owned())
-            .or_default()
-            .insert("middle".to_owned());
-        graph
-            .compiled_for
-            .entry("middle".to_owned())
-            .or_default()
-            .insert(banned.to_owned());
+        graph.compiled_for.entry("metrics".to_owned()).or_default().insert("middle".to_owned());
+        graph.compiled_for.entry("middle".to_owned()).or_default().insert(banned.to_owned());
         let found = broken_rules(&graph);
-        let way =
-            format!("factum compiles factum → metrics → middle → {banned}; factum has no database");
+        let way = format!("factum compiles factum → metrics → middle → {banned}; factum has no database");
         assert!(found.iter().any(|line| line.contains(&way)), "{found:?}");
     }
     // An optional dependency that nobody enables is not resolved, and refused all the same.
     let mut graph = this_workspace();
-    let need = Need {
-        name: "tokio-postgres".to_owned(),
-        kind: Kind::Normal,
-        by_path: false,
-    };
+    let need = Need { name: "tokio-postgres".to_owned(), kind: Kind::Normal, by_path: false };
     graph.members.get_mut("factum").unwrap().needs.insert(need);
     assert!(broken_rules(&graph)[0].contains("factum names tokio-postgres (dependencies)"));
 }
@@ -249,7 +194,8 @@ fn the_bank_compiles_no_kafka_client() {
     add(&mut graph, "factum-kafka", "rdkafka", Kind::Normal);
     add(&mut graph, "accounts", "factum-kafka", Kind::Normal);
     let found = broken_rules(&graph);
-    let way = "bank compiles bank → accounts → factum-kafka → rdkafka; the bank composes services on the embedded default";
+    let way =
+        "bank compiles bank → accounts → factum-kafka → rdkafka; the bank composes services on the embedded default";
     assert!(found.iter().any(|line| line.contains(way)), "{found:?}");
 }
 
