@@ -10,4 +10,11 @@ pub mod relay;
 pub mod runtime;
 pub mod store;
 
+pub use factum_macros::{Command, Event, Message, Query};
 pub use model::*;
+
+/// What derived code reaches through this crate, so that users of the derives need no dependency of their own for it.
+#[doc(hidden)]
+pub mod __private {
+    pub use serde_json;
+}

@@ -1,0 +1,3 @@
+//! Tests of factum from the outside, in one binary.
+
+mod derives;
