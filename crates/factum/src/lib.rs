@@ -3,12 +3,18 @@
 extern crate self as factum;
 
 pub mod bus;
+pub mod dispatch;
+pub mod input;
 pub mod model;
+pub mod principal;
 pub mod projections;
+pub mod query;
 pub mod read;
 pub mod relay;
 pub mod runtime;
 pub mod store;
+pub mod service;
+pub mod token;
 
 pub use factum_macros::{Command, Event, Message, Query};
 pub use model::*;

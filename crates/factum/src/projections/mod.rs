@@ -1,7 +1,10 @@
 //! Projections at work: events into read models, effect and checkpoint in one transaction.
 
 mod applier;
+mod runner;
 mod watermarks;
 
+pub(crate) use applier::erase;
 pub use applier::{AnyProjection, ApplyError, DynProjection};
-pub use watermarks::{Feed, Watermarks};
+pub use runner::ProjectionRunner;
+pub use watermarks::{Feed, Phase, Watermarks};

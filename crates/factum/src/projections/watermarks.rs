@@ -22,10 +22,26 @@ pub enum Feed {
     Topics(Vec<String>),
 }
 
+/// Whether a projection's read models are whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Filled once: as fresh as its watermarks say.
+    #[default]
+    Live,
+    /// Being filled from the beginning: what is there is only a part.
+    Refilling {
+        /// Positions done.
+        done: u64,
+        /// Positions there were to do, when it started.
+        total: u64,
+    },
+}
+
 type Lanes = HashMap<Lane, Checkpoint>;
 
 struct Tracked {
     feed: Feed,
+    phase: Phase,
     lanes: watch::Sender<Lanes>,
 }
 
@@ -46,7 +62,7 @@ impl Watermarks {
                 tracked.lanes.send_replace(lanes);
             }
             None => {
-                projections.insert(projection, Tracked { feed, lanes: watch::Sender::new(lanes) });
+                projections.insert(projection, Tracked { feed, phase: Phase::Live, lanes: watch::Sender::new(lanes) });
             }
         }
     }
@@ -61,6 +77,18 @@ impl Watermarks {
     /// What feeds a projection; `None` when it does not run here.
     pub fn feed(&self, projection: ProjectionKey) -> Option<Feed> {
         self.projections().get(&projection).map(|tracked| tracked.feed.clone())
+    }
+
+    /// Tells whether a projection's read models are whole.
+    pub fn set_phase(&self, projection: ProjectionKey, phase: Phase) {
+        if let Some(tracked) = self.projections().get_mut(&projection) {
+            tracked.phase = phase;
+        }
+    }
+
+    /// Whether a projection's read models are whole.
+    pub fn phase(&self, projection: ProjectionKey) -> Phase {
+        self.projections().get(&projection).map(|tracked| tracked.phase).unwrap_or_default()
     }
 
     /// Where a projection is on a lane; [`Position::ZERO`] before anything came.

@@ -18,6 +18,13 @@ impl Backoff {
         Self { first, max, failures: 0 }
     }
 
+    /// The same, as if it had failed this often already.
+    #[must_use]
+    pub const fn after(mut self, failures: u32) -> Self {
+        self.failures = failures;
+        self
+    }
+
     /// It worked: the next wait is a first one again.
     pub const fn reset(&mut self) {
         self.failures = 0;

@@ -1,0 +1,21 @@
+//! The command dispatcher: stands between callers and aggregates.
+//!
+//! Authorise, validate, load, handle, append, retry on conflict; [`run`](self) is that path, on one screen, for both
+//! doors: typed ([`CommandDispatcher::dispatch`]) and by name ([`CommandDispatcher::dispatch_named`]).
+
+mod builder;
+mod dispatcher;
+mod error;
+mod identity;
+mod load;
+mod receipt;
+mod registry;
+mod run;
+mod turns;
+
+pub use builder::{BuildError, CommandDispatcherBuilder};
+pub use dispatcher::{CommandDispatcher, CommandOptions, Dispatch};
+pub use error::DispatchError;
+pub use identity::{CommandKey, Surface};
+pub use receipt::CommandReceipt;
+pub use registry::CommandInfo;

@@ -1,0 +1,191 @@
+//! Documents from outside: parsed once, at the rim.
+
+use serde::de::DeserializeOwned;
+
+use crate::model::InvalidField;
+
+/// What to do with fields the receiver does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// Refuse the document: a misspelt optional field must not be ignored silently. For HTTP.
+    #[default]
+    Refuse,
+    /// Ignore them, or a sender could never add one. For the bus.
+    Ignore,
+}
+
+/// Why a document from outside was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{reason}", field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default())]
+pub struct InvalidInput {
+    /// Which kind of wrong.
+    pub kind: InvalidInputKind,
+    /// The path of the field, where one is to blame: `amount`, `lines[2].currency`.
+    pub field: Option<String>,
+    /// What is wrong, in words for the caller.
+    pub reason: String,
+}
+
+/// Which kind of wrong a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidInputKind {
+    /// Not the format at all: no JSON, not UTF-8, no object.
+    Malformed,
+    /// A field is missing, of the wrong type, or of a value that is not allowed.
+    Invalid,
+    /// A field nobody asked for.
+    UnknownField,
+}
+
+impl InvalidInputKind {
+    /// The stable code callers branch on.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Invalid => "invalid",
+            Self::UnknownField => "unknown-field",
+        }
+    }
+}
+
+impl From<InvalidField> for InvalidInput {
+    fn from(field: InvalidField) -> Self {
+        Self { kind: InvalidInputKind::Invalid, field: Some(field.field), reason: field.reason }
+    }
+}
+
+/// Reads a JSON object.
+pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields) -> Result<T, InvalidInput> {
+    // serde would also take an array for a struct.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(malformed("the body must be a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = read(&mut json, unknown)?;
+    json.end().map_err(|error| malformed(error.to_string()))?;
+    Ok(value)
+}
+
+/// Reads the part of a URL after `?`.
+pub(crate) fn from_query_string<T: DeserializeOwned>(query: &str) -> Result<T, InvalidInput> {
+    // A repeated parameter is refused by the fields themselves, as a repeated JSON field is.
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    read(pairs, UnknownFields::Refuse)
+}
+
+fn read<'de, T, D>(deserializer: D, unknown: UnknownFields) -> Result<T, InvalidInput>
+where
+    T: DeserializeOwned,
+    D: serde::Deserializer<'de>,
+    D::Error: Classify,
+{
+    let mut track = serde_path_to_error::Track::new();
+    let mut surplus = None;
+    let read = serde_ignored::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track), |path| {
+        surplus.get_or_insert_with(|| path.to_string());
+    });
+    let value = read.map_err(|error: D::Error| {
+        let path = track.path().to_string();
+        let kind = error.kind();
+        let field = (kind != InvalidInputKind::Malformed && path != ".").then_some(path);
+        InvalidInput { kind, field, reason: error.to_string() }
+    })?;
+    match surplus {
+        Some(field) if unknown == UnknownFields::Refuse => {
+            let reason = "is not known here".to_owned();
+            Err(InvalidInput { kind: InvalidInputKind::UnknownField, field: Some(field), reason })
+        }
+        _ => Ok(value),
+    }
+}
+
+fn malformed(reason: impl Into<String>) -> InvalidInput {
+    InvalidInput { kind: InvalidInputKind::Malformed, field: None, reason: reason.into() }
+}
+
+/// Tells a document that is no document from one with a wrong field.
+trait Classify: serde::de::Error {
+    fn kind(&self) -> InvalidInputKind;
+}
+
+impl Classify for serde_json::Error {
+    fn kind(&self) -> InvalidInputKind {
+        match self.classify() {
+            serde_json::error::Category::Data => InvalidInputKind::Invalid,
+            _ => InvalidInputKind::Malformed,
+        }
+    }
+}
+
+impl Classify for serde::de::value::Error {
+    fn kind(&self) -> InvalidInputKind {
+        InvalidInputKind::Invalid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Line {
+        amount: u32,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Order {
+        lines: Vec<Line>,
+        #[serde(default)]
+        note: Option<String>,
+    }
+
+    fn refused(body: &[u8]) -> (InvalidInputKind, Option<String>) {
+        let error = from_json::<Order>(body, UnknownFields::Refuse).expect_err("must be refused");
+        (error.kind, error.field)
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_by_its_path() {
+        let found = refused(br#"{"lines":[{"amount":1},{"amount":"x"}]}"#);
+        assert_eq!(found, (InvalidInputKind::Invalid, Some("lines[1].amount".into())));
+        assert_eq!(refused(br#"{"lines":[],"nota":"x"}"#), (InvalidInputKind::UnknownField, Some("nota".into())));
+    }
+
+    #[test]
+    fn the_bus_may_add_fields() {
+        let order: Order = from_json(br#"{"lines":[],"added":{"later":1}}"#, UnknownFields::Ignore).expect("is read");
+        assert_eq!(order, Order { lines: Vec::new(), note: None });
+    }
+
+    #[test]
+    fn what_is_no_object_is_malformed() {
+        let deep = format!("{{\"lines\":{}", "[".repeat(100_000));
+        for body in [&b""[..], b"[[]]", b"{", b"\xff\xfe", b"{\"lines\":[]} x", b"null", deep.as_bytes()] {
+            assert_eq!(refused(body).0, InvalidInputKind::Malformed, "{:?}", body.get(..20));
+        }
+        assert_eq!(refused(br#"{"lines":[],"lines":[]}"#).0, InvalidInputKind::Invalid);
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Search {
+        name: String,
+        #[serde(default)]
+        limit: Option<u32>,
+    }
+
+    #[test]
+    fn query_strings_are_as_strict() {
+        let search: Search = from_query_string("name=a%20b&limit=7").expect("is read");
+        assert_eq!(search, Search { name: "a b".into(), limit: Some(7) });
+        for (query, kind) in [
+            ("name=a&name=b", InvalidInputKind::Invalid),
+            ("name=a&nome=b", InvalidInputKind::UnknownField),
+            ("name=a&limit=x", InvalidInputKind::Invalid),
+            ("", InvalidInputKind::Invalid),
+        ] {
+            assert_eq!(from_query_string::<Search>(query).expect_err("must be refused").kind, kind, "{query}");
+        }
+    }
+}

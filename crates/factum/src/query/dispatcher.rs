@@ -1,0 +1,247 @@
+//! Asks queries on snapshots of the read store.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::{
+    AskError, QueryInfo,
+    registry::{self, AnyQuery},
+};
+use crate::{
+    dispatch::BuildError,
+    model::{Answers, ProjectionKey, Query, Source},
+    principal::{Access, AllowAll, Authorize, Principal},
+    projections::{Feed, Phase, Watermarks},
+    read::{Lane, ReadStore},
+    runtime::Runtime,
+    store::BoxFuture,
+    token::Token,
+};
+
+/// How long a query waits for a token, unless told otherwise.
+pub const TOKEN_WAIT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Answers queries from read models. It cannot reach an event store. Cheap to clone.
+#[derive(Clone)]
+pub struct QueryDispatcher {
+    core: Arc<Core>,
+    queries: Arc<BTreeMap<&'static str, Box<dyn AnyQuery>>>,
+}
+
+pub(super) struct Core {
+    read_store: Arc<dyn ReadStore>,
+    watermarks: Arc<Watermarks>,
+    own: Option<Source>,
+    policy: Arc<dyn Authorize>,
+    runtime: Runtime,
+    token_wait: Duration,
+}
+
+/// Everything a caller may say about a query besides the query.
+#[derive(Clone, Debug)]
+pub struct AskOptions {
+    /// What must be visible.
+    pub at_least: Option<Token>,
+    /// Who asks.
+    pub principal: Principal,
+}
+
+impl Default for AskOptions {
+    fn default() -> Self {
+        Self { at_least: None, principal: Principal::anonymous() }
+    }
+}
+
+/// Puts a [`QueryDispatcher`] together.
+#[must_use = "a builder does nothing until `build`"]
+pub struct QueryDispatcherBuilder {
+    core: Core,
+    queries: Vec<Box<dyn AnyQuery>>,
+}
+
+impl QueryDispatcherBuilder {
+    /// Registers a query.
+    pub fn answers<Q: Query>(mut self) -> Self {
+        self.queries.push(registry::erase::<Q>());
+        self
+    }
+
+    /// Decides who may ask what; without it everybody may ask all.
+    pub fn authorize(mut self, policy: impl Authorize) -> Self {
+        self.core.policy = Arc::new(policy);
+        self
+    }
+
+    /// Names the service's own store, whose tokens its projections on it can wait for.
+    pub fn own_source(mut self, source: Source) -> Self {
+        self.core.own = Some(source);
+        self
+    }
+
+    /// Where time and threads come from.
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.core.runtime = runtime;
+        self
+    }
+
+    /// How long a query waits for a token. 5 seconds by default.
+    pub const fn token_wait(mut self, limit: Duration) -> Self {
+        self.core.token_wait = limit;
+        self
+    }
+
+    /// Builds the dispatcher.
+    ///
+    /// # Errors
+    /// Two queries share a name.
+    pub fn build(self) -> Result<QueryDispatcher, BuildError> {
+        let mut queries = BTreeMap::new();
+        for query in self.queries {
+            let name = query.info().name;
+            if queries.insert(name, query).is_some() {
+                return Err(BuildError::DuplicateName { what: "queries", name: name.to_owned() });
+            }
+        }
+        Ok(QueryDispatcher { core: Arc::new(self.core), queries: Arc::new(queries) })
+    }
+}
+
+impl QueryDispatcher {
+    /// Starts a dispatcher on a read store and on what is known of its projections' progress.
+    pub fn builder(read_store: Arc<dyn ReadStore>, watermarks: Arc<Watermarks>) -> QueryDispatcherBuilder {
+        let core = Core {
+            read_store,
+            watermarks,
+            own: None,
+            policy: Arc::new(AllowAll),
+            runtime: Runtime::tokio(),
+            token_wait: TOKEN_WAIT_DEFAULT,
+        };
+        QueryDispatcherBuilder { core, queries: Vec::new() }
+    }
+
+    /// Asks a query whose type is known. The returned [`Ask`] takes options; awaiting it asks.
+    pub fn ask<Q: Query>(&self, query: Q) -> Ask<'_, Q> {
+        Ask { dispatcher: self, query, options: AskOptions::default() }
+    }
+
+    /// Asks by name, with parameters as in a URL after `?`; answers a JSON document.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub async fn ask_named(&self, name: &str, query_string: &str, options: AskOptions) -> Result<Vec<u8>, AskError> {
+        let query = self.queries.get(name).ok_or_else(|| AskError::UnknownQuery(name.to_owned()))?;
+        self.core.admit(name, query.reads(), &options).await?;
+        query.answer(Arc::clone(&self.core), query_string).await
+    }
+
+    /// The registered queries, by name.
+    pub fn queries(&self) -> Vec<QueryInfo> {
+        self.queries.values().map(|query| query.info()).collect()
+    }
+}
+
+impl Core {
+    /// Permission first, then what the token asks for, then whether there is anything whole to answer from.
+    async fn admit(&self, name: &str, reads: &[ProjectionKey], options: &AskOptions) -> Result<(), AskError> {
+        let access = Access { principal: &options.principal, name, stream: None };
+        self.policy.authorize(access).map_err(|_| AskError::Denied)?;
+        for projection in reads {
+            if let Phase::Refilling { done, total } = self.watermarks.phase(*projection) {
+                return Err(AskError::Rebuilding { done, total });
+            }
+        }
+        match &options.at_least {
+            Some(token) => self.wait_for(token, reads).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn wait_for(&self, token: &Token, reads: &[ProjectionKey]) -> Result<(), AskError> {
+        let marks: Vec<_> = reads.iter().flat_map(|projection| self.marks(*projection, token)).collect();
+        if marks.is_empty() {
+            return Err(AskError::TokenNotApplicable);
+        }
+        let all = async {
+            for (projection, lane, position) in marks {
+                self.watermarks.reached(projection, &lane, position).await;
+            }
+        };
+        self.runtime.within(self.token_wait, all).await.ok_or(AskError::NotYet)
+    }
+
+    /// What one projection must have reached; empty when it sees nothing of the token's source.
+    fn marks(&self, projection: ProjectionKey, token: &Token) -> Vec<(ProjectionKey, Lane, factum_engine::Position)> {
+        match self.watermarks.feed(projection) {
+            Some(Feed::OwnStore) if self.own == Some(token.source) => {
+                vec![(projection, Lane::own_store(), token.position)]
+            }
+            Some(Feed::Topics(topics)) => {
+                let fed = token.topics.iter().filter(|mark| topics.contains(&mark.topic));
+                fed.map(|mark| {
+                    let lane = Lane::topic(&token.source, &mark.topic, mark.partition);
+                    (projection, lane, factum_engine::Position::new(mark.position))
+                })
+                .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Runs a query on one snapshot, off the async threads.
+    pub(super) async fn answer<Q: Query>(&self, query: Q) -> Result<<Q as Answers>::Answer, AskError> {
+        let read_store = Arc::clone(&self.read_store);
+        let work = move || {
+            let mut answer = None;
+            read_store.read(&mut |snapshot| {
+                answer = Some(query.answer(snapshot));
+                Ok(())
+            })?;
+            match answer {
+                Some(answer) => answer.map_err(AskError::from),
+                None => Err(AskError::Panicked("the read store did not ask the query".to_owned())),
+            }
+        };
+        match self.runtime.blocking(work).await {
+            Ok(answer) => answer,
+            Err(failure) => Err(AskError::Panicked(failure.to_string())),
+        }
+    }
+}
+
+/// A query on its way; awaiting it asks.
+#[must_use = "a query is asked when this is awaited"]
+pub struct Ask<'a, Q> {
+    dispatcher: &'a QueryDispatcher,
+    query: Q,
+    options: AskOptions,
+}
+
+impl<Q: Query> Ask<'_, Q> {
+    /// Waits, bounded, until what the token stands for is visible.
+    pub fn at_least(mut self, token: &Token) -> Self {
+        self.options.at_least = Some(token.clone());
+        self
+    }
+
+    /// Says who asks.
+    pub fn principal(mut self, principal: Principal) -> Self {
+        self.options.principal = principal;
+        self
+    }
+}
+
+impl<'a, Q: Query> IntoFuture for Ask<'a, Q> {
+    type Output = Result<<Q as Answers>::Answer, AskError>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { dispatcher, query, options } = self;
+            if !dispatcher.queries.contains_key(Q::NAME) {
+                return Err(AskError::UnknownQuery(Q::NAME.to_owned()));
+            }
+            dispatcher.core.admit(Q::NAME, Q::READS, &options).await?;
+            dispatcher.core.answer(query).await
+        })
+    }
+}

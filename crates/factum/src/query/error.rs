@@ -1,0 +1,67 @@
+//! Why a query has no answer.
+
+use crate::{input::InvalidInput, model::QueryError, read::ReadError};
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody answers a query of this name.
+    #[error("no query is called `{0}` here")]
+    UnknownQuery(String),
+    /// A parameter is missing, unknown, repeated or not allowed.
+    #[error("invalid: {0}")]
+    Invalid(InvalidInput),
+    /// The principal may not ask this.
+    #[error("not permitted")]
+    Denied,
+    /// What was asked about does not exist.
+    #[error("{message}")]
+    NotFound {
+        /// A stable code in kebab-case.
+        code: &'static str,
+        /// The same in words.
+        message: String,
+    },
+    /// The projections behind the query know nothing of what the token stands for: leave it out here.
+    #[error("the read models behind this query do not see what this token stands for: ask without it")]
+    TokenNotApplicable,
+    /// What the token stands for is not visible yet: ask again.
+    #[error("what the token stands for is not visible yet: ask again")]
+    NotYet,
+    /// The read models behind the query are being filled from their sources: ask again.
+    #[error("the read models behind this query are being restored ({done} of {total} done): ask again")]
+    Rebuilding {
+        /// Positions done.
+        done: u64,
+        /// Positions there were to do, when it started.
+        total: u64,
+    },
+    /// The query's own code panicked. The service goes on.
+    #[error("the query panicked: {0}")]
+    Panicked(String),
+    /// The read store cannot answer now.
+    #[error(transparent)]
+    Unavailable(ReadError),
+    /// A stored document cannot be read.
+    #[error(transparent)]
+    Corrupt(ReadError),
+}
+
+impl From<QueryError> for AskError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::NotFound { code, message } => Self::NotFound { code, message },
+            QueryError::Invalid(field) => Self::Invalid(field.into()),
+            QueryError::Read(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadError> for AskError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(_) => Self::Unavailable(error),
+            _ => Self::Corrupt(error),
+        }
+    }
+}
