@@ -6,9 +6,7 @@ use uuid::Uuid;
 use super::fold::AccountFold;
 use super::money;
 use super::trail::{Movement, Step, Trail};
-use crate::client::{
-    BankClient, ClientError, STATEMENT_PAGE_MAX, Statement, StatementLine, Summary,
-};
+use crate::client::{BankClient, ClientError, STATEMENT_PAGE_MAX, Statement, StatementLine, Summary};
 
 /// Where an account's answers stand beside the fold.
 #[derive(Debug, PartialEq)]
@@ -32,21 +30,14 @@ pub enum Comparison {
 ///
 /// # Errors
 /// When the service gives no answer that can be compared; "not now" is [`Comparison::Behind`].
-pub async fn compare(
-    client: &BankClient,
-    id: Uuid,
-    fold: &AccountFold,
-) -> Result<Comparison, ClientError> {
+pub async fn compare(client: &BankClient, id: Uuid, fold: &AccountFold) -> Result<Comparison, ClientError> {
     let path = format!("/queries/account-summary?account_id={id}");
     let summary: Summary = match client.query(path, None).await {
         Ok(summary) => summary,
         Err(error) => return not_yet(error),
     };
     if summary.version < fold.version {
-        return Ok(Comparison::Behind(format!(
-            "its summary shows version {}",
-            summary.version
-        )));
+        return Ok(Comparison::Behind(format!("its summary shows version {}", summary.version)));
     }
     if summary.version > fold.version {
         return Ok(Comparison::Ahead(summary.version));
@@ -63,10 +54,7 @@ pub async fn compare(
 }
 
 fn different(what: String) -> Comparison {
-    Comparison::Different {
-        what,
-        balance: None,
-    }
+    Comparison::Different { what, balance: None }
 }
 
 fn not_yet(error: ClientError) -> Result<Comparison, ClientError> {
@@ -89,41 +77,21 @@ fn summary_difference(id: Uuid, summary: &Summary, fold: &AccountFold) -> Option
         ("balance", summary.balance.clone(), balance.clone()),
         ("available", summary.available.clone(), balance),
         ("currency", summary.currency.clone(), fold.currency.clone()),
-        (
-            "updated_at",
-            summary.updated_at.clone().unwrap_or_default(),
-            fold.updated_at.clone(),
-        ),
+        ("updated_at", summary.updated_at.clone().unwrap_or_default(), fold.updated_at.clone()),
     ];
     let (field, shows, must) = texts.into_iter().find(|(_, shows, must)| shows != must)?;
-    Some(format!(
-        "its summary at version {} shows {field} {shows}, the events make it {must}",
-        summary.version
-    ))
+    Some(format!("its summary at version {} shows {field} {shows}, the events make it {must}", summary.version))
 }
 
 fn shown(holder: &Value) -> String {
-    holder
-        .as_str()
-        .map_or_else(|| holder.to_string(), str::to_owned)
+    holder.as_str().map_or_else(|| holder.to_string(), str::to_owned)
 }
 
-async fn compare_statement(
-    client: &BankClient,
-    id: Uuid,
-    fold: &AccountFold,
-) -> Result<Comparison, ClientError> {
-    let mut walk = Walk {
-        fold,
-        version: 0,
-        balance: 0,
-        trail: Trail::default(),
-    };
+async fn compare_statement(client: &BankClient, id: Uuid, fold: &AccountFold) -> Result<Comparison, ClientError> {
+    let mut walk = Walk { fold, version: 0, balance: 0, trail: Trail::default() };
     let mut cursor = None;
     loop {
-        let page: Statement = client
-            .query(statement_path(id, cursor.as_deref()), None)
-            .await?;
+        let page: Statement = client.query(statement_path(id, cursor.as_deref()), None).await?;
         for line in &page.lines {
             // A newer summary may be one event away; a line beyond the fold says the same.
             if walk.version == fold.version {
@@ -135,9 +103,7 @@ async fn compare_statement(
         }
         match page.next {
             Some(_) if page.lines.is_empty() => {
-                return Ok(different(
-                    "a page of its statement is empty and not the last".to_owned(),
-                ));
+                return Ok(different("a page of its statement is empty and not the last".to_owned()));
             }
             Some(next) => cursor = Some(next),
             None => return Ok(walk.end()),
@@ -156,9 +122,7 @@ fn statement_path(id: Uuid, cursor: Option<&str>) -> String {
 /// A cursor is the service's own text: everything but letters, digits and `-._~` is escaped (RFC 3986).
 fn percent_encoded(text: &str) -> String {
     let escape = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),
     };
     text.bytes().map(escape).collect()
@@ -180,43 +144,28 @@ impl Walk<'_> {
             return Err(wrong(&format!("follows version {}", self.version)));
         }
         let minor = |text: &str| money::to_minor(text, self.fold.decimals);
-        let movement =
-            Movement::from_kind(&line.kind).ok_or_else(|| wrong("is of an unknown kind"))?;
+        let movement = Movement::from_kind(&line.kind).ok_or_else(|| wrong("is of an unknown kind"))?;
         let amount = match &line.amount {
             None => 0,
-            Some(text) => {
-                minor(text).ok_or_else(|| wrong(&format!("shows the amount {text:?}")))?
-            }
+            Some(text) => minor(text).ok_or_else(|| wrong(&format!("shows the amount {text:?}")))?,
         };
-        let balance = minor(&line.balance)
-            .ok_or_else(|| wrong(&format!("shows the balance {:?}", line.balance)))?;
+        let balance = minor(&line.balance).ok_or_else(|| wrong(&format!("shows the balance {:?}", line.balance)))?;
         let moves_as_it_says = match movement {
             Movement::Opened | Movement::Closed => line.amount.is_none(),
             Movement::Deposited => amount > 0,
             Movement::Withdrawn => amount < 0,
         };
         if !moves_as_it_says {
-            return Err(wrong(&format!(
-                "is {}, but shows the amount {:?}",
-                line.kind, line.amount
-            )));
+            return Err(wrong(&format!("is {}, but shows the amount {:?}", line.kind, line.amount)));
         }
         if balance != self.balance + amount {
             let before = money::to_decimal(self.balance, self.fold.decimals);
             let amount = line.amount.as_deref().unwrap_or("nothing");
-            return Err(wrong(&format!(
-                "the balance is {}, but {before} and {amount} came before",
-                line.balance
-            )));
+            return Err(wrong(&format!("the balance is {}, but {before} and {amount} came before", line.balance)));
         }
         (self.version, self.balance) = (line.version, balance);
         let at = line.at.as_deref().unwrap_or_default();
-        self.trail = self.trail.then(Step {
-            version: line.version,
-            at,
-            movement,
-            balance,
-        });
+        self.trail = self.trail.then(Step { version: line.version, at, movement, balance });
         Ok(())
     }
 

@@ -66,37 +66,23 @@ impl Ledger {
     pub fn apply(&mut self, event: &LoggedEvent) -> Vec<String> {
         let mut broken = Vec::new();
         if event.position != self.position + 1 {
-            broken.push(format!(
-                "follows position {}: positions are not dense",
-                self.position
-            ));
+            broken.push(format!("follows position {}: positions are not dense", self.position));
         }
         self.position = event.position;
         self.note_command(event, &mut broken);
-        match event
-            .stream
-            .strip_prefix(STREAM_PREFIX)
-            .map(Uuid::parse_str)
-        {
+        match event.stream.strip_prefix(STREAM_PREFIX).map(Uuid::parse_str) {
             Some(Ok(id)) => self.apply_to_account(id, event, &mut broken),
             _ => broken.push("is in a stream that is no account's".to_owned()),
         }
-        let place = format!(
-            "position {}, {} version {}",
-            event.position, event.stream, event.version
-        );
-        broken
-            .iter()
-            .map(|rule| format!("{place}: {} {rule}", event.name))
-            .collect()
+        let place = format!("position {}, {} version {}", event.position, event.stream, event.version);
+        broken.iter().map(|rule| format!("{place}: {} {rule}", event.name)).collect()
     }
 
     fn note_command(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
         let Some(command) = &event.metadata.command_id else {
             return broken.push("names no command".to_owned());
         };
-        let id = Uuid::parse_str(command)
-            .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, command.as_bytes()));
+        let id = Uuid::parse_str(command).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, command.as_bytes()));
         if !self.commands.insert(id) {
             broken.push(format!("repeats the effect of command {command}"));
         }
@@ -133,16 +119,10 @@ impl Ledger {
             account.note_version(event.version, broken);
             return broken.push("opens an account that is there already".to_owned());
         }
-        let currency = event
-            .data
-            .get("currency")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let currency = event.data.get("currency").and_then(Value::as_str).unwrap_or_default();
         let decimals = money::decimals(currency);
         if decimals.is_none() {
-            broken.push(format!(
-                "is in a currency that does not exist: {currency:?}"
-            ));
+            broken.push(format!("is in a currency that does not exist: {currency:?}"));
         }
         let mut account = AccountFold {
             version: 0,
@@ -164,37 +144,17 @@ impl Ledger {
 impl AccountFold {
     fn note_version(&mut self, version: u64, broken: &mut Vec<String>) {
         if version != self.version + 1 {
-            broken.push(format!(
-                "follows version {}: versions are not dense",
-                self.version
-            ));
+            broken.push(format!("follows version {}: versions are not dense", self.version));
         }
         self.version = version;
     }
 
-    fn move_money(
-        &mut self,
-        movement: Movement,
-        event: &LoggedEvent,
-        at: &str,
-        broken: &mut Vec<String>,
-    ) {
-        let currency = event
-            .data
-            .get("currency")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+    fn move_money(&mut self, movement: Movement, event: &LoggedEvent, at: &str, broken: &mut Vec<String>) {
+        let currency = event.data.get("currency").and_then(Value::as_str).unwrap_or_default();
         if currency != self.currency {
-            broken.push(format!(
-                "moves {currency:?} on an account in {}",
-                self.currency
-            ));
+            broken.push(format!("moves {currency:?} on an account in {}", self.currency));
         }
-        let amount = event
-            .data
-            .get("amount")
-            .and_then(Value::as_i64)
-            .map_or(0, i128::from);
+        let amount = event.data.get("amount").and_then(Value::as_i64).map_or(0, i128::from);
         if amount <= 0 {
             broken.push("moves no positive amount".to_owned());
         }
@@ -205,28 +165,16 @@ impl AccountFold {
         if self.balance() < 0 {
             broken.push(format!("leaves a negative balance of {}", self.balance()));
         }
-        let recorded = event
-            .data
-            .get("balance")
-            .and_then(Value::as_i64)
-            .map(i128::from);
+        let recorded = event.data.get("balance").and_then(Value::as_i64).map(i128::from);
         if recorded != Some(self.balance()) {
-            broken.push(format!(
-                "records the balance {recorded:?}, folded is {}",
-                self.balance()
-            ));
+            broken.push(format!("records the balance {recorded:?}, folded is {}", self.balance()));
         }
         self.step(movement, at);
     }
 
     fn step(&mut self, movement: Movement, at: &str) {
         at.clone_into(&mut self.updated_at);
-        self.trail = self.trail.then(Step {
-            version: self.version,
-            at,
-            movement,
-            balance: self.balance(),
-        });
+        self.trail = self.trail.then(Step { version: self.version, at, movement, balance: self.balance() });
     }
 }
 

@@ -22,24 +22,15 @@ impl History {
     }
 
     fn opened(currency: &str) -> Self {
-        Self::default().then(
-            "account.opened",
-            json!({ "holder": "Ann", "currency": currency }),
-        )
+        Self::default().then("account.opened", json!({ "holder": "Ann", "currency": currency }))
     }
 
     fn deposited(self, amount: i64, balance: i64) -> Self {
-        self.then(
-            "account.funds-deposited",
-            json!({ "amount": amount, "currency": "EUR", "balance": balance }),
-        )
+        self.then("account.funds-deposited", json!({ "amount": amount, "currency": "EUR", "balance": balance }))
     }
 
     fn withdrawn(self, amount: i64, balance: i64) -> Self {
-        self.then(
-            "account.funds-withdrawn",
-            json!({ "amount": amount, "currency": "EUR", "balance": balance }),
-        )
+        self.then("account.funds-withdrawn", json!({ "amount": amount, "currency": "EUR", "balance": balance }))
     }
 
     fn changed(mut self, index: usize, change: impl FnOnce(&mut LoggedEvent)) -> Self {
@@ -49,11 +40,7 @@ impl History {
 
     fn fold(&self) -> (Ledger, Vec<String>) {
         let mut ledger = Ledger::default();
-        let broken = self
-            .events
-            .iter()
-            .flat_map(|event| ledger.apply(event))
-            .collect();
+        let broken = self.events.iter().flat_map(|event| ledger.apply(event)).collect();
         (ledger, broken)
     }
 
@@ -61,71 +48,43 @@ impl History {
     #[track_caller]
     fn breaks(&self, rule: &str) {
         let (_, broken) = self.fold();
-        assert!(
-            broken.len() == 1 && broken[0].contains(rule),
-            "expected {rule:?}, got {broken:?}"
-        );
+        assert!(broken.len() == 1 && broken[0].contains(rule), "expected {rule:?}, got {broken:?}");
     }
 }
 
 #[test]
 fn a_sound_history_breaks_nothing_and_adds_up() {
-    let history = History::opened("EUR")
-        .deposited(12_500, 12_500)
-        .withdrawn(2_550, 9_950);
+    let history = History::opened("EUR").deposited(12_500, 12_500).withdrawn(2_550, 9_950);
     let (ledger, broken) = history.fold();
     assert!(broken.is_empty(), "{broken:?}");
     let account = ledger.accounts().values().next().unwrap();
-    assert_eq!(
-        (account.version, account.balance(), ledger.position()),
-        (3, 9_950, 3)
-    );
-    assert_eq!(
-        (account.deposited, account.withdrawn, account.closed),
-        (12_500, 2_550, false)
-    );
+    assert_eq!((account.version, account.balance(), ledger.position()), (3, 9_950, 3));
+    assert_eq!((account.deposited, account.withdrawn, account.closed), (12_500, 2_550, false));
 }
 
 #[test]
 fn a_hole_in_positions_or_versions_is_seen() {
-    History::opened("EUR")
-        .deposited(1, 1)
-        .changed(1, |event| event.position = 3)
-        .breaks("positions are not dense");
-    History::opened("EUR")
-        .deposited(1, 1)
-        .changed(1, |event| event.version = 3)
-        .breaks("versions are not dense");
-    History::opened("EUR")
-        .deposited(1, 1)
-        .changed(1, |event| event.version = 1)
-        .breaks("versions are not dense");
+    History::opened("EUR").deposited(1, 1).changed(1, |event| event.position = 3).breaks("positions are not dense");
+    History::opened("EUR").deposited(1, 1).changed(1, |event| event.version = 3).breaks("versions are not dense");
+    History::opened("EUR").deposited(1, 1).changed(1, |event| event.version = 1).breaks("versions are not dense");
 }
 
 #[test]
 fn money_that_is_not_there_cannot_go_out() {
-    History::opened("EUR")
-        .deposited(100, 100)
-        .withdrawn(101, -1)
-        .breaks("leaves a negative balance of -1");
+    History::opened("EUR").deposited(100, 100).withdrawn(101, -1).breaks("leaves a negative balance of -1");
 }
 
 #[test]
 fn an_account_has_one_currency() {
     let to_usd = |event: &mut LoggedEvent| event.data["currency"] = json!("USD");
-    History::opened("EUR")
-        .deposited(1, 1)
-        .changed(1, to_usd)
-        .breaks("moves \"USD\" on an account in EUR");
+    History::opened("EUR").deposited(1, 1).changed(1, to_usd).breaks("moves \"USD\" on an account in EUR");
     History::opened("EUROS").breaks("a currency that does not exist");
 }
 
 #[test]
 fn nothing_comes_after_closing_and_closing_leaves_nothing() {
     let closed = |history: History| history.then("account.closed", json!({}));
-    closed(History::opened("EUR"))
-        .deposited(1, 1)
-        .breaks("comes after the account was closed");
+    closed(History::opened("EUR")).deposited(1, 1).breaks("comes after the account was closed");
     closed(History::opened("EUR").deposited(1, 1)).breaks("leaves a balance of 1");
 }
 
@@ -133,38 +92,21 @@ fn nothing_comes_after_closing_and_closing_leaves_nothing() {
 fn an_effect_of_one_command_comes_once() {
     let twice = |event: &mut LoggedEvent| event.metadata.command_id = Some("command-2".to_owned());
     let history = History::opened("EUR").deposited(1, 1).deposited(1, 2);
-    history
-        .changed(2, twice)
-        .breaks("repeats the effect of command command-2");
-    History::opened("EUR")
-        .changed(0, |event| event.metadata.command_id = None)
-        .breaks("names no command");
+    history.changed(2, twice).breaks("repeats the effect of command command-2");
+    History::opened("EUR").changed(0, |event| event.metadata.command_id = None).breaks("names no command");
 }
 
 #[test]
 fn a_balance_that_was_recorded_must_be_the_folded_one() {
-    History::opened("EUR")
-        .deposited(100, 99)
-        .breaks("records the balance Some(99), folded is 100");
-    History::opened("EUR")
-        .deposited(0, 0)
-        .breaks("moves no positive amount");
+    History::opened("EUR").deposited(100, 99).breaks("records the balance Some(99), folded is 100");
+    History::opened("EUR").deposited(0, 0).breaks("moves no positive amount");
 }
 
 #[test]
 fn what_the_audit_does_not_know_is_not_passed_over() {
-    History::opened("EUR")
-        .then("account.frozen", json!({}))
-        .breaks("of a type the audit does not know");
-    History::opened("EUR")
-        .then("account.opened", json!({}))
-        .breaks("opens an account that is there already");
+    History::opened("EUR").then("account.frozen", json!({})).breaks("of a type the audit does not know");
+    History::opened("EUR").then("account.opened", json!({})).breaks("opens an account that is there already");
     let elsewhere = |event: &mut LoggedEvent| event.stream = "transfer-1".to_owned();
-    History::opened("EUR")
-        .deposited(1, 1)
-        .changed(1, elsewhere)
-        .breaks("in a stream that is no account's");
-    History::default()
-        .then("account.closed", json!({}))
-        .breaks("comes before its account was opened");
+    History::opened("EUR").deposited(1, 1).changed(1, elsewhere).breaks("in a stream that is no account's");
+    History::default().then("account.closed", json!({})).breaks("comes before its account was opened");
 }

@@ -66,11 +66,7 @@ pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
     } else {
         report.write_text(&mut out)?;
     }
-    Ok(if report.is_clean() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Audits the bank, and waits at most `catch_up` for answers that lag behind the events.
@@ -85,14 +81,8 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
     report.accounts = ledger.accounts().len() as u64;
     let mut ids: Vec<Uuid> = ledger.accounts().keys().copied().collect();
     ids.sort_unstable();
-    let mut pending: Vec<Pending> = ids
-        .into_iter()
-        .map(|id| Pending {
-            id,
-            shown: 0,
-            because: String::new(),
-        })
-        .collect();
+    let mut pending: Vec<Pending> =
+        ids.into_iter().map(|id| Pending { id, shown: 0, because: String::new() }).collect();
     loop {
         pending = compare_all(client, &ledger, pending, &mut report).await?;
         if pending.is_empty() {
@@ -100,10 +90,7 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
         }
         if started.elapsed() >= catch_up {
             for left in pending {
-                report.differs(format!(
-                    "account {}: not settled after {catch_up:?}: {}",
-                    left.id, left.because
-                ));
+                report.differs(format!("account {}: not settled after {catch_up:?}: {}", left.id, left.because));
             }
             break;
         }
@@ -115,30 +102,19 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
     Ok(report)
 }
 
-async fn fold_to_head(
-    client: &BankClient,
-    ledger: &mut Ledger,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+async fn fold_to_head(client: &BankClient, ledger: &mut Ledger, report: &mut Report) -> anyhow::Result<()> {
     loop {
         let page = client.events(ledger.position(), EVENTS_PAGE_MAX).await;
-        let page = page
-            .with_context(|| format!("reading the events after position {}", ledger.position()))?;
+        let page = page.with_context(|| format!("reading the events after position {}", ledger.position()))?;
         if page.is_empty() {
             return Ok(());
         }
         let before = ledger.position();
         for event in &page {
-            ledger
-                .apply(event)
-                .into_iter()
-                .for_each(|broken| report.differs(broken));
+            ledger.apply(event).into_iter().for_each(|broken| report.differs(broken));
         }
         // Without this, a log that repeats a page would be read for ever.
-        anyhow::ensure!(
-            ledger.position() > before,
-            "the events after position {before} do not go on"
-        );
+        anyhow::ensure!(ledger.position() > before, "the events after position {before} do not go on");
     }
 }
 
@@ -173,12 +149,7 @@ async fn compare_all(
 }
 
 /// Notes what a comparison says; returns the account when it must be compared again.
-fn settle(
-    ledger: &Ledger,
-    account: Pending,
-    comparison: Comparison,
-    report: &mut Report,
-) -> Option<Pending> {
+fn settle(ledger: &Ledger, account: Pending, comparison: Comparison, report: &mut Report) -> Option<Pending> {
     let fold = &ledger.accounts()[&account.id];
     let totals = report.totals.entry(fold.currency.clone()).or_default();
     match comparison {
@@ -191,10 +162,9 @@ fn settle(
             report.differs(format!("account {}: {what}", account.id));
             None
         }
-        Comparison::Behind(because) => Some(Pending {
-            because: format!("{because}, the events are at {}", fold.version),
-            ..account
-        }),
+        Comparison::Behind(because) => {
+            Some(Pending { because: format!("{because}, the events are at {}", fold.version), ..account })
+        }
         Comparison::Ahead(shown) if shown <= account.shown => {
             // The log was read after this version was shown, and does not have it.
             report.differs(format!(
@@ -203,11 +173,9 @@ fn settle(
             ));
             None
         }
-        Comparison::Ahead(shown) => Some(Pending {
-            shown,
-            because: format!("it moved on to version {shown}"),
-            ..account
-        }),
+        Comparison::Ahead(shown) => {
+            Some(Pending { shown, because: format!("it moved on to version {shown}"), ..account })
+        }
     }
 }
 
@@ -219,13 +187,8 @@ fn conclude(report: &mut Report) {
         .filter(|(_, totals)| totals.deposited - totals.withdrawn != totals.balances)
         .map(|(currency, totals)| {
             let kept = totals.deposited - totals.withdrawn;
-            format!(
-                "{currency}: the events leave {kept} minor units, the statements show {}",
-                totals.balances
-            )
+            format!("{currency}: the events leave {kept} minor units, the statements show {}", totals.balances)
         })
         .collect();
-    missing
-        .into_iter()
-        .for_each(|difference| report.differs(difference));
+    missing.into_iter().for_each(|difference| report.differs(difference));
 }

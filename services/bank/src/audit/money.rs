@@ -19,11 +19,7 @@ pub fn to_decimal(minor: i128, decimals: u32) -> String {
     }
     let written = match decimals {
         0 => write!(text, "{whole}"),
-        _ => write!(
-            text,
-            "{whole}.{fraction:0width$}",
-            width = decimals as usize
-        ),
+        _ => write!(text, "{whole}.{fraction:0width$}", width = decimals as usize),
     };
     written.expect("writing to a string cannot fail");
     text
@@ -55,15 +51,10 @@ mod tests {
     fn only_the_exact_text_is_read_back() {
         for minor in [0, 1, -1, 99, 100, -12_345, i128::from(i64::MAX)] {
             for decimals in [0, 2, 3] {
-                assert_eq!(
-                    to_minor(&to_decimal(minor, decimals), decimals),
-                    Some(minor)
-                );
+                assert_eq!(to_minor(&to_decimal(minor, decimals), decimals), Some(minor));
             }
         }
-        for wrong in [
-            "", "-", ".", "1", "1.5", "+1.50", "01.50", "1.500", "-0.00", "1,50", "1.5.0", "NaN",
-        ] {
+        for wrong in ["", "-", ".", "1", "1.5", "+1.50", "01.50", "1.500", "-0.00", "1,50", "1.5.0", "NaN"] {
             assert_eq!(to_minor(wrong, 2), None, "{wrong:?}");
         }
     }

@@ -88,14 +88,9 @@ impl Report {
     /// # Errors
     /// When `out` refuses them.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(
-            out,
-            "audit of {} accounts, {} events",
-            self.accounts, self.position
-        )?;
+        writeln!(out, "audit of {} accounts, {} events", self.accounts, self.position)?;
         for (currency, totals) in &self.totals {
-            let text =
-                |minor| money::to_decimal(minor, money::decimals(currency).unwrap_or_default());
+            let text = |minor| money::to_decimal(minor, money::decimals(currency).unwrap_or_default());
             writeln!(
                 out,
                 "  {currency}  deposited {}  withdrawn {}  balances {}",
@@ -111,10 +106,7 @@ impl Report {
             writeln!(out, "  … and {} more", self.differences_not_kept)?;
         }
         match self.differences_total() {
-            0 => writeln!(
-                out,
-                "clean: the statements say what the events say, and no money is missing"
-            ),
+            0 => writeln!(out, "clean: the statements say what the events say, and no money is missing"),
             1 => writeln!(out, "not clean: 1 difference"),
             total => writeln!(out, "not clean: {total} differences"),
         }

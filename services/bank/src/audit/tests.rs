@@ -32,36 +32,21 @@ impl Books {
     /// Ann has 99.50 EUR after three events, Ben closed his account in yen.
     fn sound() -> Self {
         let mut books = Self::default();
-        books.event(
-            ANN,
-            1,
-            "account.opened",
-            &json!({ "holder": "Ann", "currency": "EUR" }),
-        );
-        books.event(
-            BEN,
-            1,
-            "account.opened",
-            &json!({ "holder": "Ben", "currency": "JPY" }),
-        );
+        books.event(ANN, 1, "account.opened", &json!({ "holder": "Ann", "currency": "EUR" }));
+        books.event(BEN, 1, "account.opened", &json!({ "holder": "Ben", "currency": "JPY" }));
         books.deposit_for_ann(2, 12_500, 12_500);
         let withdrawn = json!({ "amount": 2_550, "currency": "EUR", "balance": 9_950 });
         books.event(ANN, 3, "account.funds-withdrawn", &withdrawn);
         books.event(BEN, 2, "account.closed", &json!({}));
+        books.line(ANN, &json!({ "version": 1, "at": AT, "kind": "opened", "balance": "0.00" }));
         books.line(
             ANN,
-            &json!({ "version": 1, "at": AT, "kind": "opened", "balance": "0.00" }),
+            &json!({ "version": 2, "at": AT, "kind": "deposited", "amount": "125.00", "balance": "125.00" }),
         );
-        books.line(ANN, &json!({ "version": 2, "at": AT, "kind": "deposited", "amount": "125.00", "balance": "125.00" }));
-        books.line(ANN, &json!({ "version": 3, "at": AT, "kind": "withdrawn", "amount": "-25.50", "balance": "99.50" }));
-        books.line(
-            BEN,
-            &json!({ "version": 1, "at": AT, "kind": "opened", "balance": "0" }),
-        );
-        books.line(
-            BEN,
-            &json!({ "version": 2, "at": AT, "kind": "closed", "balance": "0" }),
-        );
+        books
+            .line(ANN, &json!({ "version": 3, "at": AT, "kind": "withdrawn", "amount": "-25.50", "balance": "99.50" }));
+        books.line(BEN, &json!({ "version": 1, "at": AT, "kind": "opened", "balance": "0" }));
+        books.line(BEN, &json!({ "version": 2, "at": AT, "kind": "closed", "balance": "0" }));
         books.summary(ANN, "Ann", "open", "99.50", "EUR", 3);
         books.summary(BEN, "Ben", "closed", "0", "JPY", 2);
         books
@@ -81,21 +66,10 @@ impl Books {
     }
 
     fn line(&mut self, account: &str, line: &serde_json::Value) {
-        self.statements
-            .entry(account.to_owned())
-            .or_default()
-            .push(line.clone());
+        self.statements.entry(account.to_owned()).or_default().push(line.clone());
     }
 
-    fn summary(
-        &mut self,
-        account: &str,
-        holder: &str,
-        status: &str,
-        balance: &str,
-        currency: &str,
-        version: u64,
-    ) {
+    fn summary(&mut self, account: &str, holder: &str, status: &str, balance: &str, currency: &str, version: u64) {
         let summary = json!({
             "account_id": account, "holder": holder, "status": status, "balance": balance, "available": balance,
             "currency": currency, "version": version, "updated_at": AT
@@ -109,33 +83,17 @@ impl Books {
         match asked.path_and_query.split_once('?').unwrap().0 {
             "/admin/events" => {
                 let after: usize = asked.parameter("after").unwrap().parse().unwrap();
-                Answered::lines(
-                    &self
-                        .events
-                        .iter()
-                        .skip(after)
-                        .take(2)
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                )
+                Answered::lines(&self.events.iter().skip(after).take(2).cloned().collect::<Vec<_>>())
             }
             "/queries/account-summary" => match self.summaries.get(account) {
                 Some(summary) => Answered::json(summary),
                 None => Answered::problem(404, "account-not-found"),
             },
             "/queries/statement" => {
-                let lines = self
-                    .statements
-                    .get(account)
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
-                let from = asked
-                    .parameter("cursor")
-                    .map_or(0, |cursor| cursor.replace("%2F", "").parse().unwrap());
+                let lines = self.statements.get(account).map(Vec::as_slice).unwrap_or_default();
+                let from = asked.parameter("cursor").map_or(0, |cursor| cursor.replace("%2F", "").parse().unwrap());
                 let next = (from + 2 < lines.len()).then(|| format!("/{}", from + 2));
-                Answered::json(
-                    &json!({ "lines": lines.iter().skip(from).take(2).collect::<Vec<_>>(), "next": next }),
-                )
+                Answered::json(&json!({ "lines": lines.iter().skip(from).take(2).collect::<Vec<_>>(), "next": next }))
             }
             other => panic!("the audit asks for {other}"),
         }
@@ -169,10 +127,7 @@ async fn finds(lie: impl FnOnce(&mut Books), differences: &[&str]) {
     assert!(!report.is_clean());
     assert_eq!(found.len(), differences.len(), "{found:?}");
     for (found, expected) in found.iter().zip(differences) {
-        assert!(
-            found.contains(expected),
-            "expected {expected:?}, found {found:?}"
-        );
+        assert!(found.contains(expected), "expected {expected:?}, found {found:?}");
     }
 }
 
@@ -182,21 +137,12 @@ async fn sound_books_are_clean() {
     let report = bank.audit(SHORT).await;
     assert!(report.is_clean(), "{:?}", report.differences());
     let euros = report.totals["EUR"].clone();
-    assert_eq!(
-        (euros.deposited, euros.withdrawn, euros.balances),
-        (12_500, 2_550, 9_950)
-    );
+    assert_eq!((euros.deposited, euros.withdrawn, euros.balances), (12_500, 2_550, 9_950));
     let mut text = Vec::new();
     report.write_text(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    assert!(
-        text.starts_with("audit of 2 accounts, 5 events\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("EUR  deposited 125.00  withdrawn 25.50  balances 99.50"),
-        "{text}"
-    );
+    assert!(text.starts_with("audit of 2 accounts, 5 events\n"), "{text}");
+    assert!(text.contains("EUR  deposited 125.00  withdrawn 25.50  balances 99.50"), "{text}");
 }
 
 #[tokio::test]
@@ -205,42 +151,19 @@ async fn an_altered_balance_is_found_at_once_and_money_is_missing() {
     let mut books = Books::sound();
     books.summary(ANN, "Ann", "open", "99.49", "EUR", 3);
     let report = FakeBank::with(books).await.audit(CATCH_UP_MAX).await;
-    assert!(
-        begun.elapsed() < CATCH_UP_MAX,
-        "a difference at the same version is not waited for"
-    );
+    assert!(begun.elapsed() < CATCH_UP_MAX, "a difference at the same version is not waited for");
     assert_eq!(report.differences_total(), 2, "{:?}", report.differences());
     assert!(report.differences()[0].contains("shows balance 99.49, the events make it 99.50"));
-    assert!(
-        report.differences()[1]
-            .contains("EUR: the events leave 9950 minor units, the statements show 9949")
-    );
+    assert!(report.differences()[1].contains("EUR: the events leave 9950 minor units, the statements show 9949"));
 }
 
 #[tokio::test]
 async fn every_field_of_a_summary_counts() {
-    finds(
-        |books| books.summary(BEN, "Bob", "closed", "0", "JPY", 2),
-        &["shows holder Bob"],
-    )
-    .await;
-    finds(
-        |books| books.summary(BEN, "Ben", "open", "0", "JPY", 2),
-        &["shows status open"],
-    )
-    .await;
-    finds(
-        |books| books.summary(BEN, "Ben", "closed", "0", "EUR", 2),
-        &["shows currency EUR"],
-    )
-    .await;
-    finds(
-        |books| books.summary(BEN, "Ben", "closed", "0.00", "JPY", 2),
-        &["shows balance 0.00"],
-    )
-    .await;
-    let held =
-        |books: &mut Books| books.summaries.get_mut(ANN).unwrap()["available"] = json!("9.50");
+    finds(|books| books.summary(BEN, "Bob", "closed", "0", "JPY", 2), &["shows holder Bob"]).await;
+    finds(|books| books.summary(BEN, "Ben", "open", "0", "JPY", 2), &["shows status open"]).await;
+    finds(|books| books.summary(BEN, "Ben", "closed", "0", "EUR", 2), &["shows currency EUR"]).await;
+    finds(|books| books.summary(BEN, "Ben", "closed", "0.00", "JPY", 2), &["shows balance 0.00"]).await;
+    let held = |books: &mut Books| books.summaries.get_mut(ANN).unwrap()["available"] = json!("9.50");
     finds(held, &["shows available 9.50"]).await;
 }
 
@@ -251,26 +174,10 @@ async fn an_altered_statement_line_is_found_on_any_page() {
     }
     let breaks = "at version 2: the balance is 125.00, but 0.00 and 125.01 came before";
     finds(|books| alter(books, 1, "amount", "125.01"), &[breaks]).await;
-    finds(
-        |books| alter(books, 2, "balance", "99.5"),
-        &["at version 3: shows the balance \"99.5\""],
-    )
-    .await;
-    finds(
-        |books| alter(books, 2, "kind", "deposited"),
-        &["is deposited, but shows the amount"],
-    )
-    .await;
-    finds(
-        |books| alter(books, 2, "kind", "transferred"),
-        &["is of an unknown kind"],
-    )
-    .await;
-    finds(
-        |books| alter(books, 0, "at", "2026-11-24T10:00:00Z"),
-        &["are not what the events say"],
-    )
-    .await;
+    finds(|books| alter(books, 2, "balance", "99.5"), &["at version 3: shows the balance \"99.5\""]).await;
+    finds(|books| alter(books, 2, "kind", "deposited"), &["is deposited, but shows the amount"]).await;
+    finds(|books| alter(books, 2, "kind", "transferred"), &["is of an unknown kind"]).await;
+    finds(|books| alter(books, 0, "at", "2026-11-24T10:00:00Z"), &["are not what the events say"]).await;
     let both = |books: &mut Books| {
         alter(books, 1, "amount", "100.00");
         alter(books, 1, "balance", "100.00");
@@ -289,14 +196,7 @@ async fn what_lags_is_waited_for_and_then_compared() {
     let bank = FakeBank::with(books).await;
     let catching_up = async {
         // Both accounts were asked for once: now the rest arrives.
-        while bank
-            .server
-            .asked()
-            .iter()
-            .filter(|asked| asked.parameter("account_id").is_some())
-            .count()
-            < 3
-        {
+        while bank.server.asked().iter().filter(|asked| asked.parameter("account_id").is_some()).count() < 3 {
             tokio::task::yield_now().await;
         }
         let mut books = bank.books.lock().unwrap();
@@ -310,16 +210,8 @@ async fn what_lags_is_waited_for_and_then_compared() {
 #[tokio::test]
 async fn what_never_arrives_is_a_difference() {
     let lost = |books: &mut Books| drop(books.statements.get_mut(ANN).unwrap().pop());
-    finds(
-        lost,
-        &["not settled after 300ms: its statement ends at version 2, the events are at 3"],
-    )
-    .await;
-    finds(
-        |books| drop(books.summaries.remove(BEN)),
-        &["404 account-not-found"],
-    )
-    .await;
+    finds(lost, &["not settled after 300ms: its statement ends at version 2, the events are at 3"]).await;
+    finds(|books| drop(books.summaries.remove(BEN)), &["404 account-not-found"]).await;
 }
 
 #[tokio::test]
@@ -330,12 +222,7 @@ async fn an_account_that_moves_on_meanwhile_is_folded_on() {
     books.line(ANN, &json!({ "version": 4, "at": AT, "kind": "deposited", "amount": "1.00", "balance": "100.50" }));
     let bank = FakeBank::with(books).await;
     let moving_on = async {
-        while !bank
-            .server
-            .asked()
-            .iter()
-            .any(|asked| asked.parameter("account_id") == Some(ANN))
-        {
+        while !bank.server.asked().iter().any(|asked| asked.parameter("account_id") == Some(ANN)) {
             tokio::task::yield_now().await;
         }
         bank.books.lock().unwrap().deposit_for_ann(4, 100, 10_050);
@@ -351,13 +238,8 @@ async fn what_the_log_does_not_have_must_not_be_shown() {
         books.summary(ANN, "Ann", "open", "100.50", "EUR", 4);
     };
     finds(ghost, &["version 4 is shown, but its events end at 3"]).await;
-    let line =
-        json!({ "version": 3, "at": AT, "kind": "deposited", "amount": "1", "balance": "1" });
-    finds(
-        |books| books.line(BEN, &line),
-        &["version 3 is shown, but its events end at 2"],
-    )
-    .await;
+    let line = json!({ "version": 3, "at": AT, "kind": "deposited", "amount": "1", "balance": "1" });
+    finds(|books| books.line(BEN, &line), &["version 3 is shown, but its events end at 2"]).await;
 }
 
 #[tokio::test]
@@ -376,8 +258,5 @@ async fn differences_are_kept_up_to_a_bound_and_counted_beyond() {
     let mut text = Vec::new();
     report.write_text(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    assert!(
-        text.contains("… and 7 more\n") && text.ends_with("not clean: 57 differences\n"),
-        "{text}"
-    );
+    assert!(text.contains("… and 7 more\n") && text.ends_with("not clean: 57 differences\n"), "{text}");
 }

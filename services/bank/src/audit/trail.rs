@@ -44,9 +44,7 @@ impl Movement {
 
     /// Reads [`Movement::kind`].
     pub fn from_kind(kind: &str) -> Option<Self> {
-        [Self::Opened, Self::Deposited, Self::Withdrawn, Self::Closed]
-            .into_iter()
-            .find(|known| known.kind() == kind)
+        [Self::Opened, Self::Deposited, Self::Withdrawn, Self::Closed].into_iter().find(|known| known.kind() == kind)
     }
 }
 

@@ -18,12 +18,12 @@ pub enum ClientError {
     Problem(Problem),
     /// Nobody listens there, or the connection broke before the answer was whole. A command may have been accepted:
     /// repeat it under its key.
-    #[error("no answer from {at}: {}", innermost(source.as_ref()))]
+    #[error("no answer from {at}: {}", innermost(cause.as_ref()))]
     Unreachable {
         /// The surface that was asked.
         at: SocketAddr,
         /// What the transport says.
-        source: Box<dyn Error + Send + Sync>,
+        cause: Box<dyn Error + Send + Sync>,
     },
     /// No whole answer within the limit. A command may have been accepted: repeat it under its key.
     #[error("{at} did not answer within {after:?}")]
@@ -77,24 +77,12 @@ impl Problem {
         match serde_json::from_slice::<ProblemBody>(body) {
             Ok(read) => {
                 let detail = read.detail.or(read.title).unwrap_or_default();
-                Self {
-                    status,
-                    code: read.code,
-                    detail,
-                }
+                Self { status, code: read.code, detail }
             }
             Err(_foreign) => {
                 let text = String::from_utf8_lossy(body);
-                let detail = text
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(SHOWN_CHARACTERS_MAX)
-                    .collect();
-                Self {
-                    status,
-                    code: String::new(),
-                    detail,
-                }
+                let detail = text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS_MAX).collect();
+                Self { status, code: String::new(), detail }
             }
         }
     }

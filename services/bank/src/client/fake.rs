@@ -44,51 +44,31 @@ impl Asked {
     /// A parameter of the query, as it was sent.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.path_and_query.split_once('?')?;
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 }
 
 impl Answered {
     /// 200 with JSON.
     pub fn json(body: &Value) -> Self {
-        Self {
-            status: 200,
-            headers: Vec::new(),
-            body: body.to_string(),
-        }
+        Self { status: 200, headers: Vec::new(), body: body.to_string() }
     }
 
     /// 200 with one JSON document a line.
     pub fn lines(lines: &[Value]) -> Self {
         let body = lines.iter().map(|line| format!("{line}\n")).collect();
-        Self {
-            status: 200,
-            headers: Vec::new(),
-            body,
-        }
+        Self { status: 200, headers: Vec::new(), body }
     }
 
     /// A problem with a code.
     pub fn problem(status: u16, code: &str) -> Self {
         let body = serde_json::json!({ "status": status, "code": code, "title": "a title", "detail": "a detail" });
-        Self {
-            status,
-            headers: Vec::new(),
-            body: body.to_string(),
-        }
+        Self { status, headers: Vec::new(), body: body.to_string() }
     }
 
     /// Any status with any body.
     pub fn raw(status: u16, body: &str) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: body.to_owned(),
-        }
+        Self { status, headers: Vec::new(), body: body.to_owned() }
     }
 
     /// With one more header.
@@ -121,17 +101,11 @@ impl FakeServer {
                 });
                 let connection = hyper::server::conn::http1::Builder::new();
                 connections.spawn(async move {
-                    let _ = connection
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
-        Self {
-            address,
-            asked,
-            _accepting: accepting,
-        }
+        Self { address, asked, _accepting: accepting }
     }
 
     /// Everything it was asked so far, in order.
@@ -155,7 +129,5 @@ fn respond(answered: Answered) -> Response<Full<Bytes>> {
     for (name, value) in answered.headers {
         response = response.header(name, value);
     }
-    response
-        .body(Full::new(Bytes::from(answered.body)))
-        .unwrap()
+    response.body(Full::new(Bytes::from(answered.body))).unwrap()
 }

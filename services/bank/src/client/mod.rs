@@ -96,8 +96,7 @@ struct Answer {
 impl BankClient {
     /// A client for the bank whose surfaces listen on 127.0.0.1 above `port_base`. Connects lazily.
     pub fn new(port_base: u16) -> Self {
-        let at =
-            |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port_base.saturating_add(offset)));
+        let at = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port_base.saturating_add(offset)));
         Self::at(at(ACCOUNTS_PORT_OFFSET), at(STATEMENTS_PORT_OFFSET))
     }
 
@@ -110,11 +109,7 @@ impl BankClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .build(connector);
-        Self {
-            http,
-            accounts,
-            statements,
-        }
+        Self { http, accounts, statements }
     }
 
     /// Sends a command to the accounts service.
@@ -157,9 +152,7 @@ impl BankClient {
         if let Some(token) = at_least {
             headers.push((FACTUM_AT_LEAST, header_value(token)?));
         }
-        self.get(self.statements, path_and_query, headers)
-            .await?
-            .json()
+        self.get(self.statements, path_and_query, headers).await?.json()
     }
 
     /// One page of the accounts service's events, oldest first: those above position `after`, at most `limit`
@@ -170,13 +163,8 @@ impl BankClient {
     pub async fn events(&self, after: u64, limit: u32) -> Result<Vec<LoggedEvent>, ClientError> {
         let path = format!("/admin/events?after={after}&limit={limit}");
         let answer = self.get(self.accounts, path, Vec::new()).await?;
-        let lines = answer
-            .body
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty());
-        lines
-            .map(|line| serde_json::from_slice(line).map_err(ClientError::Malformed))
-            .collect()
+        let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).map_err(ClientError::Malformed)).collect()
     }
 
     async fn get(
@@ -185,14 +173,7 @@ impl BankClient {
         path_and_query: String,
         headers: Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Answer, ClientError> {
-        let ask = Ask {
-            to,
-            method: Method::GET,
-            path_and_query,
-            headers,
-            body: Bytes::new(),
-            repeatable: true,
-        };
+        let ask = Ask { to, method: Method::GET, path_and_query, headers, body: Bytes::new(), repeatable: true };
         self.ask(&ask).await
     }
 
@@ -223,31 +204,16 @@ impl BankClient {
             .map_err(ClientError::Unsendable)?;
         request.headers_mut().extend(ask.headers.iter().cloned());
         let exchange = async {
-            let lost = |source| ClientError::Unreachable { at: ask.to, source };
-            let response = self
-                .http
-                .request(request)
-                .await
-                .map_err(|error| lost(error.into()))?;
+            let lost = |cause| ClientError::Unreachable { at: ask.to, cause };
+            let response = self.http.request(request).await.map_err(|error| lost(error.into()))?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, BODY_BYTES_MAX)
-                .collect()
-                .await
-                .map_err(lost)?
-                .to_bytes();
+            let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(lost)?.to_bytes();
             let retry_after = parts.headers.get(RETRY_AFTER).and_then(seconds);
-            Ok(Answer {
-                status: parts.status,
-                retry_after,
-                body,
-            })
+            Ok(Answer { status: parts.status, retry_after, body })
         };
         match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(answered) => answered,
-            Err(_elapsed) => Err(ClientError::TimedOut {
-                at: ask.to,
-                after: ANSWER_TIMEOUT,
-            }),
+            Err(_elapsed) => Err(ClientError::TimedOut { at: ask.to, after: ANSWER_TIMEOUT }),
         }
     }
 }
@@ -255,20 +221,14 @@ impl BankClient {
 impl Answer {
     /// Whether the service says "not now" rather than "no".
     fn is_retryable(&self) -> bool {
-        matches!(
-            self.status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
-        )
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS)
     }
 
     fn into_success(self) -> Result<Self, ClientError> {
         if self.status.is_success() {
             return Ok(self);
         }
-        Err(ClientError::Problem(Problem::read(
-            self.status.as_u16(),
-            &self.body,
-        )))
+        Err(ClientError::Problem(Problem::read(self.status.as_u16(), &self.body)))
     }
 
     fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {

@@ -10,26 +10,14 @@ const DATA_CHARACTERS_MAX: usize = 160;
 /// Position, time, stream, version, type, and the data as `field=value`, shortened.
 pub fn readable(event: &LoggedEvent) -> String {
     let at = event.metadata.recorded_at.as_deref().unwrap_or("-");
-    let place = format!(
-        "{:>8}  {at}  {}  v{:<4}",
-        event.position, event.stream, event.version
-    );
-    format!(
-        "{place}  {:<23}  {}",
-        event.name,
-        shortened(&data(&event.data))
-    )
-    .trim_end()
-    .to_owned()
+    let place = format!("{:>8}  {at}  {}  v{:<4}", event.position, event.stream, event.version);
+    format!("{place}  {:<23}  {}", event.name, shortened(&data(&event.data))).trim_end().to_owned()
 }
 
 fn data(data: &Value) -> String {
     match data {
         Value::Object(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
+            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
             fields.join(" ")
         }
         other => other.to_string(),

@@ -40,11 +40,7 @@ pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn print_events(
-    client: &BankClient,
-    args: &EventsArgs,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
+async fn print_events(client: &BankClient, args: &EventsArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let mut after = args.after;
     loop {
         let page = client.events(after, EVENTS_PAGE_MAX).await;
@@ -68,11 +64,7 @@ async fn print_events(
 fn print_page(page: &[LoggedEvent], json: bool, out: &mut impl Write) -> io::Result<()> {
     let mut text = String::new();
     for event in page {
-        let printed = if json {
-            serde_json::to_string(event)?
-        } else {
-            line::readable(event)
-        };
+        let printed = if json { serde_json::to_string(event)? } else { line::readable(event) };
         text.push_str(&printed);
         text.push('\n');
     }

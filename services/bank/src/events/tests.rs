@@ -24,12 +24,7 @@ async fn log_of_five() -> (FakeServer, BankClient) {
 }
 
 fn args(after: u64, json: bool) -> EventsArgs {
-    EventsArgs {
-        port_base: 7000,
-        after,
-        follow: false,
-        json,
-    }
+    EventsArgs { port_base: 7000, after, follow: false, json }
 }
 
 #[tokio::test]
@@ -37,15 +32,10 @@ async fn events_are_readable_lines_from_where_one_asks() {
     let (_server, client) = log_of_five().await;
     let mut out = Vec::new();
 
-    print_events(&client, &args(3, false), &mut out)
-        .await
-        .unwrap();
+    print_events(&client, &args(3, false), &mut out).await.unwrap();
 
     let line = "2026-11-23T10:00:00Z  account-7f3  v2     account.funds-deposited  amount=12500 currency=\"EUR\"";
-    assert_eq!(
-        String::from_utf8(out).unwrap(),
-        format!("       4  {line}\n       5  {line}\n")
-    );
+    assert_eq!(String::from_utf8(out).unwrap(), format!("       4  {line}\n       5  {line}\n"));
 }
 
 #[tokio::test]
@@ -53,14 +43,9 @@ async fn as_json_an_event_is_what_the_service_gave() {
     let (_server, client) = log_of_five().await;
     let mut out = Vec::new();
 
-    print_events(&client, &args(4, true), &mut out)
-        .await
-        .unwrap();
+    print_events(&client, &args(4, true), &mut out).await.unwrap();
 
-    assert_eq!(
-        serde_json::from_slice::<serde_json::Value>(&out).unwrap(),
-        event(5)
-    );
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&out).unwrap(), event(5));
 }
 
 #[tokio::test]
@@ -76,9 +61,7 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
     }
     let (server, client) = log_of_five().await;
 
-    print_events(&client, &args(0, false), &mut Closed)
-        .await
-        .unwrap();
+    print_events(&client, &args(0, false), &mut Closed).await.unwrap();
 
     assert_eq!(server.asked().len(), 1, "nothing more is asked for");
 }

@@ -19,11 +19,7 @@ pub struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self {
-            counts: vec![0; BUCKETS],
-            total: 0,
-            max: Duration::ZERO,
-        }
+        Self { counts: vec![0; BUCKETS], total: 0, max: Duration::ZERO }
     }
 }
 
@@ -70,9 +66,7 @@ impl Latencies {
 }
 
 fn bucket(micros: u64) -> usize {
-    let doubling = (micros / BUCKETS_PER_DOUBLING)
-        .checked_ilog2()
-        .map_or(0, |log| u64::from(log) + 1);
+    let doubling = (micros / BUCKETS_PER_DOUBLING).checked_ilog2().map_or(0, |log| u64::from(log) + 1);
     let bucket = match doubling {
         0 => micros,
         _ => doubling * BUCKETS_PER_DOUBLING + (micros >> (doubling - 1)) - BUCKETS_PER_DOUBLING,
@@ -83,9 +77,7 @@ fn bucket(micros: u64) -> usize {
 fn upper_bound(bucket: u64) -> u64 {
     match bucket / BUCKETS_PER_DOUBLING {
         0 => bucket,
-        doubling => {
-            ((bucket % BUCKETS_PER_DOUBLING + BUCKETS_PER_DOUBLING + 1) << (doubling - 1)) - 1
-        }
+        doubling => ((bucket % BUCKETS_PER_DOUBLING + BUCKETS_PER_DOUBLING + 1) << (doubling - 1)) - 1,
     }
 }
 
@@ -99,10 +91,7 @@ mod tests {
         while micros < 60_000_000_000 {
             for value in [micros - 1, micros, micros + micros / 3] {
                 let bound = upper_bound(bucket(value) as u64);
-                assert!(
-                    bound >= value && bound <= value + value / 32,
-                    "{value} in a bucket up to {bound}"
-                );
+                assert!(bound >= value && bound <= value + value / 32, "{value} in a bucket up to {bound}");
             }
             micros *= 2;
         }

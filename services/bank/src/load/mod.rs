@@ -72,9 +72,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     print(&args, &outcome)?;
     Ok(match &outcome.audit {
         None => ExitCode::from(EXIT_INTERRUPTED),
-        Some(report)
-            if report.is_clean() && outcome.opened.is_clean() && outcome.operated.is_clean() =>
-        {
+        Some(report) if report.is_clean() && outcome.opened.is_clean() && outcome.operated.is_clean() => {
             ExitCode::SUCCESS
         }
         Some(_) => ExitCode::FAILURE,
@@ -92,10 +90,7 @@ async fn stop_on_ctrl_c(stop: Arc<AtomicBool>) {
 
 async fn load_and_audit(args: &LoadArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
     let client = BankClient::new(args.port_base);
-    let plan = Plan {
-        seed: args.seed,
-        accounts: args.accounts,
-    };
+    let plan = Plan { seed: args.seed, accounts: args.accounts };
     let send = |what: &'static str, count: u64, planned: Box<Planned>| {
         let progress = progress_line(what, count);
         let work = Work {
@@ -112,30 +107,15 @@ async fn load_and_audit(args: &LoadArgs, stop: &Arc<AtomicBool>) -> anyhow::Resu
             tally
         }
     };
-    let opened = send(
-        "opening accounts",
-        args.accounts,
-        Box::new(move |index| plan.opening(index)),
-    )
-    .await?;
+    let opened = send("opening accounts", args.accounts, Box::new(move |index| plan.opening(index))).await?;
     let begun = Instant::now();
-    let operated = send(
-        "moving money",
-        args.operations,
-        Box::new(move |index| plan.operation(index)),
-    )
-    .await?;
+    let operated = send("moving money", args.operations, Box::new(move |index| plan.operation(index))).await?;
     let elapsed = begun.elapsed();
     let audit = match stop.load(Ordering::Relaxed) {
         true => None,
         false => Some(audit::audit(&client, CATCH_UP_MAX).await?),
     };
-    Ok(Outcome {
-        opened,
-        operated,
-        elapsed,
-        audit,
-    })
+    Ok(Outcome { opened, operated, elapsed, audit })
 }
 
 /// A line on standard error; indicatif hides it where that is no terminal.
@@ -156,11 +136,7 @@ fn print(args: &LoadArgs, outcome: &Outcome) -> io::Result<()> {
         });
         return writeln!(out, "{document}");
     }
-    writeln!(
-        out,
-        "{} accounts open, {} refused",
-        outcome.opened.accepted, outcome.opened.failed
-    )?;
+    writeln!(out, "{} accounts open, {} refused", outcome.opened.accepted, outcome.opened.failed)?;
     write!(out, "{}", outcome.operated.to_text(outcome.elapsed))?;
     match &outcome.audit {
         None => writeln!(out, "stopped before the end; not audited"),

@@ -71,16 +71,11 @@ impl Plan {
     }
 
     fn account_id(&self, index: u64) -> Uuid {
-        Uuid::new_v5(
-            &Uuid::NAMESPACE_OID,
-            format!("bank load, seed {}, account {index}", self.seed).as_bytes(),
-        )
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("bank load, seed {}, account {index}", self.seed).as_bytes())
     }
 
     fn currency(&self, index: u64) -> (&'static str, u32) {
-        self.random("currency", index)
-            .choice(CURRENCIES)
-            .expect("there are currencies")
+        self.random("currency", index).choice(CURRENCIES).expect("there are currencies")
     }
 
     /// A generator of its own for each thing, so that no draw depends on the order of others.
@@ -95,12 +90,7 @@ fn decimal(minor: u64, decimals: u32) -> String {
     let unit = 10_u64.pow(decimals);
     match decimals {
         0 => minor.to_string(),
-        _ => format!(
-            "{}.{:0width$}",
-            minor / unit,
-            minor % unit,
-            width = decimals as usize
-        ),
+        _ => format!("{}.{:0width$}", minor / unit, minor % unit, width = decimals as usize),
     }
 }
 
@@ -111,66 +101,31 @@ mod tests {
 
     #[test]
     fn a_seed_and_an_index_make_one_command_and_another_seed_makes_another() {
-        let plan = Plan {
-            seed: 7,
-            accounts: 10,
-        };
-        assert_eq!(
-            plan.opening(3),
-            Plan {
-                seed: 7,
-                accounts: 10
-            }
-            .opening(3)
-        );
-        assert_eq!(
-            plan.operation(99),
-            Plan {
-                seed: 7,
-                accounts: 10
-            }
-            .operation(99)
-        );
-        let other = Plan {
-            seed: 8,
-            accounts: 10,
-        };
+        let plan = Plan { seed: 7, accounts: 10 };
+        assert_eq!(plan.opening(3), Plan { seed: 7, accounts: 10 }.opening(3));
+        assert_eq!(plan.operation(99), Plan { seed: 7, accounts: 10 }.operation(99));
+        let other = Plan { seed: 8, accounts: 10 };
         assert_ne!(plan.opening(3).account, other.opening(3).account);
-        assert_ne!(
-            plan.operation(99).idempotency_key,
-            other.operation(99).idempotency_key
-        );
+        assert_ne!(plan.operation(99).idempotency_key, other.operation(99).idempotency_key);
     }
 
     #[test]
     fn operations_stay_on_the_accounts_and_in_their_currency() {
-        let plan = Plan {
-            seed: 1,
-            accounts: 20,
-        };
+        let plan = Plan { seed: 1, accounts: 20 };
         let openings: Vec<PlannedCommand> = (0..20).map(|index| plan.opening(index)).collect();
-        let holders: HashSet<&str> = openings
-            .iter()
-            .filter_map(|open| open.body["holder"].as_str())
-            .collect();
+        let holders: HashSet<&str> = openings.iter().filter_map(|open| open.body["holder"].as_str()).collect();
         assert_eq!(holders.len(), 20, "holders are distinct");
         let mut names = HashSet::new();
         for index in 0..2_000 {
             let operation = plan.operation(index);
-            let opening = openings
-                .iter()
-                .find(|open| open.account == operation.account)
-                .unwrap();
+            let opening = openings.iter().find(|open| open.account == operation.account).unwrap();
             assert_eq!(operation.body["currency"], opening.body["currency"]);
             let has_decimals = operation.body["amount"].as_str().unwrap().contains('.');
             assert_eq!(has_decimals, operation.body["currency"] != "JPY");
             names.insert(operation.name);
         }
         assert_eq!(names.len(), 2, "deposits and withdrawals are mixed");
-        let currencies: HashSet<&str> = openings
-            .iter()
-            .filter_map(|open| open.body["currency"].as_str())
-            .collect();
+        let currencies: HashSet<&str> = openings.iter().filter_map(|open| open.body["currency"].as_str()).collect();
         assert_eq!(currencies.len(), 3);
     }
 

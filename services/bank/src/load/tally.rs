@@ -90,7 +90,7 @@ impl Tally {
     pub fn to_text(&self, elapsed: Duration) -> String {
         let line = |name: &str, latencies: &Latencies| {
             format!(
-                "  {name:<9}p50 {:?}  p99 {:?}  max {:?}  ({} measured)\n",
+                "  {name:<9}p50 {:.1?}  p99 {:.1?}  max {:.1?}  ({} measured)\n",
                 latencies.quantile(0.5),
                 latencies.quantile(0.99),
                 latencies.max(),

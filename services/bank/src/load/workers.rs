@@ -39,9 +39,7 @@ pub struct Work {
 /// # Errors
 /// When a worker panicked.
 pub async fn send_all(work: Arc<Work>, concurrency: usize) -> anyhow::Result<Tally> {
-    let mut workers: JoinSet<Tally> = (0..concurrency)
-        .map(|_| worker(Arc::clone(&work)))
-        .collect();
+    let mut workers: JoinSet<Tally> = (0..concurrency).map(|_| worker(Arc::clone(&work))).collect();
     let mut tally = Tally::default();
     while let Some(ended) = workers.join_next().await {
         tally.add(ended.context("a load worker")?);
@@ -85,13 +83,7 @@ async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tal
 }
 
 /// Who has a token reads his own write: the summary must show at least the receipt's version.
-async fn read_back(
-    work: &Work,
-    command: &PlannedCommand,
-    receipt: &Receipt,
-    sent: Instant,
-    tally: &mut Tally,
-) {
+async fn read_back(work: &Work, command: &PlannedCommand, receipt: &Receipt, sent: Instant, tally: &mut Tally) {
     let path = format!("/queries/account-summary?account_id={}", command.account);
     let shown: Result<Summary, ClientError> = work.client.query(path, Some(&receipt.token)).await;
     match shown {
