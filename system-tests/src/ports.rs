@@ -1,0 +1,70 @@
+//! Ports that no other test uses.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use anyhow::bail;
+
+/// Below the range from which systems take ports for outgoing connections: there, a test's own requests could take
+/// the port of a bank that is just being restarted.
+const FIRST: u16 = 15_000;
+/// The end of the range.
+const END: u16 = 32_000;
+/// How many ports one bank may use, with the base.
+const STRIDE: u16 = 10;
+/// The surfaces' ports above the base.
+const SURFACES: [u16; 3] = [1, 2, 3];
+
+/// A port base whose surfaces are free. The base itself is listened on as long as this lives, so that no other test,
+/// of this process or another, takes the same.
+#[derive(Debug)]
+pub struct PortBase {
+    base: u16,
+    _reserved: TcpListener,
+}
+
+impl PortBase {
+    /// Takes a free one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn take() -> anyhow::Result<Self> {
+        static TAKEN: AtomicU16 = AtomicU16::new(0);
+        let slots = (END - FIRST) / STRIDE;
+        // Several test processes begin at different places.
+        let begin = u16::try_from(std::process::id() % u32::from(slots)).unwrap_or_default();
+        for _ in 0..slots {
+            let slot = (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % slots;
+            let base = FIRST + slot * STRIDE;
+            let Ok(reserved) = listen(base) else { continue };
+            if SURFACES.iter().all(|offset| listen(base + offset).is_ok()) {
+                return Ok(Self { base, _reserved: reserved });
+            }
+        }
+        bail!("no free ports between {FIRST} and {END}");
+    }
+
+    /// The number for `--port-base`.
+    pub fn get(&self) -> u16 {
+        self.base
+    }
+}
+
+fn listen(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_nobody_elses_and_its_surfaces_are_free() {
+        let taken: Vec<PortBase> = (0..20).map(|_| PortBase::take().unwrap()).collect();
+        for (index, one) in taken.iter().enumerate() {
+            assert!(listen(one.get()).is_err(), "the base is reserved");
+            assert!(listen(one.get() + 1).is_ok(), "a surface is free");
+            assert!(taken[..index].iter().all(|other| other.get().abs_diff(one.get()) >= STRIDE));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The bank's surfaces, as an HTTP client sees them: every request is sent once, every status is an answer.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+/// How long one answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The page of events that is asked for.
+const EVENTS_PAGE: usize = 1_000;
+/// The accounts service's port above the base.
+const ACCOUNTS: u16 = 1;
+/// The statements service's port above the base.
+const STATEMENTS: u16 = 3;
+
+/// Connections to the surfaces of one bank; clones share them.
+#[derive(Debug, Clone)]
+pub struct Surfaces {
+    http: Client<HttpConnector, Full<Bytes>>,
+    port_base: u16,
+}
+
+/// An answer with its whole body.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body; null when it is no JSON.
+    pub json: Value,
+    /// The body as text.
+    pub text: String,
+}
+
+impl Answer {
+    /// The string field of a JSON body, or of a problem.
+    pub fn field(&self, name: &str) -> &str {
+        self.json.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A header's text; empty when it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The answer, when its status is 200.
+    ///
+    /// # Errors
+    /// When it is another.
+    pub fn accepted(self) -> anyhow::Result<Self> {
+        ensure!(self.status == 200, "answered {} {}", self.status, self.text);
+        Ok(self)
+    }
+}
+
+impl Surfaces {
+    /// The surfaces above `port_base` on this machine.
+    pub fn above(port_base: u16) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Self { http: Client::builder(TokioExecutor::new()).build(connector), port_base }
+    }
+
+    /// Sends a command to accounts.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn command(&self, name: &str, body: &Value, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        self.send(Method::POST, ACCOUNTS, &format!("/commands/{name}"), body.to_string(), headers).await
+    }
+
+    /// Asks statements.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn query(&self, path_and_query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        self.send(Method::GET, STATEMENTS, path_and_query, String::new(), headers).await
+    }
+
+    /// Every event of accounts, page by page.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is no page of events.
+    pub async fn events(&self) -> anyhow::Result<Vec<Value>> {
+        let mut events: Vec<Value> = Vec::new();
+        loop {
+            let after = events.last().map_or(0, |event| event["position"].as_u64().unwrap_or_default());
+            let path = format!("/admin/events?after={after}&limit={EVENTS_PAGE}");
+            let page = self.send(Method::GET, ACCOUNTS, &path, String::new(), &[]).await?.accepted()?;
+            if page.text.is_empty() {
+                return Ok(events);
+            }
+            for line in page.text.lines() {
+                events.push(serde_json::from_str(line).with_context(|| format!("an event: {line}"))?);
+            }
+        }
+    }
+
+    /// All lines of an account's statement, page by page.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is no page of lines.
+    pub async fn statement(&self, account: &str) -> anyhow::Result<Vec<Value>> {
+        let mut lines = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/queries/statement?account_id={account}&limit=100{cursor}");
+            let page = self.query(&path, &[]).await?.accepted()?;
+            lines.extend(page.json["lines"].as_array().context("lines")?.iter().cloned());
+            match page.json["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(lines),
+            }
+        }
+    }
+
+    /// Whether every surface answers 200 on `/readyz`.
+    pub async fn are_ready(&self) -> bool {
+        for port in [ACCOUNTS, STATEMENTS] {
+            match self.send(Method::GET, port, "/readyz", String::new(), &[]).await {
+                Ok(answer) if answer.status == 200 => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        port: u16,
+        path_and_query: &str,
+        body: String,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Answer> {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port_base + port));
+        let mut request = Request::builder().method(method).uri(format!("http://{at}{path_and_query}"));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        let exchange = async {
+            let (parts, body) = self.http.request(request).await?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let json = serde_json::from_str(&text).unwrap_or_default();
+            Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, json, text })
+        };
+        let answered = tokio::time::timeout(ANSWER_TIMEOUT, exchange).await;
+        answered.with_context(|| format!("{path_and_query} was not answered within {ANSWER_TIMEOUT:?}"))?
+    }
+}
