@@ -95,3 +95,7 @@ async fn read_back(work: &Work, command: &PlannedCommand, receipt: &Receipt, sen
         Err(error) => tally.fail_to_read(format!("reading back: {error}")),
     }
 }
+
+#[cfg(test)]
+#[path = "workers_tests.rs"]
+mod tests;
