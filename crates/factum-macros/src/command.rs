@@ -58,7 +58,10 @@ fn field<'a>(fields: &'a FieldsNamed, id: &Ident) -> Result<&'a Field> {
 }
 
 fn aggregate_id(field: &Field, id: &Ident) -> TokenStream {
+    // Wholly at the field's type, so that an id of another type is told there.
     let span = field.ty.span();
+    let mut id = id.clone();
+    id.set_span(span.resolved_at(id.span()));
     if is_option(&field.ty) {
         quote_spanned!(span=> self.#id.as_ref())
     } else {

@@ -1,4 +1,21 @@
-//! The derives of factum, which re-exports them beside the traits they implement: use them from there.
+//! The derives of factum, which re-exports them beside the traits they implement, documents each as the code it
+//! writes, and runs those examples: use them from there.
+//!
+//! One attribute grammar serves all of them, `#[factum(key = value, …)]`, on the struct or on an enum's variant:
+//!
+//! | key | value | `Event` variant | `Message` | `Command` | `Query` |
+//! | --- | --- | --- | --- | --- | --- |
+//! | `name` | the name on the wire, as text | yes | yes | yes | yes |
+//! | `schema` | version of the fact's schema, from 1; 1 when left out | may | | | |
+//! | `tags` | `fn(&Fact) -> Vec<Tag>` | may | | | |
+//! | `aggregate` | the aggregate's type | | | yes | |
+//! | `id` | a field of type `Id` or `Option<Id>` | | | yes | |
+//! | `validate` | `fn(&Self) -> Result<(), InvalidField>` | | | may | |
+//! | `reads(…)` | types of projections | | | | yes |
+//!
+//! A name on the wire is lower-case words in kebab-case joined by dots, at most 128 bytes, with a version at most at
+//! its end: `account.funds-deposited`, `bank.accounts.funds-deposited.v1`. Whatever does not fit is refused where it
+//! is written, with what to write instead.
 #![forbid(unsafe_code)]
 
 mod attribute;

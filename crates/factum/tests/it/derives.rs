@@ -29,7 +29,7 @@ enum AccountEvent {
 }
 
 fn deposit_tags(deposited: &Deposited) -> Vec<Tag> {
-    vec![Tag::new(format!("amount:{}", deposited.amount)).unwrap()]
+    Tag::new(format!("amount:{}", deposited.amount)).into_iter().collect()
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -215,4 +215,9 @@ fn a_query_has_its_name_and_the_projections_it_reads() {
     assert_eq!(AccountSummary::NAME, "account-summary");
     assert_eq!(AccountSummary::READS, [ProjectionKey::of::<Summaries>(), ProjectionKey::of::<Lines>()]);
     assert_eq!(AccountSummary::READS[0], ProjectionKey { name: "summaries", version: 2 });
+}
+
+#[test]
+fn what_cannot_be_derived_is_refused_with_what_to_write_instead() {
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }
