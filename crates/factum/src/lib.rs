@@ -3,6 +3,7 @@
 extern crate self as factum;
 
 pub mod bus;
+mod derives;
 pub mod dispatch;
 pub mod input;
 pub mod model;
@@ -12,11 +13,12 @@ pub mod query;
 pub mod read;
 pub mod relay;
 pub mod runtime;
-pub mod store;
 pub mod service;
+pub mod store;
+pub mod testing;
 pub mod token;
 
-pub use factum_macros::{Command, Event, Message, Query};
+pub use derives::{Command, Event, Message, Query};
 pub use model::*;
 
 /// What derived code reaches through this crate, so that users of the derives need no dependency of their own for it.

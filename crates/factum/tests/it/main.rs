@@ -1,3 +1,4 @@
 //! Tests of factum from the outside, in one binary.
 
 mod derives;
+mod given;

@@ -1,0 +1,387 @@
+//! Given–when–then: the story of one rule.
+
+use std::fmt::Debug;
+
+use factum_engine::Version;
+
+use super::{
+    fixtures::{ACTOR, COMMAND_ID, NOW, actor},
+    story_text,
+};
+use crate::{
+    Aggregate, Command, Decoded, Event, Handle, Rejection,
+    model::{ActorId, AggregateId, CommandId, Context, ContextParts, InvalidField, RawEvent, Timestamp, stream_of},
+};
+
+/// What has happened to an aggregate before the story's command.
+///
+/// ```
+/// # use factum::{Aggregate, Command, Context, Event, Events, Handle, Rejection};
+/// # use schemars::JsonSchema;
+/// # use serde::{Deserialize, Serialize};
+/// # use uuid::Uuid;
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)] struct Raised { by: u32 }
+/// # #[derive(Clone, Debug, PartialEq, Event)] enum CounterEvent { #[factum(name = "counter.raised")] Raised(Raised) }
+/// # #[derive(Debug, PartialEq, thiserror::Error)] #[error("full")] struct Full;
+/// # impl Rejection for Full { fn code(&self) -> &'static str { "full" } }
+/// # #[derive(Clone, Default)] struct Counter { sum: u32 }
+/// # impl Aggregate for Counter {
+/// #     const CATEGORY: &'static str = "counter";
+/// #     type Id = Uuid;
+/// #     type Event = CounterEvent;
+/// #     type Rejection = Full;
+/// #     fn apply(&mut self, CounterEvent::Raised(raised): &CounterEvent) { self.sum += raised.by; }
+/// # }
+/// # #[derive(Serialize, Deserialize, JsonSchema, Command)]
+/// # #[factum(name = "raise", aggregate = Counter, id = counter)]
+/// # struct Raise { counter: Uuid, by: u32 }
+/// # impl Handle<Raise> for Counter {
+/// #     fn handle(&self, raise: &Raise, _: &Context) -> Result<Events<CounterEvent>, Full> {
+/// #         if raise.by == 0 { return Ok(Events::none()); }
+/// #         if self.sum + raise.by > 10 { return Err(Full); }
+/// #         Ok(CounterEvent::from(Raised { by: raise.by }).into())
+/// #     }
+/// # }
+/// # let counter = Uuid::nil();
+/// use factum::testing::given;
+///
+/// given::<Counter>([Raised { by: 7 }])
+///     .when(Raise { counter, by: 3 })
+///     .then([Raised { by: 3 }])
+///     .then_state(|counter| assert_eq!(counter.sum, 10))
+///     .when(Raise { counter, by: 1 })
+///     .then_rejected(Full)
+///     .when(Raise { counter, by: 0 })
+///     .then_nothing();
+/// ```
+///
+/// Each event goes through its wire format and must come back equal, each command goes through JSON and is validated,
+/// and each decision is taken twice and must turn out the same.
+///
+/// # Panics
+/// An event does not survive its wire format.
+#[track_caller]
+#[must_use = "a story without an end proves nothing"]
+pub fn given<A: Aggregate>(events: impl IntoEvents<A::Event>) -> Story<A>
+where
+    A::Event: PartialEq + Debug,
+{
+    let mut story = given_nothing();
+    for event in events.into_events() {
+        story.happened(&event);
+    }
+    story
+}
+
+/// Nothing has happened to the aggregate yet.
+#[must_use = "a story without an end proves nothing"]
+pub fn given_nothing<A: Aggregate>() -> Story<A> {
+    Story {
+        told: Vec::new(),
+        state: A::default(),
+        version: 0,
+        now: NOW,
+        actor: actor(ACTOR),
+        command_id: COMMAND_ID,
+        id: None,
+    }
+}
+
+/// Facts of one kind in an array or a vector, or of several kinds in a tuple: `(opened(), deposited(100))`.
+pub trait IntoEvents<E> {
+    /// The facts as events, in order.
+    fn into_events(self) -> Vec<E>;
+}
+
+impl<E, F: Into<E>, const N: usize> IntoEvents<E> for [F; N] {
+    fn into_events(self) -> Vec<E> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<E, F: Into<E>> IntoEvents<E> for Vec<F> {
+    fn into_events(self) -> Vec<E> {
+        self.into_iter().map(Into::into).collect()
+    }
+}
+
+macro_rules! tuples_of_facts {
+    ($($fact:ident)+) => {
+        impl<Event, $($fact: Into<Event>),+> IntoEvents<Event> for ($($fact,)+) {
+            #[expect(non_snake_case, reason = "the names of the types serve as those of the values")]
+            fn into_events(self) -> Vec<Event> {
+                let ($($fact,)+) = self;
+                vec![$($fact.into()),+]
+            }
+        }
+    };
+}
+
+tuples_of_facts!(A);
+tuples_of_facts!(A B);
+tuples_of_facts!(A B C);
+tuples_of_facts!(A B C D);
+tuples_of_facts!(A B C D E);
+tuples_of_facts!(A B C D E F);
+tuples_of_facts!(A B C D E F G);
+tuples_of_facts!(A B C D E F G H);
+
+/// A story so far: what happened, and under which circumstances the next command comes. Begun by [`given`].
+#[derive(Clone, Debug)]
+pub struct Story<A: Aggregate> {
+    told: Vec<String>,
+    state: A,
+    version: u64,
+    now: Timestamp,
+    actor: ActorId,
+    command_id: CommandId,
+    id: Option<A::Id>,
+}
+
+impl<A: Aggregate> Story<A> {
+    /// Who asks from here on; [`ACTOR`] unless said.
+    ///
+    /// # Panics
+    /// It is no actor id.
+    #[track_caller]
+    #[must_use = "a story without an end proves nothing"]
+    pub fn as_actor(self, id: &str) -> Self {
+        Self { actor: actor(id), ..self }
+    }
+
+    /// When the following commands are decided; [`NOW`] unless said.
+    #[must_use = "a story without an end proves nothing"]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
+
+    /// The id of the next command; [`COMMAND_ID`] for the first unless said, derived from the one before for the
+    /// others.
+    #[must_use = "a story without an end proves nothing"]
+    pub fn with_command_id(self, command_id: CommandId) -> Self {
+        Self { command_id, ..self }
+    }
+
+    /// The aggregate the story is about: which one a command means that leaves the id out. Commands that name another
+    /// one are refused.
+    #[must_use = "a story without an end proves nothing"]
+    pub fn for_id(self, id: A::Id) -> Self {
+        Self { id: Some(id), ..self }
+    }
+
+    /// Looks at the state.
+    #[track_caller]
+    pub fn then_state(self, check: impl FnOnce(&A)) -> Self {
+        check(&self.state);
+        self
+    }
+
+    /// A command comes. It is written to JSON, read back and validated, as if it came from outside, and decided on.
+    ///
+    /// # Panics
+    /// It does not survive JSON, names another aggregate than [`Story::for_id`], or its decision turns out otherwise
+    /// when taken again.
+    #[track_caller]
+    pub fn when<C>(self, command: C) -> Decision<A>
+    where
+        C: Command<Aggregate = A>,
+        A: Handle<C>,
+        A::Event: PartialEq + Debug,
+    {
+        let (command, text) = through_json(&command);
+        let ending = match command.validate() {
+            Err(invalid) => Ending::Invalid(invalid),
+            Ok(()) => self.decided(&command, &text),
+        };
+        let when = format!("{text} by {} at {}", self.actor.as_str(), self.now);
+        Decision { story: self, when, ending }
+    }
+
+    #[track_caller]
+    fn decided<C>(&self, command: &C, text: &str) -> Ending<A>
+    where
+        C: Command<Aggregate = A>,
+        A: Handle<C>,
+        A::Event: PartialEq + Debug,
+    {
+        let context = self.context(command.aggregate_id(), text);
+        let decide = || A::handle(&self.state, command, &context);
+        match (decide(), decide()) {
+            (Ok(events), Ok(again)) if events == again => Ending::Accepted(events.into_vec()),
+            (Err(rejection), Err(again)) if format!("{rejection:?}") == format!("{again:?}") => {
+                Ending::Rejected(rejection)
+            }
+            (first, again) => panic!(
+                "{text} was decided twice on the same state in the same context, first as\n  {first:?}\nthen as\n  \
+                 {again:?}\na decision takes time, ids and chance from its context"
+            ),
+        }
+    }
+
+    #[track_caller]
+    fn context(&self, named: Option<&A::Id>, text: &str) -> Context {
+        if let (Some(named), Some(id)) = (named, &self.id) {
+            let (named, id) = (named.to_string(), id.to_string());
+            assert!(named == id, "the story is about {} {id}, but {text} names {named}", A::CATEGORY);
+        }
+        let id = named.or(self.id.as_ref()).cloned();
+        let id = id.unwrap_or_else(|| A::Id::from_uuid(self.command_id.derive(A::CATEGORY)));
+        let stream = match stream_of::<A>(&id) {
+            Ok(stream) => stream,
+            Err(source) => panic!("{} {id} can have no stream: {source}", A::CATEGORY),
+        };
+        Context::new(ContextParts {
+            now: self.now,
+            command_id: self.command_id,
+            actor: self.actor.clone(),
+            stream,
+            version: Version::new(self.version),
+        })
+    }
+
+    /// Takes an event through its wire format and folds what came back.
+    #[track_caller]
+    fn happened(&mut self, event: &A::Event)
+    where
+        A::Event: PartialEq + Debug,
+    {
+        self.state.apply(&through_the_wire(event));
+        self.version += 1;
+        self.told.push(story_text::event(event));
+    }
+
+    /// The story after a command, whatever came of it.
+    fn later(mut self, when: String) -> Self {
+        self.told.push(format!("({when})"));
+        self.command_id = CommandId::from_uuid(self.command_id.derive("the next command of the story"));
+        self
+    }
+}
+
+/// What came of a command.
+enum Ending<A: Aggregate> {
+    Accepted(Vec<A::Event>),
+    Rejected(A::Rejection),
+    Invalid(InvalidField),
+}
+
+/// A decision that waits for what the story expects of it. Made by [`Story::when`].
+///
+/// Every `then…` panics when it was decided otherwise, and tells the story.
+#[must_use = "a story without an end proves nothing"]
+pub struct Decision<A: Aggregate> {
+    story: Story<A>,
+    when: String,
+    ending: Ending<A>,
+}
+
+impl<A: Aggregate> Decision<A>
+where
+    A::Event: PartialEq + Debug,
+{
+    /// Accepted, and exactly these events happened, in this order.
+    #[track_caller]
+    pub fn then(self, events: impl IntoEvents<A::Event>) -> Story<A> {
+        let expected = events.into_events();
+        match &self.ending {
+            Ending::Accepted(got) if *got == expected => {}
+            Ending::Accepted(got) => {
+                let (expected, got) = story_text::compared(&expected, got);
+                self.ended_otherwise(&expected, &got);
+            }
+            _ => self.ended_otherwise(&story_text::compared(&expected, &[]).0, &self.got()),
+        }
+        let Self { mut story, when, .. } = self;
+        story = story.later(when);
+        for event in &expected {
+            story.happened(event);
+        }
+        story
+    }
+
+    /// Accepted, and there was nothing to do.
+    #[track_caller]
+    pub fn then_nothing(self) -> Story<A> {
+        self.then(Vec::<A::Event>::new())
+    }
+
+    /// Rejected, with this rejection.
+    #[track_caller]
+    pub fn then_rejected(self, expected: A::Rejection) -> Story<A>
+    where
+        A::Rejection: PartialEq,
+    {
+        if !matches!(&self.ending, Ending::Rejected(rejection) if *rejection == expected) {
+            self.ended_otherwise(&story_text::listed(&[story_text::rejection(&expected)]), &self.got());
+        }
+        self.story.later(self.when)
+    }
+
+    /// Rejected, with a rejection of this code.
+    #[track_caller]
+    pub fn then_rejected_with(self, code: &str) -> Story<A> {
+        if !matches!(&self.ending, Ending::Rejected(rejection) if rejection.code() == code) {
+            self.ended_otherwise(&story_text::listed(&[format!("rejected with {code}")]), &self.got());
+        }
+        self.story.later(self.when)
+    }
+
+    /// Not even decided on: the value of this field is not allowed.
+    #[track_caller]
+    pub fn then_invalid(self, field: &str) -> Story<A> {
+        if !matches!(&self.ending, Ending::Invalid(invalid) if invalid.field == field) {
+            self.ended_otherwise(&story_text::listed(&[format!("{field} is invalid")]), &self.got());
+        }
+        self.story.later(self.when)
+    }
+
+    fn got(&self) -> String {
+        match &self.ending {
+            Ending::Accepted(events) => story_text::compared(events, events).0,
+            Ending::Rejected(rejection) => story_text::listed(&[story_text::rejection(rejection)]),
+            Ending::Invalid(invalid) => {
+                story_text::listed(&[format!("{} is invalid: {}", invalid.field, invalid.reason)])
+            }
+        }
+    }
+
+    #[track_caller]
+    fn ended_otherwise(&self, expected: &str, got: &str) -> ! {
+        let given = story_text::listed(&self.story.told);
+        panic!("the story ends differently\ngiven\n{given}when\n  {}\nexpected\n{expected}got\n{got}", self.when)
+    }
+}
+
+/// The command as it arrives from outside, and its line in the story.
+#[track_caller]
+fn through_json<C: Command>(command: &C) -> (C, String) {
+    let document = match serde_json::to_value(command) {
+        Ok(document) => document,
+        Err(source) => panic!("{} cannot be written as JSON: {source}", C::NAME),
+    };
+    let text = story_text::command::<C>(&document);
+    let back: C = match serde_json::from_str(&document.to_string()) {
+        Ok(back) => back,
+        Err(source) => panic!("{text} cannot be read back: {source}"),
+    };
+    let again = serde_json::to_value(&back).ok();
+    assert!(again.as_ref() == Some(&document), "{text} comes back from JSON as {again:?}");
+    (back, text)
+}
+
+/// The event as it comes back from a store.
+#[track_caller]
+fn through_the_wire<E: Event + PartialEq + Debug>(event: &E) -> E {
+    let mut document = Vec::new();
+    event.encode(&mut document);
+    let text = story_text::event(event);
+    assert!(E::names().contains(&event.name()), "{text} is not among the names of its type");
+    match E::decode(RawEvent { name: event.name(), schema: event.schema(), data: &document }) {
+        Ok(Decoded::Known(back)) => {
+            assert!(back == *event, "{text} was written as\n  {event:?}\nand read back as\n  {back:?}");
+            back
+        }
+        Ok(Decoded::Unknown) => panic!("{text} is written under a name its type does not read"),
+        Err(source) => panic!("{text} cannot be read back: {source}"),
+    }
+}
