@@ -65,7 +65,11 @@ fn aggregate_id(field: &Field, id: &Ident) -> TokenStream {
     if is_option(&field.ty) {
         quote_spanned!(span=> self.#id.as_ref())
     } else {
-        quote_spanned!(span=> ::core::option::Option::Some(&self.#id))
+        let borrowed = quote_spanned!(span=> &self.#id);
+        quote! {
+            let id: &<Self::Aggregate as ::factum::Aggregate>::Id = #borrowed;
+            ::core::option::Option::Some(id)
+        }
     }
 }
 

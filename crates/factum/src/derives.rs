@@ -201,7 +201,8 @@ pub use factum_macros::Message;
 ///     type Aggregate = Account;
 ///
 ///     fn aggregate_id(&self) -> Option<&<Self::Aggregate as Aggregate>::Id> {
-///         Some(&self.account_id) // `self.account_id.as_ref()` for an `Option`
+///         let id: &<Self::Aggregate as Aggregate>::Id = &self.account_id;
+///         Some(id) // `self.account_id.as_ref()` for an `Option`
 ///     }
 ///
 ///     fn validate(&self) -> Result<(), InvalidField> {

@@ -32,7 +32,7 @@ pub enum NoEvent {}
 #[track_caller]
 pub fn delivery(stream: &str, version: u64) -> Delivery {
     let Ok(name) = StreamName::new(stream) else { panic!("no stream can be named `{stream}`") };
-    assert!(version > 0, "events of a stream are counted from 1");
+    assert!(version > 0, "there is no event {version} of {stream}: they are counted from 1");
     let event = CorrelationId::from_uuid(COMMAND_ID.as_uuid()).derive(&format!("{stream} {version}"));
     Delivery {
         source: SOURCE,
