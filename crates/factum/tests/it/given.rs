@@ -19,6 +19,7 @@ struct Opened {
     id: Uuid,
     by: String,
     at: Timestamp,
+    on_version: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,7 +91,8 @@ impl Handle<OpenAccount> for Account {
     fn handle(&self, _: &OpenAccount, context: &Context) -> Result<Events<AccountEvent>, AccountRejection> {
         let id = context.stream().as_str().strip_prefix("account-").and_then(|id| id.parse().ok());
         let id = id.expect("the stream is named after a UUID");
-        let opened = Opened { id, by: context.actor().as_str().to_owned(), at: context.now() };
+        let by = context.actor().as_str().to_owned();
+        let opened = Opened { id, by, at: context.now(), on_version: context.version().get() };
         Ok(AccountEvent::from(opened).into())
     }
 }
@@ -153,7 +155,7 @@ impl Handle<DepositSomething> for Account {
 const ID: Uuid = Uuid::from_u128(7);
 
 fn opened() -> Opened {
-    Opened { id: ID, by: testing::ACTOR.to_owned(), at: NOW }
+    Opened { id: ID, by: testing::ACTOR.to_owned(), at: NOW, on_version: 0 }
 }
 
 fn deposited(amount: u64) -> Deposited {
@@ -190,14 +192,13 @@ fn a_story_folds_what_happened_and_goes_on_after_each_command() {
 }
 
 #[test]
-fn a_decision_sees_who_asks_when_and_which_aggregate() {
+fn a_decision_sees_who_asks_when_and_which_version_of_which_aggregate() {
     let later = NOW.plus(Duration::from_secs(60));
     let open = || OpenAccount { account_id: None };
-    given_nothing::<Account>().as_actor("ada").at(later).for_id(ID).when(open()).then([Opened {
-        id: ID,
-        by: "ada".to_owned(),
-        at: later,
-    }]);
+    let asked = given_nothing::<Account>().as_actor("ada").at(later).for_id(ID).when(open());
+    asked.then([Opened { by: "ada".to_owned(), at: later, ..opened() }]);
+    let asked = given::<Account>((opened(), deposited(1))).for_id(ID).when(open());
+    asked.then([Opened { on_version: 2, ..opened() }]);
     let derived = COMMAND_ID.derive("account");
     given_nothing::<Account>().when(open()).then([Opened { id: derived, ..opened() }]);
     let other = CommandId::from_uuid(Uuid::from_u128(9));
@@ -209,7 +210,8 @@ fn a_decision_sees_who_asks_when_and_which_aggregate() {
 fn each_command_of_a_story_has_an_id_of_its_own() {
     let open = || OpenAccount { account_id: None };
     let story = given_nothing::<Account>().when(open()).then([Opened { id: COMMAND_ID.derive("account"), ..opened() }]);
-    let message = told(|| story.when(open()).then([Opened { id: COMMAND_ID.derive("account"), ..opened() }]));
+    let message =
+        told(|| story.when(open()).then([Opened { id: COMMAND_ID.derive("account"), on_version: 1, ..opened() }]));
     assert!(message.contains("≠ account.opened"), "{message}");
 }
 
@@ -226,7 +228,9 @@ fn a_story_that_ends_differently_is_told_from_its_beginning() {
     let expected = [
         "the story ends differently",
         "given",
-        &format!(r#"  account.opened (schema 2) {{"id":"{id}","by":"tester","at":"2026-11-23T09:30:00.000000Z"}}"#),
+        &format!(
+            r#"  account.opened (schema 2) {{"id":"{id}","by":"tester","at":"2026-11-23T09:30:00.000000Z","on_version":0}}"#
+        ),
         &format!(r#"  (deposit-funds {{"account_id":"{id}","amount":2}} by tester at 2026-11-23T09:30:00.000000Z)"#),
         r#"  account.funds-deposited {"amount":2}"#,
         "when",
