@@ -244,7 +244,14 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        store.read(&mut |read| Ok(assert_eq!(lines(read).len(), 2))).unwrap();
+        let mut after = Vec::new();
+        store
+            .read(&mut |read| {
+                after = lines(read);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(after.len(), 2);
     }
 
     #[test]

@@ -1,11 +1,16 @@
-//! What tests of a service are written with.
+//! What tests of a service, and of a store, are written with.
 //!
 //! [`given`]–`when`–`then` tells the story of one rule, without runtime, clock or mock, and proves the wire format of
 //! every command and event in it along the way.
+//!
+//! [`read_store_suite`] is a contract suite: an adapter of yours passes it, or it is no read store.
 
+mod case;
 mod fixtures;
 mod given;
+mod read_store;
 mod story_text;
 
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};
+pub use read_store::{read_store_reopening_suite, read_store_suite};

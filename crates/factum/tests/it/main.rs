@@ -2,3 +2,4 @@
 
 mod derives;
 mod given;
+mod read_store;

@@ -1,0 +1,150 @@
+//! The read store.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use factum::{
+    ProjectionKey,
+    read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadSnapshot, ReadStore, ReadTransaction},
+};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::{
+    OpenError, SqliteOptions, checkpoints,
+    error::read_error,
+    pool::{Lent, Pool},
+    schema,
+    transaction::{Snapshot, Transaction},
+};
+
+/// A read store in one SQLite file, in write-ahead mode. Clones share it; the last one closes it.
+#[derive(Clone)]
+pub struct SqliteReadStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    writer: Pool,
+    readers: Pool,
+    buffer_bytes_max: usize,
+}
+
+impl SqliteReadStore {
+    /// Opens the file, and makes it, and the directory it lies in, where they are missing.
+    ///
+    /// # Errors
+    /// The file is no database, has a newer format, or cannot be opened now.
+    pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let unavailable =
+            |source: std::io::Error| OpenError::Unavailable { path: path.to_owned(), source: source.into() };
+        // Absolute, because SQLite takes some relative names, such as `:memory:`, for something else than a file.
+        let path = std::path::absolute(path).map_err(unavailable)?;
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(unavailable)?;
+        }
+        let mut first = schema::open_writer(&path, &options).map_err(|error| OpenError::new(path.clone(), error))?;
+        schema::prepare(&mut first, &path)?;
+        let pool = |open: fn(&Path, &SqliteOptions) -> rusqlite::Result<Connection>, lent_max: usize| {
+            let (path, options) = (path.clone(), options.clone());
+            let wait_timeout = options.wait_timeout;
+            Pool::new(Box::new(move || open(&path, &options)), lent_max, wait_timeout)
+        };
+        let (writer, readers) = (pool(schema::open_writer, 1), pool(schema::open_reader, options.readers_max));
+        writer.keep(first);
+        let buffer_bytes_max = options.buffer_bytes_max;
+        Ok(Self { shared: Arc::new(Shared { path, writer, readers, buffer_bytes_max }) })
+    }
+
+    /// Moves everything from the write-ahead log into the file and closes it. Later calls answer
+    /// [`ReadError::Unavailable`]. Idempotent.
+    ///
+    /// # Errors
+    /// The log could not be moved: it stays beside the file, and the next open finds everything.
+    pub fn close(&self) -> Result<(), ReadError> {
+        self.shared.readers.close();
+        let result = match self.shared.writer.lend() {
+            Ok(writer) => checkpoint_log(&writer, &self.shared.path),
+            // Closed before.
+            Err(_) if self.shared.writer.is_closed() => return Ok(()),
+            Err(error) => Err(error),
+        };
+        self.shared.writer.close();
+        result
+    }
+
+    pub(crate) fn lend_writer(&self) -> Result<Lent<'_>, ReadError> {
+        self.shared.writer.lend()
+    }
+}
+
+fn checkpoint_log(writer: &Connection, path: &Path) -> Result<(), ReadError> {
+    let busy: bool = writer
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+        .map_err(|error| read_error("the write-ahead log", error))?;
+    if busy {
+        tracing::warn!(path = %path.display(), "another process reads the file: its write-ahead log stays beside it");
+    }
+    Ok(())
+}
+
+impl ReadStore for SqliteReadStore {
+    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
+        let mut writer = self.lend_writer()?;
+        let transaction = begin(&mut writer, TransactionBehavior::Immediate)?;
+        let epoch = Epoch(checkpoints::epoch(&transaction, projection)?.0 + 1);
+        checkpoints::set_epoch(&transaction, projection, epoch)?;
+        commit(transaction)?;
+        Ok(epoch)
+    }
+
+    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
+        checkpoints::all(&*self.shared.readers.lend()?, projection)
+    }
+
+    fn write(
+        &self,
+        projection: ProjectionKey,
+        epoch: Epoch,
+        moves: &[CheckpointMove],
+        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let mut writer = self.lend_writer()?;
+        // The file's write lock is taken at once: what is compared here still holds at the commit. A transaction that
+        // is dropped, by an error or a panic of `work`, is rolled back.
+        let transaction = begin(&mut writer, TransactionBehavior::Immediate)?;
+        let current = checkpoints::epoch(&transaction, projection)?;
+        if current != epoch {
+            return Err(ReadError::Fenced { projection: projection.to_string(), epoch: epoch.0, current: current.0 });
+        }
+        moves.iter().try_for_each(|step| checkpoints::advance(&transaction, projection, step))?;
+        let mut writes = Transaction::new(&transaction, projection, self.shared.buffer_bytes_max);
+        work(&mut writes)?;
+        writes.flush()?;
+        commit(transaction)
+    }
+
+    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let mut reader = self.shared.readers.lend()?;
+        let transaction = begin(&mut reader, TransactionBehavior::Deferred)?;
+        work(&mut Snapshot(&transaction))
+    }
+}
+
+fn begin(connection: &mut Connection, behavior: TransactionBehavior) -> Result<rusqlite::Transaction<'_>, ReadError> {
+    connection.transaction_with_behavior(behavior).map_err(|error| read_error("the file", error))
+}
+
+fn commit(transaction: rusqlite::Transaction<'_>) -> Result<(), ReadError> {
+    transaction.commit().map_err(|error| read_error("the file", error))
+}
+
+impl fmt::Debug for SqliteReadStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SqliteReadStore({})", self.shared.path.display())
+    }
+}

@@ -1,0 +1,155 @@
+//! Documents in SQL tables: one SQL table for each table of a projection's version.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use factum::read::{Buffered, Key, KeyRange, ReadError, TableName};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, types::ValueRef};
+
+use crate::error::{is_missing_table, read_error};
+
+/// The longest name of a projection, in bytes.
+const PROJECTION_NAME_BYTES_MAX: usize = 100;
+/// The longest name of a table, in bytes.
+const TABLE_NAME_BYTES_MAX: usize = 100;
+
+/// The quoted name of the SQL table: `"account_summaries_v1__lines"`. No two tables share one: a projection's name in
+/// kebab-case has no `__`, so the first one ends projection and version.
+pub(crate) fn sql_name(table: TableName) -> Result<String, ReadError> {
+    let projection = table.projection;
+    if !is_kebab(projection.name) || projection.name.starts_with("sqlite") {
+        let message = format!("projection name `{}`: use kebab-case, not beginning with `sqlite`", projection.name);
+        return Err(ReadError::Broken(message));
+    }
+    if !is_snake(table.table) {
+        return Err(ReadError::Broken(format!("table name `{}` is made of a-z, 0-9 and _", table.table)));
+    }
+    Ok(format!("\"{}_v{}__{}\"", projection.name.replace('-', "_"), projection.version, table.table))
+}
+
+fn is_kebab(name: &str) -> bool {
+    name.len() <= PROJECTION_NAME_BYTES_MAX
+        && name
+            .split('-')
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()))
+}
+
+fn is_snake(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= TABLE_NAME_BYTES_MAX
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// The document under a key; a table that is not there yet has none.
+pub(crate) fn get(connection: &Connection, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
+    let sql = format!("SELECT document FROM {} WHERE key = ?1", sql_name(table)?);
+    let found = connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([key.as_bytes()], |row| text(row, 0)).optional());
+    match found {
+        Err(error) if is_missing_table(&error) => Ok(None),
+        other => other.map_err(|error| read_error(&table.to_string(), error)),
+    }
+}
+
+/// Hands the rows of a range to `take`, in the order of their keys; at most `limit`.
+pub(crate) fn scan<T>(
+    connection: &Connection,
+    table: TableName,
+    range: &KeyRange,
+    limit: usize,
+    take: impl FnOnce(&mut dyn Iterator<Item = Result<(Key, Vec<u8>), ReadError>>) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let failed = |error| read_error(&table.to_string(), error);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut parameters: Vec<&dyn ToSql> = vec![&limit];
+    let (start, end) = (range.start.as_ref().map(Key::as_bytes), range.end.as_ref().map(Key::as_bytes));
+    let mut sql = format!("SELECT key, document FROM {}", sql_name(table)?);
+    let mut word = " WHERE";
+    for (bound, inclusive, exclusive) in [(&start, ">=", ">"), (&end, "<=", "<")] {
+        let (operator, key) = match bound {
+            Bound::Unbounded => continue,
+            Bound::Included(key) => (inclusive, key),
+            Bound::Excluded(key) => (exclusive, key),
+        };
+        parameters.push(key);
+        sql.push_str(&format!("{word} key {operator} ?{}", parameters.len()));
+        word = " AND";
+    }
+    sql.push_str(" ORDER BY key LIMIT ?1");
+    let mut statement = match connection.prepare_cached(&sql) {
+        Err(error) if is_missing_table(&error) => return take(&mut std::iter::empty()),
+        other => other.map_err(failed)?,
+    };
+    let rows = statement.query_map(&*parameters, |row| {
+        let key = Key::from_bytes(row.get_ref(0)?.as_blob()?.to_vec());
+        Ok((key, text(row, 1)?))
+    });
+    let mut rows = rows
+        .map_err(failed)?
+        // A statement prepared when the table was there finds out only now that it is gone.
+        .take_while(|row| !row.as_ref().is_err_and(is_missing_table))
+        .map(|row| row.map_err(failed));
+    take(&mut rows)
+}
+
+/// Writes what a transaction buffered for one table, which is made first where it is not there yet.
+pub(crate) fn flush(
+    connection: &Connection,
+    table: TableName,
+    rows: &BTreeMap<Key, Buffered>,
+) -> Result<(), ReadError> {
+    let name = sql_name(table)?;
+    write(connection, &name, rows)
+        .or_else(|error| {
+            if !is_missing_table(&error) {
+                return Err(error);
+            }
+            create(connection, &name)?;
+            write(connection, &name, rows)
+        })
+        .map_err(|error| read_error(&table.to_string(), error))
+}
+
+fn create(connection: &Connection, name: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE {name} (key BLOB NOT NULL PRIMARY KEY, document TEXT NOT NULL) STRICT, WITHOUT ROWID"
+    ))
+}
+
+fn write(connection: &Connection, name: &str, rows: &BTreeMap<Key, Buffered>) -> rusqlite::Result<()> {
+    let upsert = format!(
+        "INSERT INTO {name} (key, document) VALUES (?1, ?2) \
+         ON CONFLICT (key) DO UPDATE SET document = excluded.document"
+    );
+    let mut upsert = connection.prepare_cached(&upsert)?;
+    let mut delete: Option<CachedStatement<'_>> = None;
+    for (key, document) in rows {
+        match document {
+            // Bound as text without a look at it: what was put is what is read back.
+            Some(document) => upsert.execute((key.as_bytes(), Text(document)))?,
+            None => match &mut delete {
+                Some(delete) => delete.execute([key.as_bytes()])?,
+                None => {
+                    let sql = format!("DELETE FROM {name} WHERE key = ?1");
+                    delete.insert(connection.prepare_cached(&sql)?).execute([key.as_bytes()])?
+                }
+            },
+        };
+    }
+    Ok(())
+}
+
+struct Text<'a>(&'a [u8]);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(rusqlite::types::ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    match row.get_ref(column)? {
+        ValueRef::Text(text) => Ok(text.to_vec()),
+        other => Err(rusqlite::Error::InvalidColumnType(column, "document".to_owned(), other.data_type())),
+    }
+}

@@ -1,0 +1,64 @@
+//! Waits end: for a connection of this process, and for another process's lock.
+
+use std::time::Duration;
+
+use factum::read::{ReadError, ReadStore};
+use factum_sqlite::{SqliteOptions, SqliteReadStore};
+use rusqlite::Connection;
+
+use crate::{SUMMARIES, put, rows};
+
+#[track_caller]
+fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, ReadError>) {
+    assert!(matches!(result, Err(ReadError::Unavailable(_))), "{result:?}");
+}
+
+#[test]
+fn a_lock_held_by_another_process_makes_writes_unavailable_and_reads_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("read.db");
+    let store = SqliteReadStore::open(&path, SqliteOptions::default().busy_timeout(Duration::from_millis(20))).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    put(&store, epoch, "a", "1").unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_unavailable(put(&store, epoch, "b", "1"));
+    assert_unavailable(store.claim(SUMMARIES));
+    assert_eq!(rows(&store).unwrap().len(), 1);
+    // Opened beside it, the file can be checked and read.
+    assert_eq!(rows(&SqliteReadStore::open(&path, SqliteOptions::default()).unwrap()).unwrap().len(), 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    put(&store, epoch, "b", "1").unwrap();
+    assert_eq!(rows(&store).unwrap().len(), 2);
+}
+
+#[test]
+fn a_reader_waits_for_a_connection_no_longer_than_its_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().readers_max(2).wait_timeout(Duration::from_millis(20));
+    let store = SqliteReadStore::open(dir.path().join("read.db"), options).unwrap();
+    store
+        .read(&mut |_| {
+            store.read(&mut |_| {
+                assert_unavailable(store.read(&mut |_| Ok(())));
+                Ok(())
+            })
+        })
+        .unwrap();
+    store.read(&mut |_| Ok(())).unwrap();
+}
+
+#[test]
+fn a_writer_waits_for_the_one_before_it_no_longer_than_its_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().wait_timeout(Duration::from_millis(20));
+    let store = SqliteReadStore::open(dir.path().join("read.db"), options).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    store
+        .write(SUMMARIES, epoch, &[], &mut |_| {
+            assert_unavailable(put(&store, epoch, "a", "1"));
+            Ok(())
+        })
+        .unwrap();
+    put(&store, epoch, "a", "1").unwrap();
+}
