@@ -1,95 +1,98 @@
-//! factum-engine.
-use std::sync::Arc;
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamName(Arc<str>);
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidName;
-impl std::fmt::Display for InvalidName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "invalid name")
-    }
-}
-impl std::error::Error for InvalidName {}
-impl std::fmt::Display for StreamName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl StreamName {
-    pub fn new(s: impl AsRef<str>) -> Result<Self, InvalidName> {
-        Ok(Self(s.as_ref().into()))
-    }
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-    pub fn category(&self) -> &str {
-        self.0.split('-').next().unwrap_or("")
-    }
-}
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(Arc<str>);
-impl Tag {
-    pub fn new(s: impl AsRef<str>) -> Result<Self, InvalidName> {
-        Ok(Self(s.as_ref().into()))
-    }
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position(u64);
-impl Position {
-    pub const ZERO: Self = Self(0);
-    pub const MAX: Self = Self(u64::MAX);
-    pub const fn new(v: u64) -> Self {
-        Self(v)
-    }
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(u64);
-impl Version {
-    pub const ZERO: Self = Self(0);
-    pub const MAX: Self = Self(u64::MAX);
-    pub const fn new(v: u64) -> Self {
-        Self(v)
-    }
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
-}
-impl std::fmt::Display for Version {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpectedVersion {
-    Any,
-    NoStream,
-    StreamExists,
-    Exact(Version),
-}
-impl std::fmt::Display for ExpectedVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    Forward,
-    Backward,
-}
+//! An embedded, append-only event store: one directory, one writing process, many readers.
+//!
+//! It appends events to streams, atomically and under a condition, and answers when they are durable. It is not a
+//! database: it has no queries but by stream and by position. It needs no async runtime: calls block or return
+//! std futures.
+//!
+//! ```
+//! use factum_engine::{Append, Direction, Engine, ExpectedVersion, NewEvent, Options, StreamName, Version};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! let engine = Engine::open(directory.path(), Options::default())?;
+//! let stream = StreamName::new("account-1")?;
+//! let opened = NewEvent {
+//!     id: [1; 16],
+//!     name: "account.opened".into(),
+//!     schema: 1,
+//!     tags: Vec::new(),
+//!     metadata: Vec::new(),
+//!     data: b"{}".to_vec(),
+//! };
+//! let append = Append::new(0).stream(stream.clone(), ExpectedVersion::NoStream, vec![opened]);
+//! let receipt = engine.append(append)?;
+//! assert_eq!(receipt.streams, [(stream.clone(), Version::new(1))]);
+//!
+//! let page = engine.read_stream(&stream, Version::ZERO, Direction::Forward, 100)?;
+//! assert_eq!(page.events[0].name(), "account.opened");
+//! engine.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `docs/data-format.md` shows the bytes on disk and what happens to them in a crash.
+#![forbid(unsafe_code)]
+
+// In reading order; rustfmt would sort what stands together.
+mod numbers;
+
+mod names;
+
+mod append;
+
+mod options;
+
+mod error;
+
+mod disk;
+
+mod identity;
+
+mod page;
+
+mod format;
+
+mod index;
+
+mod subscribe;
+
+mod core;
+
+mod read;
+
+mod scan;
+
+mod verify;
+
+mod spare;
+
+mod queue;
+
+mod progress;
+
+mod writer;
+
+mod recovery;
+
+mod engine;
+
+pub use append::{Append, CommandRecord, ExpectedVersion, KnownCommand, NewEvent, Receipt, StreamAppend};
+pub use disk::{Disk, DiskFile, StdDisk};
+pub use engine::Engine;
+pub use error::{AppendError, CloseError, Closed, Damage, OpenError, ReadError};
+pub use format::FORMAT_VERSION;
+pub use identity::{Fork, Identity};
+pub use names::{EVENT_NAME_BYTES_MAX, InvalidName, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag};
+pub use numbers::{Position, Version};
+pub use options::{
+    BATCH_BYTES_MAX, BATCH_EVENTS_DEFAULT, BATCH_EVENTS_LIMIT, BATCH_STREAMS_MAX, Drive, Durability,
+    EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_TAGS_MAX, Entropy, GROUP_BYTES_MAX, InvalidOptions, Options,
+    PAGE_BYTES_DEFAULT, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX, QUEUE_APPENDS_DEFAULT, SEGMENT_BYTES_DEFAULT,
+    SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, SEGMENT_FIRST_BYTES,
+};
+pub use page::{Direction, Page, StoredEvent};
+pub use progress::{Progress, ProgressError};
+pub use queue::Ticket;
+pub use recovery::{CutTail, RecoveryReport};
+pub use subscribe::{Heads, SyncedBeyond};
+pub use verify::{VerifyError, VerifyProgress, VerifyReport};

@@ -1,0 +1,405 @@
+//! The open store.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::append::{Append, KnownCommand, Receipt};
+use crate::core::{Core, lock};
+use crate::disk::{Disk, StdDisk, put_file};
+use crate::error::{AppendError, CloseError, OpenError, ReadError};
+use crate::format::encode::encode;
+use crate::format::mask;
+use crate::identity::Identity;
+use crate::names::StreamName;
+use crate::numbers::{Position, Version};
+use crate::options::{Drive, Options};
+use crate::page::{Direction, Page};
+use crate::progress::{Progress, ProgressBook, ProgressError};
+use crate::queue::{Lead, Queue, Request, Role, Ticket};
+use crate::read;
+use crate::recovery::{CLOSED_FILE, Recovered, RecoveryReport, recover};
+use crate::spare::Spare;
+use crate::subscribe::{Announcer, Heads, SyncedBeyond};
+use crate::verify::{VerifyError, VerifyProgress, VerifyReport, verify};
+use crate::writer::Writer;
+
+/// The file whose lock the process that has the store open holds.
+const LOCK_FILE: &str = "lock";
+/// A lone async caller does the write and sync itself while they take no longer than this: waking a thread and being
+/// woken by it costs as much. On a slower disk the writer's thread does it, so that no executor is held up.
+const LONE_SYNC_MAX: Duration = Duration::from_micros(500);
+/// How often the writer's thread yields before it sleeps: those it has just answered tend to append again.
+const YIELDS_BEFORE_SLEEP: u32 = 64;
+
+/// An open store. Clones share it; when the last is dropped, it is closed.
+///
+/// All calls may be made from any thread, concurrently. Blocking ones say so.
+#[derive(Clone)]
+pub struct Engine {
+    handle: Arc<Handle>,
+}
+
+/// What the engine's own threads share with its users.
+struct Inner {
+    core: Core,
+    queue: Queue,
+    /// Held by whoever leads the queue, and by the one who closes.
+    writer: Mutex<Writer>,
+    spare: Arc<Spare>,
+    progress: ProgressBook,
+    report: RecoveryReport,
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    closed_with: Mutex<Option<Result<(), CloseError>>>,
+}
+
+struct Handle {
+    inner: Arc<Inner>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Opens the store in a directory, or makes one there. Blocks while it recovers.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(directory: &Path, options: Options) -> Result<Engine, OpenError> {
+        options.check().map_err(OpenError::Options)?;
+        Engine::open_on(Arc::new(StdDisk::open(directory)?), options)
+    }
+
+    /// Opens the store on a disk, or makes one there. Blocks while it recovers.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Engine, OpenError> {
+        options.check().map_err(OpenError::Options)?;
+        let lock = disk.lock(LOCK_FILE).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => OpenError::Locked,
+            _ => OpenError::from(error),
+        })?;
+        let Recovered { identity, segments, index, tail, report } = recover(&*disk, &options)?;
+        let drive = options.drive;
+        let announcer = Announcer::new(index.head());
+        let spare = Arc::new(Spare::default());
+        let core = Core {
+            disk,
+            options,
+            identity,
+            segments: RwLock::new(segments),
+            index: RwLock::new(index),
+            announcer,
+            closed: AtomicBool::new(false),
+        };
+        let inner = Arc::new(Inner {
+            core,
+            queue: Queue::default(),
+            writer: Mutex::new(Writer::new(tail, spare.clone())),
+            spare,
+            progress: ProgressBook::default(),
+            report,
+            lock: Mutex::new(Some(lock)),
+            closed_with: Mutex::new(None),
+        });
+        let threads = if drive == Drive::Threads { start_threads(&inner)? } else { Vec::new() };
+        Ok(Engine { handle: Arc::new(Handle { inner, threads: Mutex::new(threads) }) })
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.handle.inner
+    }
+
+    /// What opening found and did.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.inner().report
+    }
+
+    /// Appends, and blocks until the answer is durable. A lone caller does the work itself.
+    ///
+    /// The command id is judged first, then the versions, against everything acknowledged and everything that will
+    /// be acknowledged together with this append.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn append(&self, append: Append) -> Result<Receipt, AppendError> {
+        let inner = self.inner();
+        let (role, ticket) = inner.enqueue(append, Lead::Caller)?;
+        if role == Role::Waits {
+            return ticket.wait();
+        }
+        let threads = inner.core.options.drive == Drive::Threads;
+        let answer = inner.lead(|| ticket.try_take());
+        inner.queue.leave(threads);
+        answer
+    }
+
+    /// Queues an append. It costs no thread: its answer is a future for any executor.
+    ///
+    /// When nothing else is under way and the disk is quick, the caller does the work itself before this returns,
+    /// in about the time of one sync (at most half a millisecond by the last one's measure): a lone command would
+    /// otherwise wait for two threads to wake up.
+    pub fn submit(&self, append: Append) -> Ticket {
+        let inner = self.inner();
+        let lead = match inner.core.options.drive {
+            Drive::Threads => Lead::LoneCaller,
+            Drive::Manual => Lead::Nobody,
+        };
+        match inner.enqueue(append, lead) {
+            Ok((Role::Waits, ticket)) => ticket,
+            Ok((Role::Leads, ticket)) => {
+                let answer = inner.lead(|| ticket.try_take());
+                inner.queue.leave(true);
+                Ticket::answered(answer)
+            }
+            Err(error) => Ticket::answered(Err(error)),
+        }
+    }
+
+    /// Takes one group from the queue and does it, unless somebody else is about to; returns how many appends were
+    /// answered. For those who drive the writer by hand ([`Drive::Manual`]). Blocks for the sync.
+    pub fn step(&self) -> usize {
+        let inner = self.inner();
+        if !inner.queue.try_lead() {
+            return 0;
+        }
+        let answered = inner.step_once();
+        inner.queue.leave(inner.core.options.drive == Drive::Threads);
+        answered
+    }
+
+    /// Reads a stream: forward the versions from `from` up, backward from `from` down. At most `limit` events.
+    /// Blocks only for reading.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. Of damaged bytes nothing is served.
+    pub fn read_stream(
+        &self,
+        stream: &StreamName,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        read::read_stream(&self.inner().core, stream, from, direction, limit)
+    }
+
+    /// Reads everything: forward the positions above `after`, backward those below. At most `limit` events.
+    /// Blocks only for reading.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. Of damaged bytes nothing is served.
+    pub fn read(&self, after: Position, direction: Direction, limit: usize) -> Result<Page, ReadError> {
+        read::read(&self.inner().core, after, direction, limit)
+    }
+
+    /// The version a stream is at; zero when it has no events.
+    #[must_use]
+    pub fn stream_version(&self, stream: &StreamName) -> Version {
+        self.inner().core.index().version(stream.as_str())
+    }
+
+    /// What is remembered of a command id.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn command(&self, id: [u8; 16]) -> Result<Option<KnownCommand>, ReadError> {
+        self.inner().core.check_open()?;
+        read::command(&self.inner().core, &id)
+    }
+
+    /// The last positions written and known durable.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        let synced = self.inner().core.announcer.synced();
+        Heads { written: synced, synced }
+    }
+
+    /// Waits until the synced head is beyond a position.
+    pub fn beyond(&self, after: Position) -> SyncedBeyond {
+        SyncedBeyond::new(self.inner().core.announcer.clone(), after)
+    }
+
+    /// Who the store is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.inner().core.identity
+    }
+
+    /// The progress recorded under a name: 1 to 200 bytes without control characters.
+    ///
+    /// # Errors
+    /// See [`ProgressError`].
+    pub fn progress(&self, name: &str) -> Result<Progress, ProgressError> {
+        self.inner().progress.get(&self.inner().core, name)
+    }
+
+    /// Raises the epoch of a progress record, durably, which fences whoever held it; returns it.
+    ///
+    /// # Errors
+    /// See [`ProgressError`].
+    pub fn claim_progress(&self, name: &str) -> Result<Progress, ProgressError> {
+        self.inner().progress.claim(&self.inner().core, name)
+    }
+
+    /// Records progress, durably, if the record is at this epoch and this previous value.
+    ///
+    /// # Errors
+    /// [`ProgressError::Fenced`] at another epoch, [`ProgressError::Moved`] at another value; see [`ProgressError`].
+    pub fn advance_progress(
+        &self,
+        name: &str,
+        epoch: u64,
+        previous: Option<&[u8]>,
+        next: &[u8],
+    ) -> Result<(), ProgressError> {
+        self.inner().progress.advance(&self.inner().core, name, epoch, previous, next)
+    }
+
+    /// Reads the whole log up to the synced head and checks every byte of it; appends go on meanwhile. Blocks.
+    ///
+    /// # Errors
+    /// [`VerifyError::Corrupt`] names the first damage found.
+    pub fn verify(&self, on_progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
+        verify(&self.inner().core, on_progress)
+    }
+
+    /// Closes the store: what is queued is done, a marker says that the close was clean, the lock is released.
+    /// Later calls are answered `Closed`; closing again returns what the first closing did. Blocks.
+    ///
+    /// # Errors
+    /// See [`CloseError`]; the store is closed all the same.
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.handle.close()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("identity", self.identity()).field("heads", &self.heads()).finish()
+    }
+}
+
+/// Leads the queue until it is dropped; a panic meanwhile is not waited for by anybody.
+struct Leading<'a>(&'a Queue);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.break_off();
+        }
+    }
+}
+
+impl Inner {
+    /// Checks and encodes on the caller's side, and queues.
+    fn enqueue(&self, append: Append, lead: Lead) -> Result<(Role, Ticket), AppendError> {
+        let batch = encode(&append, &self.core.options)?;
+        let streams = append.streams.into_iter();
+        let streams = streams.map(|stream| (stream.stream, stream.expected, stream.events.len() as u16)).collect();
+        let (ticket, answer) = Ticket::new();
+        let request = Request { batch, streams, command: append.command, answer };
+        let role = self.queue.push(request, lead, self.core.options.queue_appends_max)?;
+        Ok((role, ticket))
+    }
+
+    /// By the leader: does groups until there is what the leader waits for.
+    fn lead<T>(&self, mut done: impl FnMut() -> Option<T>) -> T {
+        loop {
+            self.step_once();
+            if let Some(done) = done() {
+                return done;
+            }
+        }
+    }
+
+    /// By the leader: one group.
+    fn step_once(&self) -> usize {
+        let _leading = Leading(&self.queue);
+        let mut group = Vec::new();
+        self.queue.take(&mut group);
+        let requests = group.len();
+        if requests > 0 {
+            let mut writer = lock(&self.writer);
+            // Before the answers: who is answered and alone may lead its next append at once.
+            self.queue.set_lone(requests == 1 && writer.last_sync() < LONE_SYNC_MAX);
+            writer.step(&self.core, &mut group);
+        }
+        requests
+    }
+
+    /// The life of the writer's thread.
+    fn write_on(&self) {
+        while self.queue.wait_for_lead() {
+            loop {
+                while self.step_once() > 0 {}
+                let mut yields = 0;
+                while self.queue.waiting() == 0 && yields < YIELDS_BEFORE_SLEEP {
+                    thread::yield_now();
+                    yields += 1;
+                }
+                if self.queue.waiting() == 0 && self.queue.leave_if_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn close(&self) -> Result<(), CloseError> {
+        let mut closed_with = lock(&self.closed_with);
+        if let Some(result) = &*closed_with {
+            return result.clone();
+        }
+        self.queue.close();
+        while self.step_once() > 0 {}
+        let writer = lock(&self.writer);
+        let result = match writer.broken() {
+            Some(error) => Err(CloseError::Poisoned(error.clone())),
+            None => {
+                let marker = writer.marker().encode(mask(&self.core.identity.incarnation, 0));
+                put_file(&*self.core.disk, CLOSED_FILE, &marker)
+                    .map_err(|error| CloseError::Unavailable(Arc::new(error)))
+            }
+        };
+        drop(writer);
+        self.core.closed.store(true, Ordering::Release);
+        self.core.announcer.close();
+        self.queue.end_thread();
+        self.spare.end_help();
+        // Last: the next to open the store must find nothing of this one under way.
+        lock(&self.lock).take();
+        *closed_with = Some(result.clone());
+        result
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<(), CloseError> {
+        let result = self.inner.close();
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            // The last handle may be dropped by a waker, on one of these threads.
+            if thread.thread().id() != thread::current().id() {
+                // A thread that panicked has told so through the appends it left unanswered.
+                let _ended = thread.join();
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to be told; the next opening recovers what an unclean close leaves.
+        let _closed = self.close();
+    }
+}
+
+fn start_threads(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let (writer, helper) = (inner.clone(), inner.clone());
+    let write = thread::Builder::new().name("factum-writer".to_owned()).spawn(move || writer.write_on())?;
+    let help = thread::Builder::new()
+        .name("factum-segments".to_owned())
+        .spawn(move || helper.spare.help(&*helper.core.disk))?;
+    Ok(vec![write, help])
+}

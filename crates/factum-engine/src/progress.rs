@@ -1,0 +1,244 @@
+//! Progress that is not derived: of relays, reactors and process managers. Outside the log, synced.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use crate::core::{Core, lock};
+use crate::disk::{DiskFile, read_file, remove_if_there, write_all};
+use crate::format::mask;
+use crate::format::small::{ProgressSlot, SMALL_HEADER_BYTES, Unusable};
+use crate::names;
+use crate::options::{PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX};
+use crate::spare::write_zeros;
+
+/// Bytes of one slot: room for the largest, in whole sectors, so that writing one never touches the other.
+const SLOT_BYTES: usize =
+    (SMALL_HEADER_BYTES + 24 + PROGRESS_NAME_BYTES_MAX + PROGRESS_BYTES_MAX).next_multiple_of(4096);
+
+/// What is recorded under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Raised by each claim: who holds a lower one is fenced. Zero when nobody claimed it yet.
+    pub epoch: u64,
+    /// What the last advance recorded.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Why progress was not read or recorded.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ProgressError {
+    /// Another owner claimed it: stand down.
+    Fenced {
+        /// The epoch of the caller.
+        epoch: u64,
+        /// The epoch it is at.
+        current: u64,
+    },
+    /// It is not at the value the caller last knew: load it again.
+    Moved {
+        /// What is recorded.
+        current: Option<Vec<u8>>,
+    },
+    /// The name is empty, too long or holds control characters.
+    InvalidName,
+    /// The value is over [`PROGRESS_BYTES_MAX`].
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// Both copies on disk are damaged.
+    Corrupt {
+        /// Name of the file in the store's directory.
+        file: String,
+    },
+    /// The disk is full: nothing was recorded; try again once there is space.
+    DiskFull,
+    /// The disk failed. After a failed write this name stays unavailable until the store is opened again: only then
+    /// is it known what was recorded.
+    Unavailable(Arc<io::Error>),
+    /// The store is closed.
+    Closed,
+}
+
+impl fmt::Display for ProgressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProgressError::Fenced { epoch, current } => {
+                write!(f, "fenced: epoch {epoch} was displaced by epoch {current}")
+            }
+            ProgressError::Moved { .. } => f.write_str("the recorded progress is not the one expected"),
+            ProgressError::InvalidName => {
+                write!(f, "a progress name has 1 to {PROGRESS_NAME_BYTES_MAX} bytes and no control characters")
+            }
+            ProgressError::TooLarge { bytes } => {
+                write!(f, "the progress value has {bytes} bytes, the limit is {PROGRESS_BYTES_MAX}")
+            }
+            ProgressError::Corrupt { file } => write!(f, "both copies in {file} are damaged"),
+            ProgressError::DiskFull => f.write_str("the disk is full"),
+            ProgressError::Unavailable(error) => {
+                write!(f, "progress cannot be read or recorded: {error}")
+            }
+            ProgressError::Closed => f.write_str("the store is closed"),
+        }
+    }
+}
+
+impl std::error::Error for ProgressError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ProgressError::Unavailable(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for ProgressError {
+    fn from(error: io::Error) -> Self {
+        if crate::error::is_full(&error) {
+            ProgressError::DiskFull
+        } else {
+            ProgressError::Unavailable(Arc::new(error))
+        }
+    }
+}
+
+/// All progress records that were asked for since the store was opened.
+#[derive(Default)]
+pub(crate) struct ProgressBook {
+    records: Mutex<HashMap<String, Arc<Mutex<Record>>>>,
+}
+
+/// One name's record.
+#[derive(Default)]
+struct Record {
+    /// Absent until the name is claimed or advanced for the first time.
+    file: Option<Arc<dyn DiskFile>>,
+    write: u64,
+    progress: Progress,
+    broken: Option<Arc<io::Error>>,
+}
+
+impl ProgressBook {
+    pub(crate) fn get(&self, core: &Core, name: &str) -> Result<Progress, ProgressError> {
+        Ok(lock(&*self.record(core, name)?).progress.clone())
+    }
+
+    pub(crate) fn claim(&self, core: &Core, name: &str) -> Result<Progress, ProgressError> {
+        let record = self.record(core, name)?;
+        let mut record = lock(&record);
+        let next = Progress { epoch: record.progress.epoch + 1, value: record.progress.value.clone() };
+        record.put(core, name, next)?;
+        Ok(record.progress.clone())
+    }
+
+    pub(crate) fn advance(
+        &self,
+        core: &Core,
+        name: &str,
+        epoch: u64,
+        previous: Option<&[u8]>,
+        next: &[u8],
+    ) -> Result<(), ProgressError> {
+        if next.len() > PROGRESS_BYTES_MAX {
+            return Err(ProgressError::TooLarge { bytes: next.len() });
+        }
+        let record = self.record(core, name)?;
+        let mut record = lock(&record);
+        if epoch != record.progress.epoch {
+            return Err(ProgressError::Fenced { epoch, current: record.progress.epoch });
+        }
+        if previous != record.progress.value.as_deref() {
+            return Err(ProgressError::Moved { current: record.progress.value.clone() });
+        }
+        record.put(core, name, Progress { epoch, value: Some(next.to_vec()) })
+    }
+
+    fn record(&self, core: &Core, name: &str) -> Result<Arc<Mutex<Record>>, ProgressError> {
+        core.check_open().map_err(|_| ProgressError::Closed)?;
+        names::check(name, "a progress name", 1, PROGRESS_NAME_BYTES_MAX).map_err(|_| ProgressError::InvalidName)?;
+        let mut records = lock(&self.records);
+        if let Some(record) = records.get(name) {
+            return Ok(record.clone());
+        }
+        let record = Arc::new(Mutex::new(Record::load(core, name)?));
+        records.insert(name.to_owned(), record.clone());
+        Ok(record)
+    }
+}
+
+fn file_name(name: &str) -> String {
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    format!("progress-{}", &hash.as_str()[..32])
+}
+
+impl Record {
+    fn load(core: &Core, name: &str) -> Result<Record, ProgressError> {
+        let file_name = file_name(name);
+        let Some(bytes) = read_file(&*core.disk, &file_name)? else {
+            return Ok(Record::default());
+        };
+        let mask = mask(&core.identity.incarnation, 0);
+        let slots = [bytes.get(..SLOT_BYTES), bytes.get(SLOT_BYTES..)];
+        let sound = slots.into_iter().flatten().filter_map(|slot| match ProgressSlot::decode(slot, mask) {
+            Ok(slot) if slot.name == name => Some(Ok(slot)),
+            Ok(_) | Err(Unusable::Damaged) => None,
+            Err(Unusable::Newer(format)) => Some(Err(io::Error::other(format!("progress of format {format}")))),
+        });
+        let sound: Vec<ProgressSlot> = sound.collect::<Result<_, _>>()?;
+        let Some(slot) = sound.into_iter().max_by_key(|slot| slot.write) else {
+            return Err(ProgressError::Corrupt { file: file_name });
+        };
+        let file = core.disk.open(&file_name)?;
+        let progress = Progress { epoch: slot.epoch, value: slot.value };
+        let mut record = Record { file: Some(file), write: slot.write, progress, broken: None };
+        // What a failed sync left in the page cache is made durable before anyone acts on it.
+        record.put(core, name, record.progress.clone())?;
+        Ok(record)
+    }
+
+    /// Records `next` durably.
+    fn put(&mut self, core: &Core, name: &str, next: Progress) -> Result<(), ProgressError> {
+        if let Some(error) = &self.broken {
+            return Err(ProgressError::Unavailable(error.clone()));
+        }
+        let write = self.write + 1;
+        let slot = ProgressSlot { write, epoch: next.epoch, name: name.to_owned(), value: next.value.clone() };
+        let bytes = slot.encode(mask(&core.identity.incarnation, 0));
+        assert!(bytes.len() <= SLOT_BYTES, "a slot has room for the largest value");
+        match &self.file {
+            None => self.file = Some(create(core, name, &bytes)?),
+            Some(file) => {
+                // The slot that does not hold: a torn write of it leaves the other as it was.
+                let offset = (write % 2) * SLOT_BYTES as u64;
+                let written = write_all(&**file, &bytes, offset).map_err(io::Error::from);
+                if let Err(error) = written.and_then(|()| file.sync()) {
+                    let error = Arc::new(error);
+                    self.broken = Some(error.clone());
+                    return Err(ProgressError::Unavailable(error));
+                }
+            }
+        }
+        self.write = write;
+        self.progress = next;
+        Ok(())
+    }
+}
+
+/// Makes a record's file with its first slot, durably.
+fn create(core: &Core, name: &str, slot: &[u8]) -> Result<Arc<dyn DiskFile>, ProgressError> {
+    let disk = &*core.disk;
+    let file_name = file_name(name);
+    let temporary = format!("{file_name}.new");
+    remove_if_there(disk, &temporary)?;
+    let file = disk.create(&temporary)?;
+    write_zeros(&*file, 0, 2 * SLOT_BYTES as u64)?;
+    // The first write has number 1.
+    write_all(&*file, slot, SLOT_BYTES as u64).map_err(io::Error::from)?;
+    file.sync()?;
+    disk.rename(&temporary, &file_name)?;
+    disk.sync_dir()?;
+    Ok(file)
+}

@@ -1,0 +1,373 @@
+//! Opening: what is there is found out, a torn tail is cut, and nothing is served before it is durable.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use crate::core::Segment;
+use crate::disk::{Disk, put_file, read_file, read_up_to, remove_if_there, write_all};
+use crate::error::{Damage, OpenError};
+use crate::format::batch::{BatchHead, GENESIS, Link};
+use crate::format::group::{GROUP_HEADER_BYTES, proves_synced};
+use crate::format::small::{self, CloseMarker, SegmentHeader, Unusable};
+use crate::format::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, mask};
+use crate::identity::Identity;
+use crate::index::{BatchPlace, Index};
+use crate::numbers::Position;
+use crate::options::Options;
+use crate::scan::{Chain, Cursor, Fault, Group, next_group};
+use crate::spare::{SPARE_FILE, write_zeros};
+use crate::writer::Tail;
+
+pub(crate) const IDENTITY_FILE: &str = "identity";
+pub(crate) const CLOSED_FILE: &str = "closed";
+
+/// What opening a store found and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// There was no store: this one is new.
+    pub created: bool,
+    /// The store was closed cleanly the last time.
+    pub clean: bool,
+    /// What was cut from the end of the log: an append that a crash interrupted, acknowledged to nobody.
+    pub cut: Option<CutTail>,
+    /// Groups that were written and synced again, because nothing proved that they had been synced.
+    pub rewritten_groups: u64,
+    /// Position of the last event.
+    pub head: Position,
+    /// Number of segments.
+    pub segments: u32,
+}
+
+/// A torn tail that was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutTail {
+    /// Number of the segment.
+    pub segment: u32,
+    /// Where in it the cut was made.
+    pub offset: u64,
+    /// How many bytes were cut, up to the last one that was not zero.
+    pub bytes: u64,
+    /// Name of the file in the store's directory that keeps them.
+    pub side_file: String,
+    /// What was wrong with them.
+    pub what: &'static str,
+}
+
+/// A recovered log.
+pub(crate) struct Recovered {
+    pub(crate) identity: Identity,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) index: Index,
+    pub(crate) tail: Tail,
+    pub(crate) report: RecoveryReport,
+}
+
+pub(crate) fn unusable(unusable: Unusable, damaged: OpenError) -> OpenError {
+    match unusable {
+        Unusable::Newer(found) => OpenError::NewerFormat { found, supported: FORMAT_VERSION },
+        Unusable::Damaged => damaged,
+    }
+}
+
+/// Recovers the store of a directory, or makes one.
+pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, OpenError> {
+    let (identity, created) = match read_file(disk, IDENTITY_FILE)? {
+        Some(bytes) => {
+            let damaged = OpenError::Identity { what: "its file is damaged" };
+            (small::decode_identity(&bytes).map_err(|reason| unusable(reason, damaged))?, false)
+        }
+        None => (create(disk, options)?, true),
+    };
+    let marker = match read_file(disk, CLOSED_FILE)? {
+        Some(bytes) => match CloseMarker::decode(&bytes, mask(&identity.incarnation, 0)) {
+            Ok(marker) => Some(marker),
+            Err(Unusable::Newer(found)) => {
+                return Err(OpenError::NewerFormat { found, supported: FORMAT_VERSION });
+            }
+            // Without it the store was not closed cleanly: its last group is proven by being written again.
+            Err(Unusable::Damaged) => None,
+        },
+        None => None,
+    };
+
+    let mut recovery = Recovery::new(disk, &identity);
+    let numbers = segment_numbers(disk)?;
+    for number in &numbers {
+        recovery.load(*number, *number as usize == numbers.len())?;
+    }
+    let clean = recovery.judge_end(marker)?;
+    // What is durable already is kept before anything is changed.
+    let cut = recovery.cut()?;
+    let rewritten_groups = if clean { 0 } else { recovery.rewrite()? };
+    for leftover in [SPARE_FILE, CLOSED_FILE, "closed.new", "identity.new"] {
+        remove_if_there(disk, leftover)?;
+    }
+    // Names too are made durable before anything is served: a segment seen now must be there after the next crash.
+    disk.sync_dir()?;
+
+    let Recovery { segments, index, cursor, .. } = recovery;
+    let segment = segments.last().cloned().ok_or(OpenError::Identity { what: "the log is missing" })?;
+    let Cursor { offset, group, head, link } = cursor;
+    let report =
+        RecoveryReport { created, clean, cut, rewritten_groups, head: Position::new(head), segments: segment.number };
+    Ok(Recovered { identity, segments, index, tail: Tail { segment, offset, group, head, link }, report })
+}
+
+/// Makes a store. The log's first segment comes first, so that an identity never stands without its log.
+fn create(disk: &dyn Disk, options: &Options) -> Result<Identity, OpenError> {
+    remove_unborn(disk)?;
+    let identity = Identity::mint(options.entropy)?;
+    let size = options.segment_size(1);
+    remove_if_there(disk, SPARE_FILE)?;
+    let file = disk.create(SPARE_FILE)?;
+    write_zeros(&*file, 0, size)?;
+    let header = SegmentHeader {
+        store: identity.store,
+        incarnation: identity.incarnation,
+        number: 1,
+        size,
+        first_group: 1,
+        first: 1,
+        previous: GENESIS,
+    };
+    write_all(&*file, &header.encode(), 0).map_err(io::Error::from)?;
+    file.sync()?;
+    disk.rename(SPARE_FILE, &Segment::file_name(1))?;
+    disk.sync_dir()?;
+    put_file(disk, IDENTITY_FILE, &small::encode_identity(&identity))?;
+    Ok(identity)
+}
+
+/// Removes the segment of a store whose making was interrupted; refuses when there is anything in it.
+fn remove_unborn(disk: &dyn Disk) -> Result<(), OpenError> {
+    let numbers = segment_numbers(disk)?;
+    let Some(first) = numbers.first() else {
+        return Ok(());
+    };
+    let name = Segment::file_name(*first);
+    let bytes = read_file(disk, &name)?.unwrap_or_default();
+    let events = bytes.iter().skip(SEGMENT_HEADER_BYTES as usize).any(|byte| *byte != 0);
+    if numbers.len() > 1 || *first != 1 || events {
+        return Err(OpenError::Identity { what: "its file is missing, although there is a log" });
+    }
+    disk.remove(&name)?;
+    Ok(disk.sync_dir()?)
+}
+
+/// Numbers of the segments there are, in order.
+fn segment_numbers(disk: &dyn Disk) -> Result<Vec<u32>, OpenError> {
+    let mut numbers: Vec<u32> = disk.list()?.iter().filter_map(|name| Segment::number_of(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+struct Recovery<'a> {
+    disk: &'a dyn Disk,
+    identity: &'a Identity,
+    segments: Vec<Arc<Segment>>,
+    index: Index,
+    cursor: Cursor,
+    /// Bytes of the last segment loaded.
+    bytes: Vec<u8>,
+    /// Its groups that nothing proved synced yet: their number and offset.
+    unproven: VecDeque<(u64, u64)>,
+    /// What ended the walk of the active segment, if not its end.
+    fault: Option<Fault>,
+}
+
+impl<'a> Recovery<'a> {
+    fn new(disk: &'a dyn Disk, identity: &'a Identity) -> Self {
+        Recovery {
+            disk,
+            identity,
+            segments: Vec::new(),
+            index: Index::default(),
+            cursor: Cursor::at_segment(1, 1, GENESIS),
+            bytes: Vec::new(),
+            unproven: VecDeque::new(),
+            fault: None,
+        }
+    }
+
+    fn damage(&self, segment: u32, offset: u64, what: &'static str) -> OpenError {
+        let position = Position::new(self.cursor.head + 1);
+        OpenError::Corrupt(Damage { segment, offset, position, what })
+    }
+
+    /// Loads a segment into the index; in a sealed one everything must be sound.
+    fn load(&mut self, number: u32, active: bool) -> Result<(), OpenError> {
+        let expected = self.segments.len() as u32 + 1;
+        if number != expected {
+            return Err(self.damage(expected, 0, "the segment is missing"));
+        }
+        let segment = self.open(number)?;
+        self.segments.push(segment.clone());
+        self.unproven.clear();
+        let mut last_batch = None;
+        let fault = loop {
+            match next_group(&self.bytes, segment.mask, Chain::Skipped, &mut self.cursor) {
+                Ok(group) => {
+                    last_batch = group.batches.last().copied();
+                    self.add(&segment, &group)?;
+                }
+                Err(fault) => break fault,
+            }
+        };
+        if let Some(at) = last_batch {
+            self.cursor.link = self.link_at(&segment, at)?;
+        }
+        let rest = self.bytes.get(self.cursor.offset as usize..).unwrap_or_default();
+        let ended = rest.iter().all(|byte| *byte == 0);
+        if active {
+            self.fault = (!ended).then_some(fault);
+        } else if !ended {
+            return Err(OpenError::Corrupt(segment.damage(fault.offset, fault.position, fault.what)));
+        }
+        Ok(())
+    }
+
+    /// Opens a segment, reads it and checks its header against what came before.
+    fn open(&mut self, number: u32) -> Result<Arc<Segment>, OpenError> {
+        let file = self.disk.open(&Segment::file_name(number))?;
+        let length = file.len()?;
+        self.bytes.clear();
+        self.bytes.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+        let read = read_up_to(&*file, &mut self.bytes, 0)?;
+        self.bytes.truncate(read);
+
+        let damaged = self.damage(number, 0, "header of the segment");
+        let header = SegmentHeader::decode(&self.bytes).map_err(|reason| unusable(reason, damaged))?;
+        if (header.store, header.number) != (self.identity.store, number) {
+            return Err(self.damage(number, 0, "a segment of another store"));
+        }
+        let ours = header.incarnation == self.identity.incarnation
+            || self.identity.forks.iter().any(|fork| fork.parent == header.incarnation);
+        if !ours {
+            return Err(self.damage(number, 0, "a segment of another incarnation"));
+        }
+        // A torn write leaves zeros and never a shorter file: segments have their full length before they are used.
+        if (read as u64) < header.size {
+            return Err(self.damage(number, read as u64, "the file is shorter than it was made"));
+        }
+        let Cursor { offset, group, head, link } = self.cursor;
+        if (header.first_group, header.first, header.previous) != (group + 1, head + 1, link) {
+            let before = number.saturating_sub(1).max(1);
+            return Err(self.damage(before, offset, "the log ends before the next segment begins"));
+        }
+        self.bytes.truncate(header.size as usize);
+        self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
+        let mask = mask(&header.incarnation, number);
+        Ok(Arc::new(Segment { number, size: header.size, mask, file }))
+    }
+
+    /// Adds a sound group to the index.
+    fn add(&mut self, segment: &Segment, group: &Group) -> Result<(), OpenError> {
+        let proven = group.header.synced_through;
+        while self.unproven.front().is_some_and(|(number, _)| *number <= proven) {
+            self.unproven.pop_front();
+        }
+        self.unproven.push_back((group.header.number, u64::from(group.header.offset)));
+        for at in &group.batches {
+            let fault = |what| OpenError::Corrupt(segment.damage(u64::from(*at), group.header.first, what));
+            let head = BatchHead::read(&self.bytes[*at as usize..], segment.mask).map_err(fault)?;
+            let place = BatchPlace {
+                first: head.first,
+                segment: segment.number,
+                offset: *at,
+                length: head.length,
+                events: head.events,
+            };
+            self.index.add_read(place, &head).map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    fn link_at(&self, segment: &Segment, at: u32) -> Result<Link, OpenError> {
+        let bytes = &self.bytes[at as usize..];
+        let head =
+            BatchHead::read(bytes, segment.mask).map_err(|what| self.damage(segment.number, u64::from(at), what))?;
+        Ok(head.link(bytes))
+    }
+
+    /// Decides whether what ends the log is damage, and whether the store was closed cleanly.
+    fn judge_end(&self, marker: Option<CloseMarker>) -> Result<bool, OpenError> {
+        let Some(active) = self.segments.last() else {
+            return Err(OpenError::Identity { what: "the log is missing" });
+        };
+        let refused = |fault: &Fault| OpenError::Corrupt(active.damage(fault.offset, fault.position, fault.what));
+        let next_group = self.cursor.group + 1;
+        if let Some(fault) = &self.fault
+            && proves_synced(&self.bytes, self.cursor.offset as usize, next_group, active.mask)
+        {
+            return Err(refused(fault));
+        }
+        let Some(marker) = marker else {
+            return Ok(false);
+        };
+        if marker.group > self.cursor.group {
+            // A clean close proves all groups synced: what is missing was acknowledged.
+            let missing = Fault {
+                offset: self.cursor.offset,
+                position: self.cursor.head + 1,
+                what: "the log ends before the point where it was closed",
+            };
+            return Err(refused(self.fault.as_ref().unwrap_or(&missing)));
+        }
+        let here = (active.number, self.cursor.offset, self.cursor.head, self.cursor.link);
+        Ok(self.fault.is_none() && here == (marker.segment, marker.offset, marker.head, marker.link))
+    }
+
+    /// Keeps the torn tail in a file of its own and puts zeros in its place.
+    fn cut(&self) -> Result<Option<CutTail>, OpenError> {
+        let (Some(fault), Some(active)) = (&self.fault, self.segments.last()) else {
+            return Ok(None);
+        };
+        let from = self.cursor.offset as usize;
+        let torn = self.bytes.get(from..).unwrap_or_default();
+        let length = torn.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let side_file = self.keep(active.number, &torn[..length])?;
+        write_zeros(&*active.file, self.cursor.offset, active.size)?;
+        active.file.sync()?;
+        Ok(Some(CutTail {
+            segment: active.number,
+            offset: self.cursor.offset,
+            bytes: length as u64,
+            side_file,
+            what: fault.what,
+        }))
+    }
+
+    /// Writes cut bytes to a new file, durably, before they are overwritten.
+    fn keep(&self, segment: u32, bytes: &[u8]) -> Result<String, OpenError> {
+        let base = format!("cut-{segment:08}-{}", self.cursor.offset);
+        let mut names = std::iter::once(base.clone()).chain((1_u32..).map(|count| format!("{base}-{count}")));
+        loop {
+            // An opening that crashed here may have left one: it is kept, for it may hold more than this one.
+            let name = names.next().ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists))?;
+            let file = match self.disk.create(&name) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error.into()),
+            };
+            write_all(&*file, bytes, 0).map_err(io::Error::from)?;
+            file.sync()?;
+            self.disk.sync_dir()?;
+            return Ok(name);
+        }
+    }
+
+    /// Writes the groups that nothing proves synced once more: after a failed sync the page cache shows bytes that
+    /// the disk does not have, and a second sync alone would not write them.
+    fn rewrite(&self) -> Result<u64, OpenError> {
+        let (Some((_, from)), Some(active)) = (self.unproven.front(), self.segments.last()) else {
+            return Ok(0);
+        };
+        assert!(*from + GROUP_HEADER_BYTES as u64 <= self.cursor.offset, "a group has a header");
+        let bytes = &self.bytes[*from as usize..self.cursor.offset as usize];
+        write_all(&*active.file, bytes, *from).map_err(io::Error::from)?;
+        active.file.sync()?;
+        Ok(self.unproven.len() as u64)
+    }
+}

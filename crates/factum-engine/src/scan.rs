@@ -1,0 +1,94 @@
+//! Walking a segment's groups, checking every byte of them.
+
+use crate::format::SEGMENT_HEADER_BYTES;
+use crate::format::batch::{BatchHead, Link, check_record};
+use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
+
+/// Where a walk stands: behind the last sound group.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor {
+    pub(crate) offset: u64,
+    pub(crate) group: u64,
+    pub(crate) head: u64,
+    /// Hash of the last batch; kept up to date only by walks that check the chain.
+    pub(crate) link: Link,
+}
+
+impl Cursor {
+    /// At the first group of a segment.
+    pub(crate) fn at_segment(first_group: u64, first: u64, previous: Link) -> Self {
+        Cursor { offset: SEGMENT_HEADER_BYTES, group: first_group - 1, head: first - 1, link: previous }
+    }
+}
+
+/// What is wrong, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+    pub(crate) what: &'static str,
+}
+
+/// A sound group.
+pub(crate) struct Group {
+    pub(crate) header: GroupHeader,
+    /// Offsets of its batches in the segment.
+    pub(crate) batches: Vec<u32>,
+}
+
+/// Whether a walk recomputes each batch's hash and compares it with what the next one carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chain {
+    Checked,
+    Skipped,
+}
+
+/// Checks the group at the cursor and moves the cursor behind it.
+pub(crate) fn next_group(segment: &[u8], mask: u32, chain: Chain, cursor: &mut Cursor) -> Result<Group, Fault> {
+    let start = cursor.offset as usize;
+    let position = cursor.head + 1;
+    let fault = |at: usize, position, what| Fault { offset: at as u64, position, what };
+    let header = segment.get(start..).and_then(|bytes| GroupHeader::read(bytes, cursor.offset, mask)).ok_or(fault(
+        start,
+        position,
+        "no group where one should be",
+    ))?;
+    if header.number != cursor.group + 1 || header.first != position {
+        return Err(fault(start, position, "a group out of order"));
+    }
+    let end = start + header.length as usize;
+    let bytes = segment.get(..end).ok_or(fault(start, position, "a group reaches beyond its segment"))?;
+
+    let (mut at, mut next, mut link) = (start + GROUP_HEADER_BYTES, position, cursor.link);
+    let mut batches = Vec::with_capacity(header.batches as usize);
+    for _ in 0..header.batches {
+        let head = BatchHead::read(&bytes[at..], mask).map_err(|what| fault(at, next, what))?;
+        let length = head.length as usize;
+        if at + length > end {
+            return Err(fault(at, next, "a batch reaches beyond its group"));
+        }
+        if head.first != next {
+            return Err(fault(at, next, "a batch out of order"));
+        }
+        for ordinal in 0..head.events {
+            let record = head.record(ordinal);
+            let place = at + record.start;
+            check_record(&bytes[place..at + record.end], mask)
+                .map_err(|what| fault(place, next + u64::from(ordinal), what))?;
+        }
+        if chain == Chain::Checked {
+            if head.previous() != link {
+                return Err(fault(at, next, "the chain of hashes is broken"));
+            }
+            link = head.link(&bytes[at..]);
+        }
+        next = head.last() + 1;
+        batches.push(at as u32);
+        at += length;
+    }
+    if at != end || next - position != u64::from(header.events) {
+        return Err(fault(at, next, "a group is not as long as it says"));
+    }
+    *cursor = Cursor { offset: end as u64, group: header.number, head: next - 1, link };
+    Ok(Group { header, batches })
+}

@@ -1,0 +1,118 @@
+//! Walking the whole log and checking every byte of it, the chain of hashes included.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::error::{Damage, ReadError};
+use crate::format::batch::GENESIS;
+use crate::format::small::SegmentHeader;
+use crate::numbers::Position;
+use crate::scan::{Chain, Cursor, next_group};
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// The segment just checked.
+    pub segment: u32,
+    /// Number of segments there are.
+    pub segments: u32,
+    /// The last position checked.
+    pub position: Position,
+    /// The position up to which is checked.
+    pub head: Position,
+}
+
+/// What a verification found sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// The last position checked: the synced head when the verification began.
+    pub head: Position,
+    /// Number of events.
+    pub events: u64,
+    /// Number of batches.
+    pub batches: u64,
+    /// Number of groups.
+    pub groups: u64,
+    /// Number of segments.
+    pub segments: u32,
+    /// Hash of the last batch: two stores with the same history have the same.
+    pub hash: [u8; 32],
+}
+
+/// Why a store was not verified.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Stored bytes are not what was written.
+    Corrupt(Damage),
+    /// The disk failed.
+    Unavailable(Arc<io::Error>),
+    /// The store is closed.
+    Closed,
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VerifyError::Corrupt(damage) => damage.fmt(f),
+            VerifyError::Unavailable(error) => write!(f, "the log cannot be read: {error}"),
+            VerifyError::Closed => f.write_str("the store is closed"),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            VerifyError::Unavailable(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<ReadError> for VerifyError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt(damage) => VerifyError::Corrupt(damage),
+            ReadError::Unavailable(error) => VerifyError::Unavailable(error),
+            ReadError::Closed => VerifyError::Closed,
+        }
+    }
+}
+
+pub(crate) fn verify(core: &Core, on_progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
+    core.check_open()?;
+    let head = core.index().head().get();
+    let segments = core.index().batch_at(head).map_or(1, |place| place.segment);
+    let mut cursor = Cursor::at_segment(1, 1, GENESIS);
+    let (mut batches, mut bytes) = (0, Vec::new());
+    for number in 1..=segments {
+        let segment = core.segment(number)?;
+        bytes.clear();
+        bytes.resize(usize::try_from(segment.size).map_err(|error| ReadError::from(io::Error::other(error)))?, 0);
+        segment.read(&mut bytes, 0, cursor.head + 1)?;
+        let damage = |offset, what| VerifyError::Corrupt(segment.damage(offset, cursor.head + 1, what));
+        let header = SegmentHeader::decode(&bytes).map_err(|_| damage(0, "header of the segment"))?;
+        if (header.first_group, header.first) != (cursor.group + 1, cursor.head + 1) {
+            return Err(damage(0, "the log ends before the next segment begins"));
+        }
+        if header.previous != cursor.link {
+            return Err(damage(0, "the chain of hashes is broken"));
+        }
+        cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
+        // The last segment may be written to meanwhile; up to the head nothing changes any more.
+        let sealed = number < segments;
+        while cursor.head < head && (!sealed || bytes[cursor.offset as usize..].iter().any(|byte| *byte != 0)) {
+            let group = next_group(&bytes, segment.mask, Chain::Checked, &mut cursor)
+                .map_err(|fault| VerifyError::Corrupt(segment.damage(fault.offset, fault.position, fault.what)))?;
+            batches += group.batches.len() as u64;
+        }
+        let position = Position::new(cursor.head);
+        on_progress(VerifyProgress { segment: number, segments, position, head: Position::new(head) });
+    }
+    let Cursor { group: groups, link: hash, .. } = cursor;
+    Ok(VerifyReport { head: Position::new(head), events: head, batches, groups, segments, hash })
+}

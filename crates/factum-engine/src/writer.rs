@@ -1,0 +1,332 @@
+//! The writer as a step function: a group of requests in, their answers out, one sync between.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::append::Receipt;
+use crate::core::{Core, Segment};
+use crate::disk::write_all;
+use crate::error::{AppendError, is_full};
+use crate::format::batch::{self, Link};
+use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
+use crate::format::small::{CloseMarker, SegmentHeader};
+use crate::format::{SEGMENT_HEADER_BYTES, mask};
+use crate::index::BatchPlace;
+use crate::names::StreamName;
+use crate::numbers::{Position, Version};
+use crate::options::Drive;
+use crate::queue::Request;
+use crate::read;
+use crate::spare::{SPARE_FILE, Spare, write_zeros};
+
+/// Where the log goes on.
+pub(crate) struct Tail {
+    pub(crate) segment: Arc<Segment>,
+    /// Where the next group goes.
+    pub(crate) offset: u64,
+    /// Number of the last group.
+    pub(crate) group: u64,
+    /// Position of the last event.
+    pub(crate) head: u64,
+    /// Hash of the last batch.
+    pub(crate) link: Link,
+}
+
+/// Why a group was not written.
+enum Failure {
+    /// No space; nothing of the group is in the log.
+    Full,
+    /// A write or sync failed: nothing is known of the group, and nothing may be written any more.
+    Broken(Arc<io::Error>),
+}
+
+impl Failure {
+    fn answer(&self) -> AppendError {
+        match self {
+            Failure::Full => AppendError::DiskFull,
+            Failure::Broken(error) => AppendError::Poisoned(error.clone()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if is_full(&error) { Failure::Full } else { Failure::Broken(Arc::new(error)) }
+    }
+}
+
+/// A request that passed all conditions, in the group but not yet written.
+struct Staged {
+    /// Which of the group's requests.
+    request: usize,
+    /// Where it stands in the group's buffer.
+    at: usize,
+    first: u64,
+}
+
+type Verdict = Result<Receipt, AppendError>;
+
+/// Judges, writes, syncs. It owns the tail of the log.
+pub(crate) struct Writer {
+    tail: Tail,
+    spare: Arc<Spare>,
+    broken: Option<Arc<io::Error>>,
+    /// Set while a step runs: found set at the next, the step before panicked.
+    in_step: bool,
+    buffer: Vec<u8>,
+    staged: Vec<Staged>,
+    /// Hash of the last staged batch.
+    staged_link: Link,
+    /// Versions of streams as the staged requests leave them.
+    versions: HashMap<StreamName, u64>,
+    /// Staged commands: fingerprint, and which request.
+    commands: HashMap<[u8; 16], ([u8; 16], usize)>,
+    last_sync: Duration,
+}
+
+impl Writer {
+    pub(crate) fn new(tail: Tail, spare: Arc<Spare>) -> Self {
+        Writer {
+            tail,
+            spare,
+            broken: None,
+            in_step: false,
+            buffer: Vec::new(),
+            staged: Vec::new(),
+            staged_link: batch::GENESIS,
+            versions: HashMap::new(),
+            commands: HashMap::new(),
+            last_sync: Duration::ZERO,
+        }
+    }
+
+    /// How long the last write and sync took.
+    pub(crate) fn last_sync(&self) -> Duration {
+        self.last_sync
+    }
+
+    pub(crate) fn broken(&self) -> Option<&Arc<io::Error>> {
+        self.broken.as_ref()
+    }
+
+    /// Judges a group, writes and syncs what is accepted, makes it visible and answers everyone.
+    pub(crate) fn step(&mut self, core: &Core, group: &mut Vec<Request>) {
+        if std::mem::replace(&mut self.in_step, true) {
+            self.broken.get_or_insert_with(|| Arc::new(io::Error::other("the writer panicked")));
+        }
+        let mut verdicts = match &self.broken {
+            Some(error) => vec![Err(AppendError::Poisoned(error.clone())); group.len()],
+            None => self.judge(core, group),
+        };
+        if !self.staged.is_empty() {
+            match self.commit(core, group) {
+                Ok(()) => self.publish(core, group),
+                Err(failure) => {
+                    if let Failure::Broken(error) = &failure {
+                        self.broken = Some(error.clone());
+                    }
+                    // Refusals and repeats too: they may rest on staged requests that are now gone.
+                    verdicts.fill_with(|| Err(failure.answer()));
+                }
+            }
+        }
+        self.staged.clear();
+        self.versions.clear();
+        self.commands.clear();
+        self.in_step = false;
+        let answers = group.drain(..).zip(verdicts).filter_map(|(request, verdict)| request.answer.give(verdict));
+        let wakers: Vec<Waker> = answers.collect();
+        // All answers are there before the first of them wakes anyone: who wakes finds its neighbours done.
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Judges each request against the log and those staged before it, and stages what passes.
+    fn judge(&mut self, core: &Core, group: &[Request]) -> Vec<Verdict> {
+        self.buffer.clear();
+        self.buffer.resize(GROUP_HEADER_BYTES, 0);
+        let (mut head, mut link) = (self.tail.head, self.tail.link);
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(group.len());
+        for (number, request) in group.iter().enumerate() {
+            let verdict = match self.known(core, request, &verdicts) {
+                Some(verdict) => verdict,
+                None => self.bases(core, request).map(|bases| {
+                    let at = self.buffer.len();
+                    let first = head + 1;
+                    link = batch::place(&request.batch, first, bases.iter().copied(), &link, &mut self.buffer);
+                    head += u64::from(request.batch.events);
+                    self.staged.push(Staged { request: number, at, first });
+                    self.receipt(request, number, &bases, first)
+                }),
+            };
+            verdicts.push(verdict);
+        }
+        self.staged_link = link;
+        verdicts
+    }
+
+    /// The verdict on a command that was seen before, in the log or in this group.
+    fn known(&self, core: &Core, request: &Request, verdicts: &[Verdict]) -> Option<Verdict> {
+        let command = request.command?;
+        let (fingerprint, receipt) = match self.commands.get(&command.id) {
+            Some((fingerprint, number)) => {
+                let receipt = verdicts[*number].clone().map(|receipt| Receipt { repeated: true, ..receipt });
+                (*fingerprint, receipt)
+            }
+            None => match read::command(core, &command.id) {
+                Ok(None) => return None,
+                Ok(Some(known)) => (known.fingerprint, Ok(known.receipt)),
+                Err(error) => return Some(Err(error.into())),
+            },
+        };
+        let same = fingerprint == command.fingerprint;
+        Some(if same { receipt } else { Err(AppendError::CommandIdReused { id: command.id }) })
+    }
+
+    /// Versions of the request's streams before it, if all are as expected.
+    fn bases(&self, core: &Core, request: &Request) -> Result<Vec<u64>, AppendError> {
+        let index = core.index();
+        let mut bases = Vec::with_capacity(request.streams.len());
+        for (stream, expected, _) in &request.streams {
+            let staged = self.versions.get(stream).map(|version| Version::new(*version));
+            let actual = staged.unwrap_or_else(|| index.version(stream.as_str()));
+            if !expected.is_met_by(actual) {
+                return Err(AppendError::Conflict { stream: stream.clone(), expected: *expected, actual });
+            }
+            bases.push(actual.get());
+        }
+        Ok(bases)
+    }
+
+    /// The receipt of a staged request; later requests of the group see what it leaves.
+    fn receipt(&mut self, request: &Request, number: usize, bases: &[u64], first: u64) -> Receipt {
+        let mut streams = Vec::with_capacity(bases.len());
+        for ((stream, _, events), base) in request.streams.iter().zip(bases) {
+            let version = base + u64::from(*events);
+            self.versions.insert(stream.clone(), version);
+            streams.push((stream.clone(), Version::new(version)));
+        }
+        if let Some(command) = request.command {
+            self.commands.insert(command.id, (command.fingerprint, number));
+        }
+        let last = first + u64::from(request.batch.events) - 1;
+        Receipt { streams, first: Position::new(first), last: Position::new(last), repeated: false }
+    }
+
+    /// Writes and syncs the staged requests as one group.
+    fn commit(&mut self, core: &Core, group: &[Request]) -> Result<(), Failure> {
+        let length = self.buffer.len() as u64;
+        if self.tail.offset + length > self.tail.segment.size {
+            self.roll(core, length)?;
+        }
+        let Tail { segment, offset, group: number, head, .. } = &self.tail;
+        let events = self.staged.iter().map(|staged| group[staged.request].batch.events).sum();
+        let header = GroupHeader {
+            length: length as u32,
+            offset: *offset as u32,
+            number: number + 1,
+            synced_through: *number,
+            first: head + 1,
+            batches: self.staged.len() as u32,
+            events,
+        };
+        header.write(&mut self.buffer, segment.mask);
+        for staged in &self.staged {
+            batch::seal(&group[staged.request].batch, &mut self.buffer[staged.at..], segment.mask);
+        }
+        assert!(offset + length <= segment.size, "a group never grows a segment");
+        let started = Instant::now();
+        if let Err(partial) = write_all(&*segment.file, &self.buffer, *offset) {
+            if is_full(&partial.error) && self.erase(partial.written).is_ok() {
+                return Err(Failure::Full);
+            }
+            return Err(Failure::Broken(Arc::new(partial.error)));
+        }
+        segment.file.sync().map_err(|error| Failure::Broken(Arc::new(error)))?;
+        self.last_sync = started.elapsed();
+        Ok(())
+    }
+
+    /// Takes back what was written of a group, so that it is not found after a crash although it was refused.
+    fn erase(&self, written: usize) -> io::Result<()> {
+        if written == 0 {
+            return Ok(());
+        }
+        let Tail { segment, offset, .. } = &self.tail;
+        write_zeros(&*segment.file, *offset, offset + written as u64)?;
+        segment.file.sync()
+    }
+
+    /// Goes on in a new segment that has room for a group of this length.
+    fn roll(&mut self, core: &Core, length: u64) -> Result<(), Failure> {
+        let number = self.tail.segment.number + 1;
+        let least = (SEGMENT_HEADER_BYTES + length).next_multiple_of(4096);
+        let helped = core.options.drive == Drive::Threads;
+        let wanted = core.options.segment_size(number);
+        let (file, size) = self.spare.take(&*core.disk, least, wanted, helped)?;
+        let header = SegmentHeader {
+            store: core.identity.store,
+            incarnation: core.identity.incarnation,
+            number,
+            size,
+            first_group: self.tail.group + 1,
+            first: self.tail.head + 1,
+            previous: self.tail.link,
+        };
+        write_all(&*file, &header.encode(), 0).map_err(|partial| Failure::from(partial.error))?;
+        file.sync()?;
+        let name = Segment::file_name(number);
+        core.disk.rename(SPARE_FILE, &name)?;
+        // From here on a failure breaks: whether the segment keeps its name is not known.
+        let broken = |error| Failure::Broken(Arc::new(error));
+        core.disk.sync_dir().map_err(broken)?;
+        // A handle of its own: errors of the helper's syncs and the writer's are never taken for one another.
+        let file = core.disk.open(&name).map_err(broken)?;
+        let mask = mask(&core.identity.incarnation, number);
+        let segment = Arc::new(Segment { number, size, mask, file });
+        core.add_segment(segment.clone());
+        self.tail.segment = segment;
+        self.tail.offset = SEGMENT_HEADER_BYTES;
+        Ok(())
+    }
+
+    /// Makes a synced group visible.
+    fn publish(&mut self, core: &Core, group: &[Request]) {
+        let mut index = core.index_mut();
+        for staged in &self.staged {
+            let request = &group[staged.request];
+            let place = BatchPlace {
+                first: staged.first,
+                segment: self.tail.segment.number,
+                offset: (self.tail.offset + staged.at as u64) as u32,
+                length: request.batch.bytes.len() as u32,
+                events: request.batch.events as u16,
+            };
+            let streams = request.streams.iter().map(|(stream, _, events)| (stream, usize::from(*events)));
+            index.add(place, streams, request.command.map(|command| command.id));
+        }
+        let head = index.head();
+        drop(index);
+        self.tail.link = self.staged_link;
+        self.tail.offset += self.buffer.len() as u64;
+        self.tail.group += 1;
+        self.tail.head = head.get();
+        core.announcer.announce(head);
+        if self.tail.offset * 2 > self.tail.segment.size && core.options.drive == Drive::Threads {
+            self.spare.want(core.options.segment_size(self.tail.segment.number + 1));
+        }
+    }
+
+    /// Where the log ends, for the marker of a clean close.
+    pub(crate) fn marker(&self) -> CloseMarker {
+        CloseMarker {
+            segment: self.tail.segment.number,
+            offset: self.tail.offset,
+            group: self.tail.group,
+            head: self.tail.head,
+            link: self.tail.link,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Appends: conditions, atomicity, command ids, limits.
+
+use factum_engine::{
+    Append, AppendError, Drive, EVENT_TAGS_MAX, Engine, ExpectedVersion, NewEvent, Options, Position, Tag, Version,
+};
+
+use crate::support::{all_texts, command, event, expecting, note, open, stream, texts_of};
+
+#[test]
+fn an_append_is_there_when_it_is_answered_with_its_version_and_position() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    let receipt = engine.append(expecting("a-1", ExpectedVersion::NoStream, &["one", "two"])).expect("accepted");
+    assert_eq!(receipt.streams, [(stream("a-1"), Version::new(2))]);
+    assert_eq!((receipt.first, receipt.last), (Position::new(1), Position::new(2)));
+    assert!(!receipt.repeated);
+    assert_eq!(engine.heads().synced, Position::new(2));
+    assert_eq!(engine.stream_version(&stream("a-1")), Version::new(2));
+    assert_eq!(texts_of(&engine, "a-1"), ["one", "two"]);
+}
+
+#[test]
+fn a_stream_that_is_not_where_it_was_expected_is_a_conflict_that_says_where_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    engine.append(note("a-1", "one")).expect("accepted");
+    for (expected, fits) in [
+        (ExpectedVersion::NoStream, false),
+        (ExpectedVersion::Exact(Version::ZERO), false),
+        (ExpectedVersion::Exact(Version::new(2)), false),
+    ] {
+        match engine.append(expecting("a-1", expected, &["two"])) {
+            Err(AppendError::Conflict { stream: name, expected: told, actual }) => {
+                assert!(!fits);
+                assert_eq!((name, told, actual), (stream("a-1"), expected, Version::new(1)));
+            }
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+    match engine.append(expecting("b-1", ExpectedVersion::StreamExists, &["two"])) {
+        Err(AppendError::Conflict { actual, .. }) => assert_eq!(actual, Version::ZERO),
+        other => panic!("{other:?}"),
+    }
+    for expected in [ExpectedVersion::Exact(Version::new(1)), ExpectedVersion::StreamExists, ExpectedVersion::Any] {
+        engine.append(expecting("a-1", expected, &["more"])).expect("accepted");
+    }
+    assert_eq!(texts_of(&engine, "a-1").len(), 4);
+}
+
+#[test]
+fn several_streams_are_appended_together_or_not_at_all() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    let both = |expected| {
+        Append::new(1)
+            .stream(stream("a-1"), ExpectedVersion::Any, vec![event("a")])
+            .stream(stream("c-1"), ExpectedVersion::NoStream, Vec::new())
+            .stream(stream("b-1"), expected, vec![event("b"), event("c")])
+    };
+    let receipt = engine.append(both(ExpectedVersion::NoStream)).expect("accepted");
+    let versions: Vec<u64> = receipt.streams.iter().map(|(_, version)| version.get()).collect();
+    assert_eq!(versions, [1, 0, 2]);
+    assert!(matches!(engine.append(both(ExpectedVersion::NoStream)), Err(AppendError::Conflict { .. })));
+    assert_eq!(texts_of(&engine, "a-1"), ["a"]);
+    assert_eq!(texts_of(&engine, "b-1"), ["b", "c"]);
+    assert_eq!(all_texts(&engine).len(), 3);
+}
+
+#[test]
+fn a_repeated_command_gets_its_first_receipt_and_another_request_under_its_id_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = {
+        let engine = open(directory.path());
+        let append = || {
+            expecting("a-1", ExpectedVersion::NoStream, &["one"])
+                .stream(stream("b-1"), ExpectedVersion::Any, Vec::new())
+                .command(command(9, 1))
+        };
+        let first = engine.append(append()).expect("accepted");
+        // The id is judged before the version, which no longer fits.
+        let again = engine.append(append()).expect("a repeat");
+        assert!(again.repeated);
+        assert_eq!((again.first, &again.streams), (first.first, &first.streams));
+        first
+    };
+    let engine = open(directory.path());
+    let other = note("z-1", "other").command(command(9, 2));
+    match engine.append(other) {
+        Err(AppendError::CommandIdReused { id }) => assert_eq!(id, [9; 16]),
+        answer => panic!("{answer:?}"),
+    }
+    let known = engine.command([9; 16]).expect("readable").expect("known");
+    assert_eq!(known.fingerprint, [1; 16]);
+    assert!(known.receipt.repeated);
+    assert_eq!((known.receipt.last, known.receipt.streams), (first.last, first.streams));
+    assert_eq!(engine.command([8; 16]).expect("readable"), None);
+    assert_eq!(all_texts(&engine).len(), 1);
+}
+
+#[test]
+fn requests_of_one_group_are_judged_against_those_before_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options::default().drive(Drive::Manual);
+    let engine = Engine::open(directory.path(), options).expect("opens");
+    let mut tickets = vec![
+        engine.submit(expecting("a-1", ExpectedVersion::NoStream, &["one"])),
+        engine.submit(expecting("a-1", ExpectedVersion::NoStream, &["lost"])),
+        engine.submit(expecting("a-1", ExpectedVersion::Exact(Version::new(1)), &["two"])),
+        engine.submit(note("a-1", "three").command(command(1, 1))),
+        engine.submit(note("a-1", "lost").command(command(1, 1))),
+        engine.submit(note("a-1", "lost").command(command(1, 2))),
+    ];
+    assert_eq!(engine.heads().synced, Position::ZERO, "nothing happens before the writer steps");
+    assert_eq!(engine.step(), 6);
+    assert_eq!(engine.step(), 0);
+    let mut answers = tickets.drain(..).map(block_on);
+    assert!(answers.next().expect("first").is_ok());
+    assert!(matches!(
+        answers.next(),
+        Some(Err(AppendError::Conflict { actual, .. })) if actual == Version::new(1)
+    ));
+    assert!(answers.next().expect("third").is_ok());
+    let original = answers.next().expect("fourth").expect("accepted");
+    let repeat = answers.next().expect("fifth").expect("a repeat");
+    assert!(repeat.repeated && !original.repeated && repeat.first == original.first);
+    assert!(matches!(answers.next(), Some(Err(AppendError::CommandIdReused { .. }))));
+    assert_eq!(texts_of(&engine, "a-1"), ["one", "two", "three"]);
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("not answered yet"),
+    }
+}
+
+#[test]
+fn what_is_over_a_limit_or_malformed_is_refused_and_nothing_is_written() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options::default().event_bytes_max(100).batch_events_max(2).queue_appends_max(1);
+    let engine = Engine::open(directory.path(), options.drive(Drive::Manual)).expect("opens");
+    let with = |event: NewEvent| engine.append(Append::new(0).stream(stream("a-1"), ExpectedVersion::Any, vec![event]));
+    let large = NewEvent { data: vec![0; 97], ..event("x") };
+    assert!(matches!(with(large), Err(AppendError::EventTooLarge { bytes: 101, limit: 100 })));
+    let tags = vec![Tag::new("a:b").expect("valid"); EVENT_TAGS_MAX + 1];
+    let tagged = NewEvent { tags, ..event("x") };
+    assert!(matches!(with(tagged), Err(AppendError::TooManyTags { found: 33 })));
+    let unnamed = NewEvent { name: "".into(), ..event("x") };
+    assert!(matches!(with(unnamed), Err(AppendError::InvalidEventName(_))));
+    let many = engine.append(expecting("a-1", ExpectedVersion::Any, &["1", "2", "3"]));
+    assert!(matches!(many, Err(AppendError::BatchTooLarge { what: "events", found: 3, limit: 2 })));
+    assert!(matches!(engine.append(Append::new(0)), Err(AppendError::Empty)));
+    let nothing = expecting("a-1", ExpectedVersion::NoStream, &[]);
+    assert!(matches!(engine.append(nothing), Err(AppendError::Empty)));
+    let twice = note("a-1", "1").stream(stream("a-1"), ExpectedVersion::Any, Vec::new());
+    assert!(matches!(engine.append(twice), Err(AppendError::DuplicateStream { .. })));
+    let _queued = engine.submit(note("a-1", "queued"));
+    assert!(matches!(engine.append(note("a-1", "one too many")), Err(AppendError::Overloaded { limit: 1 })));
+    assert_eq!(engine.heads().synced, Position::ZERO);
+}
+
+#[test]
+fn concurrent_appends_of_many_threads_all_happen_once_in_dense_order() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let engine = &engine;
+            scope.spawn(move || {
+                for number in 0..25_u64 {
+                    let expected = ExpectedVersion::Exact(Version::new(number));
+                    let append = expecting(&format!("w-{writer}"), expected, &[&number.to_string()]);
+                    let receipt = if number % 2 == 0 { engine.append(append) } else { wait(engine.submit(append)) };
+                    assert_eq!(receipt.expect("accepted").streams[0].1, Version::new(number + 1));
+                }
+            });
+        }
+    });
+    assert_eq!(all_texts(&engine).len(), 200);
+    for writer in 0..8 {
+        assert_eq!(texts_of(&engine, &format!("w-{writer}")).len(), 25);
+    }
+    engine.verify(&mut |_| {}).expect("sound");
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine from outside: what a user of it can rely on.
+
+mod appending;
+mod opening;
+mod progress;
+mod reading;
+mod support;

@@ -1,0 +1,85 @@
+//! Words the stories are told with.
+
+use std::path::Path;
+
+use factum_engine::{
+    Append, CommandRecord, Direction, Engine, ExpectedVersion, NewEvent, Options, Position, StoredEvent, StreamName,
+    Version,
+};
+
+pub fn stream(name: &str) -> StreamName {
+    StreamName::new(name).expect("a valid name")
+}
+
+pub fn event(text: &str) -> NewEvent {
+    NewEvent {
+        id: *uuid_of(text),
+        name: "note.taken".into(),
+        schema: 1,
+        tags: Vec::new(),
+        metadata: b"meta".to_vec(),
+        data: text.as_bytes().to_vec(),
+    }
+}
+
+fn uuid_of(text: &str) -> Box<[u8; 16]> {
+    let mut id = [0; 16];
+    for (place, byte) in text.bytes().enumerate() {
+        id[place % 16] ^= byte.wrapping_mul(31).wrapping_add(place as u8);
+    }
+    Box::new(id)
+}
+
+/// One event for one stream, whatever is there.
+pub fn note(name: &str, text: &str) -> Append {
+    expecting(name, ExpectedVersion::Any, &[text])
+}
+
+pub fn expecting(name: &str, expected: ExpectedVersion, texts: &[&str]) -> Append {
+    Append::new(7).stream(stream(name), expected, texts.iter().map(|text| event(text)).collect())
+}
+
+pub fn command(id: u8, fingerprint: u8) -> CommandRecord {
+    CommandRecord { id: [id; 16], fingerprint: [fingerprint; 16] }
+}
+
+pub fn open(directory: &Path) -> Engine {
+    Engine::open(directory, Options::default()).expect("the store opens")
+}
+
+/// The texts of a stream, read forward in pages of three.
+pub fn texts_of(engine: &Engine, name: &str) -> Vec<String> {
+    let (mut texts, mut from) = (Vec::new(), Version::new(1));
+    loop {
+        let page = engine.read_stream(&stream(name), from, Direction::Forward, 3).expect("a readable stream");
+        for event in &page.events {
+            assert_eq!(event.version(), from, "versions are dense");
+            assert_eq!(event.stream(), name);
+            from = from.next();
+            texts.push(text(event));
+        }
+        if page.end {
+            return texts;
+        }
+    }
+}
+
+/// Everything, read forward in pages of five: stream and text.
+pub fn all_texts(engine: &Engine) -> Vec<(String, String)> {
+    let (mut texts, mut after) = (Vec::new(), Position::ZERO);
+    loop {
+        let page = engine.read(after, Direction::Forward, 5).expect("a readable store");
+        for event in &page.events {
+            after = after.next();
+            assert_eq!(event.position(), after, "positions are dense");
+            texts.push((event.stream().to_owned(), text(event)));
+        }
+        if page.end {
+            return texts;
+        }
+    }
+}
+
+pub fn text(event: &StoredEvent) -> String {
+    String::from_utf8(event.data().to_vec()).expect("text")
+}
