@@ -10,7 +10,7 @@ use std::{
 use crate::runtime::panic_text;
 
 /// How long a suite waits for something that should happen at once.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Runs every case, also after one has failed.
 ///
@@ -24,6 +24,13 @@ pub(super) fn run_all<'a>(suite: &str, cases: impl IntoIterator<Item = (&'a str,
             outcome.err().map(|payload| format!("{name}: {}", panic_text(payload.as_ref())))
         })
         .collect();
+    verdict(suite, &failures);
+}
+
+/// # Panics
+/// There are failures.
+#[track_caller]
+pub(super) fn verdict(suite: &str, failures: &[String]) {
     assert!(failures.is_empty(), "the {suite} breaks its contract:\n  {}", failures.join("\n  "));
 }
 

@@ -3,14 +3,17 @@
 //! [`given`]–`when`–`then` tells the story of one rule, without runtime, clock or mock, and proves the wire format of
 //! every command and event in it along the way.
 //!
-//! [`read_store_suite`] is a contract suite: an adapter of yours passes it, or it is no read store.
+//! [`event_store_suite`] and [`read_store_suite`] are contract suites: an adapter of yours passes them, or it is no
+//! such store.
 
 mod case;
+mod event_store;
 mod fixtures;
 mod given;
 mod read_store;
 mod story_text;
 
+pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};
 pub use read_store::{read_store_reopening_suite, read_store_suite};
