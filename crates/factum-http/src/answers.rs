@@ -1,0 +1,119 @@
+//! What dispatchers answer, as HTTP says it: one table for commands, one for queries.
+
+use factum::{
+    RejectionKind,
+    dispatch::DispatchError,
+    input::InvalidInput,
+    query::AskError,
+    store::{ExpectedVersion, StoreError},
+};
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::problem::Problem;
+
+impl From<DispatchError> for Problem {
+    fn from(error: DispatchError) -> Self {
+        match error {
+            DispatchError::Rejected(rejection) => {
+                let status = match rejection.kind {
+                    RejectionKind::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+                    RejectionKind::NotFound => StatusCode::NOT_FOUND,
+                };
+                Self::new(status, rejection.code, rejection.message)
+            }
+            DispatchError::Invalid(input) => input.into(),
+            DispatchError::UnknownCommand(_) => Self::new(StatusCode::NOT_FOUND, "unknown-command", error.to_string()),
+            DispatchError::Denied => denied(),
+            DispatchError::NotExpected { expected, actual } => {
+                let mut problem = Self::new(StatusCode::PRECONDITION_FAILED, "not-expected", error.to_string());
+                problem.expected = Some(expected_as_json(expected));
+                problem.actual = Some(actual.get());
+                problem
+            }
+            DispatchError::Contended { .. } => {
+                Self::new(StatusCode::CONFLICT, "contended", error.to_string()).retryable()
+            }
+            DispatchError::CommandIdReused => {
+                let detail = "this Idempotency-Key was used before for another request: take a new one";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "command-id-reused", detail).field("Idempotency-Key")
+            }
+            DispatchError::Panicked(panic) => {
+                tracing::error!(panic, "a command's handler panicked");
+                Self::internal()
+            }
+            DispatchError::Refused(reason) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", reason),
+            DispatchError::Unavailable(error) => store_unavailable(&error),
+            DispatchError::Corrupt(reason) => {
+                tracing::error!(reason, "what is stored cannot be read");
+                Self::damaged()
+            }
+        }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::UnknownQuery(_) => Self::new(StatusCode::NOT_FOUND, "unknown-query", error.to_string()),
+            AskError::Invalid(input) => input.into(),
+            AskError::Denied => denied(),
+            AskError::NotFound { code, message } => Self::new(StatusCode::NOT_FOUND, code, message),
+            AskError::TokenNotApplicable => {
+                Self::new(StatusCode::BAD_REQUEST, "token-not-applicable", error.to_string()).field("Factum-At-Least")
+            }
+            AskError::NotYet => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet", error.to_string()).retryable(),
+            AskError::Rebuilding { done, total } => {
+                let detail = error.to_string();
+                let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", detail).retryable();
+                problem.done = Some(done);
+                problem.total = Some(total);
+                problem
+            }
+            AskError::Panicked(panic) => {
+                tracing::error!(panic, "a query panicked");
+                Self::internal()
+            }
+            AskError::Unavailable(error) => {
+                tracing::warn!(%error, "the read store is unavailable");
+                Self::unavailable("the read store cannot answer now: ask again")
+            }
+            AskError::Corrupt(error) => {
+                tracing::error!(%error, "a read model cannot be read");
+                Self::damaged()
+            }
+        }
+    }
+}
+
+impl From<InvalidInput> for Problem {
+    fn from(input: InvalidInput) -> Self {
+        let problem = Self::new(StatusCode::BAD_REQUEST, input.kind.code(), input.reason);
+        match input.field {
+            Some(field) => problem.field(field),
+            None => problem,
+        }
+    }
+}
+
+/// 503, or 500 for a store that is damaged, with the particulars in the log.
+pub(crate) fn store_unavailable(error: &StoreError) -> Problem {
+    if matches!(error, StoreError::Damaged(_)) {
+        tracing::error!(%error, "the event store is damaged");
+        return Problem::damaged();
+    }
+    tracing::warn!(%error, "the event store is unavailable");
+    Problem::unavailable("the event store cannot answer now: ask again, with the same Idempotency-Key that is safe")
+}
+
+fn denied() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "denied", "not permitted")
+}
+
+fn expected_as_json(expected: ExpectedVersion) -> Value {
+    match expected {
+        ExpectedVersion::Exact(version) => version.get().into(),
+        ExpectedVersion::NoStream => 0.into(),
+        ExpectedVersion::Any | ExpectedVersion::StreamExists => "*".into(),
+    }
+}

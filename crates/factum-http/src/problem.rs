@@ -1,0 +1,163 @@
+//! Every answer that is a no, as problem+json (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::authenticate::Unauthenticated;
+
+/// The media type of a problem.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The most characters of `detail` and of `field`: both can quote what the caller sent.
+pub const QUOTED_CHARS_MAX: usize = 500;
+
+/// How long a caller should wait before asking again, in seconds, where waiting helps.
+const RETRY_AFTER_S: u32 = 1;
+
+/// Why a request is not answered as it asked. `status` and `code` are for programs, `detail` is for people.
+///
+/// `type` is always `about:blank`: what is wrong beyond the status is said by `code`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// `about:blank`.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The status in words.
+    pub title: Cow<'static, str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong and what would be right, in a sentence.
+    pub detail: String,
+    /// A stable code in kebab-case to branch on.
+    pub code: Cow<'static, str>,
+    /// The path of the field, parameter or header to blame, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// For `not-expected`: the version the caller expected, or `"*"` for any but none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Value>,
+    /// For `not-expected`: the version the stream is at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual: Option<u64>,
+    /// For `rebuilding`: positions done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<u64>,
+    /// For `rebuilding`: positions to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
+    /// For the `Retry-After` header, in seconds.
+    #[serde(skip)]
+    pub retry_after_s: Option<u32>,
+    /// For the `WWW-Authenticate` header.
+    #[serde(skip)]
+    pub challenge: Option<HeaderValue>,
+}
+
+impl Problem {
+    /// A problem with nothing but a status, a code and a sentence.
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl AsRef<str>) -> Self {
+        Self {
+            kind: Cow::Borrowed("about:blank"),
+            title: Cow::Borrowed(status.canonical_reason().unwrap_or_default()),
+            status: status.as_u16(),
+            detail: shortened(detail.as_ref()),
+            code: code.into(),
+            field: None,
+            expected: None,
+            actual: None,
+            done: None,
+            total: None,
+            retry_after_s: None,
+            challenge: None,
+        }
+    }
+
+    /// Names the field, parameter or header to blame.
+    #[must_use]
+    pub fn field(mut self, field: impl AsRef<str>) -> Self {
+        self.field = Some(shortened(field.as_ref()));
+        self
+    }
+
+    /// Tells the caller that asking again soon may help.
+    #[must_use]
+    pub const fn retryable(mut self) -> Self {
+        self.retry_after_s = Some(RETRY_AFTER_S);
+        self
+    }
+
+    /// 400 `invalid`: a header or parameter is not what it must be.
+    pub(crate) fn invalid(field: &str, detail: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", detail).field(field)
+    }
+
+    /// 500 `internal`. What happened is for the log, not for the caller.
+    pub(crate) fn internal() -> Self {
+        let detail = "something went wrong inside the service; it was logged";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// 500 `damaged`. Where is for the log, not for the caller.
+    pub(crate) fn damaged() -> Self {
+        let detail = "what is stored about this cannot be read; it was logged, an operator must look";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail)
+    }
+
+    /// 503 `unavailable`.
+    pub(crate) fn unavailable(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retryable()
+    }
+
+    /// 429 `too-many-requests`.
+    pub(crate) fn too_many_requests() -> Self {
+        let detail = "more requests than the service works on at one time: ask again";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail).retryable()
+    }
+
+    /// 413 `too-large`.
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
+        let detail = format!("the body is larger than {bytes_max} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    }
+
+    /// The status as a type.
+    pub fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Unauthenticated> for Problem {
+    fn from(error: Unauthenticated) -> Self {
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", error.reason);
+        problem.challenge = Some(error.challenge);
+        problem
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Strings and numbers only: nothing in it can fail to be written.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (self.status_code(), [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

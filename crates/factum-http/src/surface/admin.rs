@@ -1,0 +1,154 @@
+//! `GET /admin/events`: the log itself, for operators and tools on the same machine.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use factum::{
+    CommandId, EventId, Timestamp,
+    store::{Direction, EventStore, Metadata, Position, RecordedEvent, Selection},
+};
+use http::{StatusCode, header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::Shared;
+use crate::{answers::store_unavailable, problem::Problem};
+
+/// The most events one answer holds.
+const EVENTS_MAX: usize = 1_000;
+/// How many events an answer holds unless told otherwise.
+const EVENTS_DEFAULT: usize = 100;
+/// How many events are read at one time: what a large answer holds in memory beside itself.
+const READ_EVENTS_MAX: usize = 64;
+/// An answer ends after the line that takes it beyond this, in bytes.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// A line of the answer.
+#[derive(Serialize)]
+struct Line<'a> {
+    position: u64,
+    stream: &'a str,
+    version: u64,
+    #[serde(rename = "type")]
+    name: &'a str,
+    data: Box<RawValue>,
+    metadata: LineMetadata<'a>,
+}
+
+#[derive(Serialize)]
+struct LineMetadata<'a> {
+    event_id: EventId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_id: Option<CommandId>,
+    #[serde(flatten)]
+    metadata: &'a Metadata,
+    recorded_at: Timestamp,
+    schema: u32,
+}
+
+/// Events in order of position, a line each. A short answer is not the end: an empty one is.
+pub(super) async fn events(
+    State(shared): State<Arc<Shared>>,
+    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    RawQuery(parameters): RawQuery,
+) -> Result<Response, Problem> {
+    // Without a known peer there is no telling where the request comes from.
+    let local = peer.is_some_and(|axum::Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback());
+    if !local {
+        let detail = "the log is shown to callers on the same machine only";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "loopback-only", detail));
+    }
+    let page = Page::parse(parameters.as_deref().unwrap_or_default())?;
+    let Some(store) = shared.store.clone() else { return Err(Problem::internal()) };
+    let lines = shared.gate.run(async move { lines(store.as_ref(), page).await }).await??;
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+}
+
+struct Page {
+    after: Position,
+    limit: usize,
+}
+
+impl Page {
+    fn parse(parameters: &str) -> Result<Self, Problem> {
+        let (mut after, mut limit) = (None, None);
+        for (name, value) in form_urlencoded::parse(parameters.as_bytes()) {
+            let slot = match name.as_ref() {
+                "after" => &mut after,
+                "limit" => &mut limit,
+                _ => {
+                    let detail = "is not known here: after and limit are";
+                    return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-field", detail).field(name));
+                }
+            };
+            let number = value.parse::<u64>().map_err(|_| Problem::invalid(&name, "write a whole number from 0 on"))?;
+            if slot.replace(number).is_some() {
+                return Err(Problem::invalid(&name, "is given more than once"));
+            }
+        }
+        let limit = limit.unwrap_or(EVENTS_DEFAULT as u64);
+        let limit = usize::try_from(limit).ok().filter(|limit| (1..=EVENTS_MAX).contains(limit));
+        let limit = limit.ok_or_else(|| Problem::invalid("limit", "write a number from 1 to 1000"))?;
+        Ok(Self { after: Position::new(after.unwrap_or(0)), limit })
+    }
+}
+
+async fn lines(store: &dyn EventStore, page: Page) -> Result<Vec<u8>, Problem> {
+    let selection = Selection::everything();
+    let (mut after, mut left) = (page.after, page.limit);
+    let mut lines = Vec::new();
+    while left > 0 && lines.len() < ANSWER_BYTES_MAX {
+        let count = left.min(READ_EVENTS_MAX);
+        let read = store.read(&selection, after, Direction::Forward, count).await;
+        let batch = read.map_err(|error| store_unavailable(&error))?;
+        for event in batch.events.iter().take(count) {
+            write_line(event, &mut lines)?;
+            if lines.len() >= ANSWER_BYTES_MAX {
+                break;
+            }
+        }
+        if batch.end || batch.events.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(batch.events.len());
+        after = batch.read_to;
+    }
+    Ok(lines)
+}
+
+fn write_line(event: &RecordedEvent, lines: &mut Vec<u8>) -> Result<(), Problem> {
+    let unreadable = |error: serde_json::Error| {
+        tracing::error!(position = %event.position, %error, "an event's document cannot be shown");
+        Problem::damaged()
+    };
+    let line = Line {
+        position: event.position.get(),
+        stream: event.stream.as_str(),
+        version: event.version.get(),
+        name: &event.name,
+        data: document(&event.data).map_err(unreadable)?,
+        metadata: LineMetadata {
+            event_id: event.id,
+            command_id: event.command_id,
+            metadata: &event.metadata,
+            recorded_at: event.recorded_at,
+            schema: event.schema,
+        },
+    };
+    serde_json::to_writer(&mut *lines, &line).map_err(unreadable)?;
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// An event's document as it is stored, digit by digit, on one line; as a JSON string when it is no JSON.
+fn document(data: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
+    let text = String::from_utf8_lossy(data);
+    // Line breaks in a JSON document are white space, or escaped.
+    match RawValue::from_string(text.replace(['\n', '\r'], " ")) {
+        Ok(document) => Ok(document),
+        Err(_) => serde_json::value::to_raw_value(&text),
+    }
+}

@@ -1,0 +1,88 @@
+//! How much a surface takes on at one time.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tracing::Instrument as _;
+
+use crate::{options::SurfaceOptions, problem::Problem};
+
+/// How much a surface takes on at one time: a limit on work, and one on the bodies waiting for it. What comes beyond
+/// is turned away at once instead of queueing.
+pub(super) struct Gate {
+    work: Arc<Semaphore>,
+    body_bytes: Arc<Semaphore>,
+    request_timeout: Duration,
+}
+
+/// Bytes of bodies held; given back when dropped.
+pub(super) struct HeldBytes(Mutex<Option<OwnedSemaphorePermit>>);
+
+impl Gate {
+    pub(super) fn new(options: &SurfaceOptions) -> Self {
+        Self {
+            work: Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS))),
+            body_bytes: Arc::new(Semaphore::new(options.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
+            request_timeout: options.request_timeout,
+        }
+    }
+
+    /// Does the work of one request.
+    ///
+    /// The work is a task of its own, so that it holds its place until it has really ended, also when its caller has
+    /// hung up or been told that it takes too long: what a query does on a thread cannot be called off, and asking
+    /// and hanging up in a loop must not pile it up.
+    ///
+    /// # Errors
+    /// 429 when there is no place, 503 when it takes too long, 500 when it panicked.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = Arc::clone(&self.work).try_acquire_owned().map_err(|_| Problem::too_many_requests())?;
+        let task = async move {
+            let _place = place;
+            work.await
+        };
+        match timeout(self.request_timeout, tokio::spawn(task.in_current_span())).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(ended)) => {
+                tracing::error!(reason = %ended, "the work for a request did not end by itself");
+                Err(Problem::internal())
+            }
+            Err(_) => Err(Problem::unavailable(&format!(
+                "no answer within {:?}; whether a command was accepted is not known: repeat it with the same \
+                 Idempotency-Key",
+                self.request_timeout
+            ))),
+        }
+    }
+
+    /// An account for the bytes of one body.
+    pub(super) const fn hold_bytes(&self) -> HeldBytes {
+        HeldBytes(Mutex::new(None))
+    }
+
+    /// Adds bytes to an account.
+    ///
+    /// # Errors
+    /// 429 when all bodies together would be too large.
+    pub(super) fn hold_more(&self, held: &HeldBytes, bytes: usize) -> Result<(), Problem> {
+        let count = u32::try_from(bytes).map_err(|_| Problem::too_many_requests())?;
+        let more = Arc::clone(&self.body_bytes).try_acquire_many_owned(count);
+        let more = more.map_err(|_| Problem::too_many_requests())?;
+        let mut held = held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.as_mut() {
+            Some(permit) => permit.merge(more),
+            None => *held = Some(more),
+        }
+        Ok(())
+    }
+}

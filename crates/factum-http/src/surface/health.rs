@@ -1,0 +1,126 @@
+//! `/healthz`, `/readyz`, `/metrics`: answered also when everything else is turned away.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Json, extract::State, response::IntoResponse};
+use factum::{
+    runtime::{LoopState, StatusReport},
+    store::Heads,
+};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::Shared;
+use crate::meter::Page;
+
+/// How long a scrape waits for the event store; without its answer the heads are left out.
+const HEADS_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Every state a loop can be in, so that a state left behind is seen to be left.
+const LOOP_STATES: [LoopState; 7] = [
+    LoopState::Starting,
+    LoopState::CatchingUp,
+    LoopState::Live,
+    LoopState::BackingOff,
+    LoopState::StoodDown,
+    LoopState::Failed,
+    LoopState::Stopped,
+];
+
+/// The body of `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReadyAnswer {
+    /// Whether the service can be sent requests; the status is 200 or 503 accordingly.
+    pub ready: bool,
+    /// Why not, in a sentence; empty when it is ready.
+    pub reason: String,
+    /// Its relays, projections and consumers.
+    pub loops: Vec<LoopAnswer>,
+}
+
+/// A loop as `/readyz` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LoopAnswer {
+    /// Its name.
+    pub name: String,
+    /// What it is doing: [`LoopState::as_str`].
+    pub state: String,
+    /// The position it has reached.
+    pub position: u64,
+    /// The position it knows it will reach.
+    pub target: u64,
+    /// The last error, kept until it works again.
+    pub last_error: Option<String>,
+}
+
+impl LoopAnswer {
+    fn of(name: String, report: StatusReport) -> Self {
+        Self {
+            name,
+            state: report.state.as_str().to_owned(),
+            position: report.position.get(),
+            target: report.target.get(),
+            last_error: report.last_error,
+        }
+    }
+}
+
+/// Alive as long as it can say so.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let readiness = shared.health.readiness();
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let loops = readiness.loops.into_iter().map(|(name, report)| LoopAnswer::of(name, report)).collect();
+    (status, Json(ReadyAnswer { ready: readiness.ready, reason: readiness.reason, loops }))
+}
+
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let mut page = Page::default();
+    shared.meter.write(shared.surface, &mut page);
+    page.family("factum_ready", "gauge", "Whether the service can be sent requests.");
+    page.sample("", &[], u8::from(shared.health.readiness().ready));
+    write_loops(&shared.health.loops(), &mut page);
+    if let Some(heads) = heads(&shared).await {
+        page.family("factum_store_head", "gauge", "The last position written, and the last known durable.");
+        page.sample("", &[("kind", "written")], heads.written);
+        page.sample("", &[("kind", "synced")], heads.synced);
+    }
+    ([(header::CONTENT_TYPE, Page::CONTENT_TYPE)], page.into_text())
+}
+
+async fn heads(shared: &Shared) -> Option<Heads> {
+    let store = shared.store.as_ref()?;
+    timeout(HEADS_WAIT_MAX, store.heads()).await.ok()?.ok()
+}
+
+type Figure = (&'static str, &'static str, &'static str, fn(&StatusReport) -> u64);
+
+fn write_loops(loops: &[(String, StatusReport)], page: &mut Page) {
+    const FIGURES: [Figure; 5] = [
+        ("factum_loop_position", "gauge", "The position a loop has reached.", |report| report.position.get()),
+        ("factum_loop_target", "gauge", "The position a loop knows it will reach.", |report| report.target.get()),
+        ("factum_loop_lag", "gauge", "Positions between the two.", |report| {
+            report.target.get().saturating_sub(report.position.get())
+        }),
+        ("factum_loop_processed_total", "counter", "Events or messages dealt with.", |report| report.processed),
+        ("factum_loop_dropped_total", "counter", "Re-sends dropped.", |report| report.dropped),
+    ];
+    for (family, kind, help, figure) in FIGURES {
+        page.family(family, kind, help);
+        for (name, report) in loops {
+            page.sample("", &[("loop", name)], figure(report));
+        }
+    }
+    page.family("factum_loop_state", "gauge", "1 for the state a loop is in, 0 for the others.");
+    for (name, report) in loops {
+        for state in LOOP_STATES {
+            page.sample("", &[("loop", name), ("state", state.as_str())], u8::from(report.state == state));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The two surfaces of a service: one to write to, one to read from. They are separate routers for separate
+//! listeners, so that each can be given permissions and a network of its own.
+
+mod admin;
+mod body;
+mod commands;
+mod gate;
+mod health;
+mod observe;
+mod queries;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+use factum::{dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore};
+use http::{StatusCode, Uri};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use commands::CommandAnswer;
+pub use health::{LoopAnswer, ReadyAnswer};
+
+use self::gate::Gate;
+use crate::{meter::Meter, options::SurfaceOptions, problem::Problem};
+
+/// What a write surface is made of.
+#[derive(Clone)]
+pub struct WriteSurface {
+    /// Where its commands go; every registered one is mounted.
+    pub commands: CommandDispatcher,
+    /// What `/readyz` and `/metrics` show.
+    pub health: Health,
+    /// Its limits.
+    pub options: SurfaceOptions,
+}
+
+/// What a read surface is made of.
+#[derive(Clone)]
+pub struct ReadSurface {
+    /// Where its queries go; every registered one is mounted.
+    pub queries: QueryDispatcher,
+    /// What `/readyz` and `/metrics` show.
+    pub health: Health,
+    /// Its limits.
+    pub options: SurfaceOptions,
+}
+
+/// The write surface of a service: `POST /commands/{name}` for every registered command, `GET /admin/events` for
+/// callers on the same machine, and `/healthz`, `/readyz`, `/metrics`.
+pub fn write_surface(surface: WriteSurface) -> Router {
+    let WriteSurface { commands, health, options } = surface;
+    let names = commands.commands().iter().map(|command| command.name).collect();
+    let store = Some(Arc::clone(commands.store()));
+    let shared = Arc::new(Shared::new("write", COMMANDS, names, health, options, store));
+    let routes = Router::new()
+        .route("/commands/{name}", post(commands::command))
+        .with_state(commands::Commands { shared: Arc::clone(&shared), dispatcher: commands })
+        .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)));
+    mounted(routes, shared)
+}
+
+/// The read surface of a service: `GET /queries/{name}` for every registered query, and `/healthz`, `/readyz`,
+/// `/metrics`.
+pub fn read_surface(surface: ReadSurface) -> Router {
+    let ReadSurface { queries, health, options } = surface;
+    let names = queries.queries().iter().map(|query| query.name).collect();
+    let shared = Arc::new(Shared::new("read", QUERIES, names, health, options, None));
+    let routes = Router::new()
+        .route("/queries/{name}", get(queries::query))
+        .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries });
+    mounted(routes, shared)
+}
+
+/// What stands before the name of a command in a path.
+const COMMANDS: &str = "/commands/";
+/// What stands before the name of a query in a path.
+const QUERIES: &str = "/queries/";
+
+/// What every route of a surface shares.
+struct Shared {
+    surface: &'static str,
+    prefix: &'static str,
+    names: BTreeSet<&'static str>,
+    health: Health,
+    gate: Gate,
+    meter: Meter,
+    options: SurfaceOptions,
+    store: Option<Arc<dyn EventStore>>,
+}
+
+impl Shared {
+    fn new(
+        surface: &'static str,
+        prefix: &'static str,
+        names: BTreeSet<&'static str>,
+        health: Health,
+        options: SurfaceOptions,
+        store: Option<Arc<dyn EventStore>>,
+    ) -> Self {
+        let gate = Gate::new(&options);
+        Self { surface, prefix, names, health, gate, meter: Meter::default(), options, store }
+    }
+
+    /// What a request to this path is called in logs and metrics: never what the caller wrote.
+    fn name_of(&self, path: &str) -> &'static str {
+        match path {
+            "/healthz" => "healthz",
+            "/readyz" => "readyz",
+            "/metrics" => "metrics",
+            "/admin/events" if self.store.is_some() => "admin-events",
+            _ => match path.strip_prefix(self.prefix) {
+                Some(name) => self.names.get(name).copied().unwrap_or("unknown"),
+                None => "other",
+            },
+        }
+    }
+}
+
+/// Adds what every surface has, and puts the layers around it.
+fn mounted(routes: Router, shared: Arc<Shared>) -> Router {
+    routes
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready).with_state(Arc::clone(&shared)))
+        .route("/metrics", get(health::metrics).with_state(Arc::clone(&shared)))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(from_fn_with_state(shared, observe::observe))
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    // Whoever reaches this with a command or query has the other surface's address.
+    let hint = match uri.path() {
+        path if path.starts_with(COMMANDS) => "commands are taken by POST on the service's write surface only",
+        path if path.starts_with(QUERIES) => "queries are answered on the service's read surface only",
+        _ => "there is nothing at this path",
+    };
+    Problem::new(StatusCode::NOT_FOUND, "not-found", hint)
+}
+
+async fn method_not_allowed() -> Problem {
+    let detail = "this path does not take this method: the Allow header names those it does";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}
