@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_malformed() {
-        let deep = format!("{{\"lines\":{}", "[".repeat(100_000));
+        let deep = format!("{{\"surplus\":{}", "[".repeat(100_000));
         for body in [&b""[..], b"[[]]", b"{", b"\xff\xfe", b"{\"lines\":[]} x", b"null", deep.as_bytes()] {
             assert_eq!(refused(body).0, InvalidInputKind::Malformed, "{:?}", body.get(..20));
         }

@@ -1,8 +1,28 @@
 //! Factum: CQRS and event sourcing for microservices.
+//!
+//! *Commands* change an aggregate, *events* are the immutable record of what happened, *queries* answer from read
+//! models that can be thrown away and restored from the event store. This crate is the model a domain is written in
+//! ([`model`]), and the runtime that carries it: the [command dispatcher](dispatch), [projections], the
+//! [relay] to the bus, [consumers](consumer), the [query dispatcher](query), and the [service] that owns them all. The
+//! same domain code runs on everything behind [`EventStore`](store::EventStore), [`ReadStore`](read::ReadStore) and
+//! [`Bus`](bus::Bus).
+//!
+//! It is not a database, not a broker and not a web framework: those live behind the traits and in crates of their
+//! own. It has no way to change or delete an event.
+//!
+//! # Example
+//! One aggregate, one projection, one query, in memory; it is `examples/counter.rs`.
+//! ```
+#![doc = include_str!("../examples/counter.rs")]
+//! ```
 #![forbid(unsafe_code)]
+
+// The derives write `::factum::…`, also for types of this crate.
+#[allow(unused_extern_crates)]
 extern crate self as factum;
 
 pub mod bus;
+pub mod consumer;
 mod derives;
 pub mod dispatch;
 pub mod input;
@@ -19,7 +39,27 @@ pub mod testing;
 pub mod token;
 
 pub use derives::{Command, Event, Message, Query};
-pub use model::*;
+pub use dispatch::{CommandDispatcher, CommandReceipt, DispatchError};
+pub use model::{
+    ActorId, Aggregate, AggregateId, Answers, AnyRejection, Command, CommandId, Context, DecodeError, Decoded,
+    Delivery, Event, EventId, Events, Handle, InvalidField, Message, Personal, Projection, ProjectionKey, Query,
+    QueryError, RawEvent, Rejection, RejectionKind, Timestamp,
+};
+pub use query::{AskError, QueryDispatcher};
+pub use relay::{OutgoingMessage, Publication};
+pub use runtime::Runtime;
+pub use service::Service;
+pub use store::{EventStore, ExpectedVersion, Position, StreamName, Tag, Version};
+pub use token::Token;
+
+/// What a domain is written with: `use factum::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Message, OutgoingMessage,
+        Projection, Publication, Query, QueryError, Rejection, RejectionKind, Service,
+        read::{Cursor, Key, KeyRange, Page, ReadError, ReadSnapshot, ReadTransaction, Table},
+    };
+}
 
 /// What derived code reaches through this crate, so that users of the derives need no dependency of their own for it.
 #[doc(hidden)]

@@ -1,1 +1,11 @@
-//! statements.
+//! The bank's statements: the read side. Folds what other services publish into read models of its own, and answers
+//! queries from them. It records nothing: its read database can be deleted at any time, it is filled again from the
+//! bus.
+//!
+//! Start reading at [`queries`], and follow a read model back to the messages it is folded from.
+
+pub mod messages;
+pub mod money;
+pub mod queries;
+pub mod read_models;
+

@@ -41,3 +41,10 @@ impl AnyRejection {
         Self { code: rejection.code(), kind: rejection.kind(), message: rejection.to_string() }
     }
 }
+
+/// For aggregates that refuse nothing.
+impl Rejection for std::convert::Infallible {
+    fn code(&self) -> &'static str {
+        match *self {}
+    }
+}

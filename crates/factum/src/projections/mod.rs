@@ -6,5 +6,5 @@ mod watermarks;
 
 pub(crate) use applier::erase;
 pub use applier::{AnyProjection, ApplyError, DynProjection};
-pub use runner::ProjectionRunner;
+pub use runner::{ProjectionEnd, ProjectionRunner};
 pub use watermarks::{Feed, Phase, Watermarks};

@@ -1,6 +1,13 @@
 //! From the event store to the bus: the store is the outbox.
 
+mod checkpoint;
+mod end;
+mod lanes;
 mod publication;
+mod run;
+mod survey;
 
+pub use end::{RelayEnd, RelayHalt};
 pub(crate) use publication::erase;
 pub use publication::{AnyPublication, DynPublication, OutgoingMessage, PARTITIONS_DEFAULT, Publication};
+pub use run::Relay;

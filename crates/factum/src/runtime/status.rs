@@ -1,6 +1,6 @@
 //! What every loop shows of itself: its name, state, position and last error.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{collections::BTreeMap, sync::Arc};
 
 use factum_engine::Position;
 use tokio::sync::watch;
@@ -98,19 +98,21 @@ pub struct StatusReport {
     pub dropped: u64,
     /// The last error, kept until it works again.
     pub last_error: Option<String>,
+    /// What an operator must look at although the loop goes on, by what it is about; each goes away with its cause.
+    pub alarms: BTreeMap<String, String>,
 }
 
 /// A loop's status, shared between the loop and whoever looks.
 #[derive(Clone, Debug)]
 pub struct Status {
     name: Arc<str>,
-    report: Arc<Mutex<StatusReport>>,
+    report: Arc<watch::Sender<StatusReport>>,
 }
 
 impl Status {
     /// The status of a loop: `relay bank.accounts.account.events`.
     pub fn new(name: &str) -> Self {
-        Self { name: name.into(), report: Arc::default() }
+        Self { name: name.into(), report: Arc::new(watch::Sender::new(StatusReport::default())) }
     }
 
     /// The loop's name.
@@ -120,15 +122,17 @@ impl Status {
 
     /// What it shows now.
     pub fn report(&self) -> StatusReport {
-        self.lock().clone()
+        self.report.borrow().clone()
     }
 
     /// Changes what it shows.
     pub fn update(&self, change: impl FnOnce(&mut StatusReport)) {
-        change(&mut self.lock());
+        self.report.send_modify(change);
     }
 
-    fn lock(&self) -> MutexGuard<'_, StatusReport> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until what it shows meets a condition.
+    pub async fn shows(&self, mut condition: impl FnMut(&StatusReport) -> bool) {
+        // The sender lives in `self`: the wait cannot fail.
+        let _ = self.report.subscribe().wait_for(|report| condition(report)).await;
     }
 }

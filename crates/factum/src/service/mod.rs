@@ -1,5 +1,113 @@
 //! A service put together: its dispatchers, its loops, and the supervisor that owns them.
 
+mod builder;
 mod health;
+mod loops;
+mod settle;
 
+mod supervisor;
+
+use std::{sync::Arc, time::Duration};
+
+pub use builder::{ServiceBuilder, StartError};
 pub use health::{Health, Readiness};
+
+pub use settle::{SettleError, settle};
+pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};
+
+use crate::{
+    dispatch::CommandDispatcher,
+    projections::Watermarks,
+    query::QueryDispatcher,
+    runtime::{Runtime, Status},
+    store::EventStore,
+};
+
+/// How long a service may take to stop, unless told otherwise.
+pub const STOP_LIMIT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// A running service. Stop it with [`Service::stop`]; dropping it stops its loops without waiting for them.
+pub struct Service {
+    name: String,
+    commands: Option<CommandDispatcher>,
+    queries: Option<QueryDispatcher>,
+    health: Health,
+    supervisor: Supervisor,
+    /// Relays, and projections of the own store.
+    own_loops: Vec<Status>,
+    parts: loops::Parts,
+}
+
+impl Service {
+    /// Starts to put a service together: the system it belongs to, and its own name.
+    pub fn builder(system: &str, name: &str) -> ServiceBuilder {
+        ServiceBuilder::new(system, name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes commands.
+    ///
+    /// # Panics
+    /// The service handles no command.
+    pub const fn commands(&self) -> &CommandDispatcher {
+        self.commands.as_ref().expect("this service handles commands")
+    }
+
+    /// Answers queries.
+    ///
+    /// # Panics
+    /// The service answers no query.
+    pub const fn queries(&self) -> &QueryDispatcher {
+        self.queries.as_ref().expect("this service answers queries")
+    }
+
+    /// Its event store, where it has one.
+    pub const fn store(&self) -> Option<&Arc<dyn EventStore>> {
+        self.parts.store.as_ref()
+    }
+
+    /// How far its projections are.
+    pub const fn watermarks(&self) -> &Arc<Watermarks> {
+        &self.parts.watermarks
+    }
+
+    /// What it shows of itself.
+    pub const fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Where its time, chance and tasks come from.
+    pub const fn runtime(&self) -> &Runtime {
+        &self.parts.runtime
+    }
+
+    /// Starts one more loop, such as an HTTP listener, and owns it.
+    pub fn own(&mut self, stage: Stage, status: Status, start: StartLoop) {
+        self.health.watch(status.clone());
+        self.supervisor.own(stage, status, start);
+    }
+
+    /// Waits until a loop has failed without which the service is nothing, and says why.
+    pub async fn failed(&self) -> String {
+        self.supervisor.failed().await
+    }
+
+    /// Stops: surfaces first, then relays, consumers and projections, then the event store; within `limit` in total.
+    ///
+    /// # Errors
+    /// What did not stop cleanly.
+    pub async fn stop(self, limit: Duration) -> Result<(), Vec<String>> {
+        self.health.stopping();
+        let mut unclean = self.supervisor.stop(limit).await.err().unwrap_or_default();
+        if let Some(store) = &self.parts.store
+            && let Err(error) = store.close().await
+        {
+            unclean.push(error.to_string());
+        }
+        if unclean.is_empty() { Ok(()) } else { Err(unclean) }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a record on the bus says about itself: CloudEvents 1.0, Kafka protocol binding 1.0.2. Binary mode is written,
+//! binary and structured mode are read. Attributes and headers it does not know are passed over.
+
+mod attributes;
+mod decode;
+
+use std::fmt;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Headers, NewRecord};
+use crate::{
+    model::{ActorId, CorrelationId, Delivery, EventId, Source, Timestamp},
+    store::{Fork, Position, StreamName, Version},
+};
+
+/// The most ancestors of a store that a message names: the newest ones.
+pub const LINEAGE_MAX: usize = 16;
+
+/// Who publishes: system, service, store and its incarnation. On the wire `/<system>/<service>/<store>/<incarnation>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The system.
+    pub system: String,
+    /// The service.
+    pub service: String,
+    /// Its store.
+    pub source: Source,
+}
+
+/// A message with everything that is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The id of the event it was translated from (`ce_id`).
+    pub id: EventId,
+    /// Who published it (`ce_source`).
+    pub origin: Origin,
+    /// The message's name with its version: `bank.accounts.funds-deposited.v1` (`ce_type`).
+    pub name: String,
+    /// The stream of the event (`ce_subject`, `ce_partitionkey` and the record's key).
+    pub stream: StreamName,
+    /// The version of the stream (`ce_streamversion`).
+    pub version: Version,
+    /// When the event was recorded (`ce_time`).
+    pub recorded_at: Timestamp,
+    /// The event's position in its store (`ce_sequence`, 20 digits).
+    pub position: Position,
+    /// The position of the message before it on its lane; [`Position::ZERO`] for the first (`ce_previous`).
+    pub previous: Position,
+    /// The ancestors of the incarnation, oldest first, at most [`LINEAGE_MAX`] (`ce_lineage`).
+    pub lineage: Vec<Fork>,
+    /// The id of the bus command that caused it, as its sender sent it (`ce_commandid`).
+    pub command_id: Option<String>,
+    /// What it belongs to across services (`ce_correlationid`).
+    pub correlation_id: CorrelationId,
+    /// What caused the event, where known by id (`ce_causationid`).
+    pub causation_id: Option<Uuid>,
+    /// Who asked for it (`ce_actor`).
+    pub actor: ActorId,
+    /// The JSON document.
+    pub data: Bytes,
+}
+
+/// Why a record is no message of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// An attribute that every message has is not there.
+    #[error("the message has no `{0}`")]
+    Missing(&'static str),
+    /// An attribute cannot be read.
+    #[error("the message's `{attribute}` is `{value}`: {reason}")]
+    Malformed {
+        /// Which attribute, without `ce_`.
+        attribute: &'static str,
+        /// Its value, shortened.
+        value: String,
+        /// What it should be.
+        reason: String,
+    },
+    /// A structured message that is no JSON object.
+    #[error("the message is no CloudEvents JSON document: {0}")]
+    NotStructured(String),
+}
+
+impl Envelope {
+    /// The record of this message, in binary mode.
+    pub fn encode(&self) -> NewRecord {
+        let mut headers = Headers::new();
+        headers.push("content-type", "application/json");
+        for (name, value) in attributes::of(self) {
+            headers.push(name, value);
+        }
+        NewRecord {
+            key: Bytes::copy_from_slice(self.stream.as_str().as_bytes()),
+            headers,
+            value: self.data.clone(),
+            timestamp: self.recorded_at,
+        }
+    }
+
+    /// Reads a message back.
+    ///
+    /// # Errors
+    /// The record is no CloudEvent, or lacks what every message of ours has.
+    pub fn decode(headers: &Headers, value: &Bytes) -> Result<Self, EnvelopeError> {
+        decode::decode(headers, value)
+    }
+
+    /// What a projection is told about the message. The effective command id stays with the publisher.
+    pub fn delivery(&self) -> Delivery {
+        Delivery {
+            source: self.origin.source,
+            position: self.position,
+            stream: self.stream.clone(),
+            version: self.version,
+            event_id: self.id,
+            recorded_at: self.recorded_at,
+            command_id: None,
+            correlation_id: self.correlation_id,
+            actor: self.actor.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { system, service, source } = self;
+        write!(f, "/{system}/{service}/{}/{}", source.store, source.incarnation)
+    }
+}
+
+#[cfg(test)]
+mod tests;

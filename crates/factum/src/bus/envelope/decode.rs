@@ -1,0 +1,138 @@
+//! A record's headers and value, read as a message.
+
+use std::{borrow::Cow, str::FromStr};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, attributes};
+use crate::{
+    bus::Headers,
+    model::{ActorId, Source},
+    store::{Fork, Position, StreamName, Version},
+};
+
+const STRUCTURED: &str = "application/cloudevents+json";
+/// How much of a value an error shows, in characters.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Attributes by name, wherever they stand.
+enum Attributes<'a> {
+    Binary(&'a Headers),
+    Structured(Map<String, Value>),
+}
+
+pub(super) fn decode(headers: &Headers, value: &Bytes) -> Result<Envelope, EnvelopeError> {
+    let structured =
+        headers.get("content-type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with(STRUCTURED.as_bytes()));
+    let (attributes, data) = if structured {
+        let mut document: Map<String, Value> =
+            serde_json::from_slice(value).map_err(|error| EnvelopeError::NotStructured(error.to_string()))?;
+        let data = document.remove("data").ok_or(EnvelopeError::Missing("data"))?;
+        (Attributes::Structured(document), Bytes::from(data.to_string()))
+    } else {
+        (Attributes::Binary(headers), value.clone())
+    };
+    attributes.read(data)
+}
+
+impl Attributes<'_> {
+    fn read(&self, data: Bytes) -> Result<Envelope, EnvelopeError> {
+        let spec = self.required("specversion")?;
+        if spec != attributes::SPEC_VERSION {
+            return Err(malformed("specversion", &spec, "this build reads 1.0"));
+        }
+        Ok(Envelope {
+            id: self.parsed("id")?,
+            origin: origin(&self.required("source")?)?,
+            name: self.required("type")?.into_owned(),
+            stream: self.stream()?,
+            version: Version::new(self.parsed("streamversion")?),
+            recorded_at: self.parsed("time")?,
+            position: self.position()?,
+            previous: Position::new(self.parsed("previous")?),
+            lineage: self.text("lineage")?.map_or(Ok(Vec::new()), |text| lineage(&text))?,
+            command_id: self.text("commandid")?.map(Cow::into_owned),
+            correlation_id: self.parsed("correlationid")?,
+            causation_id: self.text("causationid")?.map(|text| parse("causationid", &text)).transpose()?,
+            actor: self.actor()?,
+            data,
+        })
+    }
+
+    fn stream(&self) -> Result<StreamName, EnvelopeError> {
+        let text = self.required("subject")?;
+        StreamName::new(&*text).map_err(|error| malformed("subject", &text, error))
+    }
+
+    fn position(&self) -> Result<Position, EnvelopeError> {
+        let position = self.parsed("sequence")?;
+        if position == 0 {
+            return Err(malformed("sequence", "0", "positions begin at 1"));
+        }
+        Ok(Position::new(position))
+    }
+
+    fn actor(&self) -> Result<ActorId, EnvelopeError> {
+        let text = self.required("actor")?;
+        ActorId::new(&text).ok_or_else(|| malformed("actor", &text, "an actor is 1 to 128 visible ASCII characters"))
+    }
+
+    fn parsed<T: FromStr<Err: ToString>>(&self, attribute: &'static str) -> Result<T, EnvelopeError> {
+        parse(attribute, &self.required(attribute)?)
+    }
+
+    fn required(&self, attribute: &'static str) -> Result<Cow<'_, str>, EnvelopeError> {
+        self.text(attribute)?.ok_or(EnvelopeError::Missing(attribute))
+    }
+
+    fn text(&self, attribute: &'static str) -> Result<Option<Cow<'_, str>>, EnvelopeError> {
+        match self {
+            Self::Binary(headers) => {
+                let Some(bytes) = headers.get(&format!("{}{attribute}", attributes::PREFIX)) else { return Ok(None) };
+                let text = std::str::from_utf8(bytes)
+                    .map_err(|error| malformed(attribute, &String::from_utf8_lossy(bytes), error))?;
+                Ok(Some(text.into()))
+            }
+            Self::Structured(document) => match document.get(attribute) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(text)) => Ok(Some(text.into())),
+                Some(Value::Number(number)) => Ok(Some(number.to_string().into())),
+                Some(other) => Err(malformed(attribute, &other.to_string(), "an attribute is text or a number")),
+            },
+        }
+    }
+}
+
+fn origin(text: &str) -> Result<Origin, EnvelopeError> {
+    let wrong = |reason: &str| malformed("source", text, reason);
+    let mut parts = text.strip_prefix('/').unwrap_or_default().split('/');
+    let (Some(system), Some(service), Some(store), Some(incarnation), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(wrong("a source is /<system>/<service>/<store id>/<incarnation>"));
+    };
+    let source = Source {
+        store: store.parse().map_err(|_| wrong("the store id is no UUID"))?,
+        incarnation: incarnation.parse().map_err(|_| wrong("the incarnation is no UUID"))?,
+    };
+    Ok(Origin { system: system.to_owned(), service: service.to_owned(), source })
+}
+
+fn lineage(text: &str) -> Result<Vec<Fork>, EnvelopeError> {
+    let fork = |part: &str| {
+        let (parent, position) = part.split_once(':')?;
+        Some(Fork { parent: parent.parse().ok()?, position: Position::new(position.parse().ok()?) })
+    };
+    let forks: Option<Vec<Fork>> = text.split(',').take(LINEAGE_MAX).map(fork).collect();
+    forks.ok_or_else(|| malformed("lineage", text, "a lineage is <incarnation>:<position>, separated by commas"))
+}
+
+fn parse<T: FromStr<Err: ToString>>(attribute: &'static str, text: &str) -> Result<T, EnvelopeError> {
+    text.parse().map_err(|error: T::Err| malformed(attribute, text, error))
+}
+
+fn malformed(attribute: &'static str, value: &str, reason: impl ToString) -> EnvelopeError {
+    let value = value.chars().take(SHOWN_CHARS_MAX).collect();
+    EnvelopeError::Malformed { attribute, value, reason: reason.to_string() }
+}

@@ -1,0 +1,129 @@
+use std::borrow::Cow;
+
+use super::*;
+use crate::model::{Incarnation, StoreId};
+
+fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn envelope() -> Envelope {
+    Envelope {
+        id: EventId::from_uuid(uuid(1)),
+        origin: Origin {
+            system: "bank".to_owned(),
+            service: "accounts".to_owned(),
+            source: Source { store: StoreId::from_uuid(uuid(2)), incarnation: Incarnation::from_uuid(uuid(3)) },
+        },
+        name: "bank.accounts.funds-deposited.v1".to_owned(),
+        stream: StreamName::new("account-7f3").unwrap(),
+        version: Version::new(4),
+        recorded_at: Timestamp::from_micros(1_795_426_200_000_001),
+        position: Position::new(17),
+        previous: Position::new(12),
+        lineage: vec![Fork { parent: Incarnation::from_uuid(uuid(9)), position: Position::new(8) }],
+        command_id: Some("order 66".to_owned()),
+        correlation_id: CorrelationId::from_uuid(uuid(5)),
+        causation_id: Some(uuid(6)),
+        actor: ActorId::system(),
+        data: Bytes::from_static(br#"{"amount":"1.00"}"#),
+    }
+}
+
+fn without(record: &NewRecord, name: &str) -> Headers {
+    let mut headers = Headers::new();
+    for (own, value) in record.headers.iter().filter(|(own, _)| *own != name) {
+        headers.push(own.to_owned(), value.clone());
+    }
+    headers
+}
+
+fn with(record: &NewRecord, name: &'static str, value: &str) -> Headers {
+    let mut headers = without(record, name);
+    headers.push(Cow::Borrowed(name), value.to_owned());
+    headers
+}
+
+#[test]
+fn a_message_survives_the_wire() {
+    let sent = envelope();
+    let record = sent.encode();
+    assert_eq!(record.key, "account-7f3");
+    assert_eq!(record.headers.get("ce_sequence"), Some(&b"00000000000000000017"[..]));
+    assert_eq!(
+        record.headers.get("ce_source"),
+        Some(&b"/bank/accounts/00000000-0000-0000-0000-000000000002/00000000-0000-0000-0000-000000000003"[..])
+    );
+    assert_eq!(Envelope::decode(&record.headers, &record.value), Ok(sent));
+}
+
+#[test]
+fn what_may_be_absent_may_be_absent() {
+    let sent = Envelope { lineage: Vec::new(), command_id: None, causation_id: None, ..envelope() };
+    let record = sent.encode();
+    for absent in ["ce_lineage", "ce_commandid", "ce_causationid"] {
+        assert_eq!(record.headers.get(absent), None);
+    }
+    assert_eq!(Envelope::decode(&record.headers, &record.value), Ok(sent));
+}
+
+#[test]
+fn headers_of_a_newer_publisher_are_passed_over() {
+    let mut record = envelope().encode();
+    record.headers.push("ce_moonphase", "full");
+    record.headers.push("traceparent", vec![0xff]);
+    assert_eq!(Envelope::decode(&record.headers, &record.value), Ok(envelope()));
+}
+
+#[test]
+fn the_structured_mode_says_the_same() {
+    let sent = envelope();
+    let mut document = serde_json::Map::new();
+    for (name, value) in sent.encode().headers.iter().filter(|(name, _)| name.starts_with("ce_")) {
+        let text = String::from_utf8(value.to_vec()).unwrap();
+        document.insert(name["ce_".len()..].to_owned(), text.into());
+    }
+    document.insert("streamversion".to_owned(), 4.into());
+    document.insert("data".to_owned(), serde_json::from_slice(&sent.data).unwrap());
+    let mut headers = Headers::new();
+    headers.push("content-type", "application/cloudevents+json; charset=UTF-8");
+    let value = Bytes::from(serde_json::to_vec(&document).unwrap());
+    assert_eq!(Envelope::decode(&headers, &value), Ok(sent));
+
+    let broken = Envelope::decode(&headers, &Bytes::from_static(b"[]"));
+    assert!(matches!(broken, Err(EnvelopeError::NotStructured(_))), "{broken:?}");
+}
+
+#[test]
+fn what_is_no_message_is_refused_by_the_name_of_what_is_wrong() {
+    let record = envelope().encode();
+    for (header, attribute) in [("ce_id", "id"), ("ce_source", "source"), ("ce_previous", "previous")] {
+        let found = Envelope::decode(&without(&record, header), &record.value);
+        assert_eq!(found, Err(EnvelopeError::Missing(attribute)));
+    }
+    let wrong = [
+        ("ce_specversion", "2.0"),
+        ("ce_id", "seven"),
+        ("ce_source", "/bank/accounts"),
+        ("ce_source", "/bank/accounts/x/y"),
+        ("ce_sequence", "0"),
+        ("ce_previous", "-1"),
+        ("ce_time", "yesterday"),
+        ("ce_actor", ""),
+        ("ce_lineage", "somewhere"),
+    ];
+    for (header, value) in wrong {
+        let found = Envelope::decode(&with(&record, header, value), &record.value);
+        let Err(EnvelopeError::Malformed { attribute, .. }) = found else { panic!("{header}: {value}: {found:?}") };
+        assert_eq!(attribute, &header[3..]);
+    }
+}
+
+#[test]
+fn only_the_newest_ancestors_are_named() {
+    let fork = |n: u64| Fork { parent: Incarnation::from_uuid(uuid(u128::from(n))), position: Position::new(n) };
+    let sent = Envelope { lineage: (1..=40).map(fork).collect(), ..envelope() };
+    let record = sent.encode();
+    let read = Envelope::decode(&record.headers, &record.value).unwrap();
+    assert_eq!(read.lineage, (25..=40).map(fork).collect::<Vec<_>>());
+}

@@ -1,0 +1,183 @@
+//! What a projection has applied, per lane, and what it does with the next message: the watermark and gap rules.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::end::PartitionStop;
+use crate::{
+    bus::{Envelope, Offset, TopicPartition},
+    model::{Incarnation, Source},
+    read::{Checkpoint, CheckpointMove, Lane},
+    store::{Fork, Position},
+};
+
+/// The checkpoints of a projection as stored, and the gaps seen.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    stored: HashMap<Lane, Checkpoint>,
+    /// Lanes whose partition was read again from its beginning because of a gap above this watermark.
+    reread: HashMap<Lane, Position>,
+}
+
+/// Moves on top of the stored checkpoints, not yet written.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    next: HashMap<Lane, Checkpoint>,
+}
+
+/// What is to be done with a message.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is the next one of its lane.
+    Apply,
+    /// It was applied before, or belongs to a history that was left: dropped.
+    Repeat,
+    /// Messages before it are missing.
+    Gap(Gap),
+    /// Going on would apply another history on top of this one.
+    Stop(PartitionStop),
+}
+
+/// A hole on a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    pub(super) lane: Lane,
+    pub(super) source: Source,
+    pub(super) watermark: Position,
+    pub(super) previous: Position,
+}
+
+impl Book {
+    pub(super) fn new(stored: Vec<(Lane, Checkpoint)>) -> Self {
+        Self { stored: stored.into_iter().collect(), reread: HashMap::new() }
+    }
+
+    /// Replaces what is stored; the gaps seen stay seen.
+    pub(super) fn reload(&mut self, stored: Vec<(Lane, Checkpoint)>) {
+        self.stored = stored.into_iter().collect();
+    }
+
+    /// Where reading of a partition resumes.
+    pub(super) fn offset(&self, partition: &TopicPartition) -> Option<Offset> {
+        let lane = Lane::offset(&partition.topic, partition.partition);
+        self.stored.get(&lane).map(|at| Offset::new(at.position.get()))
+    }
+
+    /// Judges a message; what is applied is noted in the draft.
+    ///
+    /// Applied only if previous ≤ watermark < position; position ≤ watermark is a re-send; previous > watermark is a
+    /// gap.
+    pub(super) fn judge(&self, draft: &mut Draft, partition: &TopicPartition, message: &Envelope) -> Verdict {
+        let source = message.origin.source;
+        let lane = Lane::topic(&source, &partition.topic, partition.partition);
+        let (watermark, carried_from) = match draft.get(self, &lane) {
+            // A later incarnation has replaced this one: shared history was applied, the rest was left behind.
+            Some(at) if at.incarnation != source.incarnation => return Verdict::Repeat,
+            Some(at) => (Some(at), None),
+            None => match self.carried_over(draft, partition, message) {
+                Ok(None) => (None, None),
+                Ok(Some((from, at))) => (Some(at), Some(from)),
+                Err(stop) => return Verdict::Stop(stop),
+            },
+        };
+        let applied = watermark.map_or(Position::ZERO, |at| at.position);
+        if message.position <= applied {
+            return repeat(message, watermark.filter(|_| carried_from.is_none()));
+        }
+        if message.previous > applied {
+            return Verdict::Gap(Gap { lane, source, watermark: applied, previous: message.previous });
+        }
+        let next =
+            Checkpoint { position: message.position, incarnation: source.incarnation, event_id: Some(message.id) };
+        draft.next.insert(lane, next);
+        if let (Some(from), Some(at)) = (carried_from, watermark) {
+            // The old lane says from now on in which history it went on: what still comes on it is dropped.
+            draft.next.insert(from, Checkpoint { incarnation: source.incarnation, ..at });
+        }
+        Verdict::Apply
+    }
+
+    /// The watermark of an ancestor's lane, if there is one, when the first message of a new incarnation comes.
+    fn carried_over(
+        &self,
+        draft: &Draft,
+        partition: &TopicPartition,
+        message: &Envelope,
+    ) -> Result<Option<(Lane, Checkpoint)>, PartitionStop> {
+        let source = message.origin.source;
+        let Some((lane, at)) = self.live_lane(draft, partition, source) else { return Ok(None) };
+        match shared_up_to(&message.lineage, at.incarnation) {
+            Some(fork) if at.position <= fork => Ok(Some((lane, at))),
+            Some(fork) => Err(PartitionStop::ForkedBelow { fork, watermark: at.position }),
+            None => Err(PartitionStop::ForeignHistory { found: source.incarnation, applied: at.incarnation }),
+        }
+    }
+
+    /// The lane of another incarnation of the same store that no later one has replaced.
+    fn live_lane(&self, draft: &Draft, partition: &TopicPartition, source: Source) -> Option<(Lane, Checkpoint)> {
+        let any = Source { incarnation: Incarnation::from_uuid(Uuid::nil()), ..source };
+        let pattern = Lane::topic(&any, &partition.topic, partition.partition);
+        let prefix = pattern.as_str().strip_suffix(&any.incarnation.to_string())?;
+        let mut lanes = draft.next.keys().chain(self.stored.keys());
+        lanes.find_map(|lane| {
+            let own: Incarnation = lane.as_str().strip_prefix(prefix)?.parse().ok()?;
+            let at = draft.get(self, lane)?;
+            (at.incarnation == own).then(|| (lane.clone(), at))
+        })
+    }
+
+    /// Whether the partition was read again because of this gap already, which did not help.
+    pub(super) fn was_reread(&self, gap: &Gap) -> bool {
+        self.reread.get(&gap.lane) == Some(&gap.watermark)
+    }
+
+    /// Notes that the partition is read again because of a gap.
+    pub(super) fn note_reread(&mut self, gap: &Gap) {
+        self.reread.insert(gap.lane.clone(), gap.watermark);
+    }
+
+    /// The moves of a draft, and of the place to resume reading.
+    pub(super) fn moves(&self, draft: &Draft, partition: &TopicPartition, resume: Offset) -> Vec<CheckpointMove> {
+        let lane = Lane::offset(&partition.topic, partition.partition);
+        // An offset belongs to the topic, which has no history of its own to name.
+        let incarnation = Incarnation::from_uuid(Uuid::nil());
+        let at = Checkpoint { position: Position::new(resume.get()), incarnation, event_id: None };
+        let moves = draft.next.iter().map(|(lane, next)| (lane.clone(), *next)).chain([(lane, at)]);
+        moves
+            .map(|(lane, next)| CheckpointMove { previous: self.stored.get(&lane).copied(), lane, next })
+            .filter(|step| step.previous != Some(step.next))
+            .collect()
+    }
+
+    /// The moves were written.
+    pub(super) fn written(&mut self, moves: &[CheckpointMove]) {
+        for step in moves {
+            self.stored.insert(step.lane.clone(), step.next);
+        }
+    }
+}
+
+impl Draft {
+    fn get(&self, book: &Book, lane: &Lane) -> Option<Checkpoint> {
+        self.next.get(lane).or_else(|| book.stored.get(lane)).copied()
+    }
+}
+
+/// A re-send says what was applied; another event at the same position is another history.
+fn repeat(message: &Envelope, watermark: Option<Checkpoint>) -> Verdict {
+    let applied = watermark.filter(|at| at.position == message.position).and_then(|at| at.event_id);
+    match applied {
+        Some(applied) if applied != message.id => {
+            Verdict::Stop(PartitionStop::OtherEvent { position: message.position, found: message.id, applied })
+        }
+        _ => Verdict::Repeat,
+    }
+}
+
+/// Up to where a history is the same as an ancestor's; `None` when it is no ancestor.
+fn shared_up_to(lineage: &[Fork], ancestor: Incarnation) -> Option<Position> {
+    let from = lineage.iter().position(|fork| fork.parent == ancestor)?;
+    // Later forks may lie before it.
+    lineage[from..].iter().map(|fork| fork.position).min()
+}

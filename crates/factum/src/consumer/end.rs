@@ -1,0 +1,97 @@
+//! How a consumer ends before it is told to, what stops one of its partitions, and what it mends by itself.
+
+use crate::{
+    bus::{BusError, EnvelopeError},
+    model::{EventId, Incarnation},
+    projections::ApplyError,
+    read::ReadError,
+    runtime::TaskFailure,
+    store::Position,
+};
+
+/// Why a consumer ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerEnd {
+    /// Another consumer claimed the projection: starting this one again takes it back.
+    #[error("another consumer took over")]
+    StoodDown,
+    /// The read store is damaged.
+    #[error(transparent)]
+    ReadStore(ReadError),
+    /// The bus said no for good.
+    #[error(transparent)]
+    Bus(BusError),
+}
+
+/// Why a partition stands still. It is tried again with growing waits; nothing is skipped.
+#[derive(Debug, thiserror::Error)]
+pub enum PartitionStop {
+    /// The record is no message.
+    #[error("the record is no message: {0}")]
+    NoMessage(#[from] EnvelopeError),
+    /// The projection cannot take the message.
+    #[error("message {position} ({name}): {source}")]
+    Apply {
+        /// The message's position in its source.
+        position: Position,
+        /// The message's name.
+        name: String,
+        /// Why.
+        source: ApplyError,
+    },
+    /// The source was restored to before what was applied here.
+    #[error("source forked at {fork}, you are at {watermark}: rebuild this projection")]
+    ForkedBelow {
+        /// The last position the histories share.
+        fork: Position,
+        /// The last position applied here.
+        watermark: Position,
+    },
+    /// The source's present history does not descend from the one applied here.
+    #[error("the source goes on in history {found}, which does not descend from {applied}: rebuild this projection")]
+    ForeignHistory {
+        /// The message's history.
+        found: Incarnation,
+        /// The history applied here.
+        applied: Incarnation,
+    },
+    /// Another event stands at a position that was applied.
+    #[error("event {found} stands at position {position}, where {applied} was applied: rebuild this projection")]
+    OtherEvent {
+        /// The position.
+        position: Position,
+        /// The event now.
+        found: EventId,
+        /// The event applied.
+        applied: EventId,
+    },
+}
+
+/// What goes wrong within the loop.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    End(#[from] ConsumerEnd),
+    #[error(transparent)]
+    Bus(BusError),
+    #[error(transparent)]
+    Read(ReadError),
+    #[error("writing to the read store: {0}")]
+    Task(#[from] TaskFailure),
+}
+
+impl From<BusError> for Trouble {
+    fn from(error: BusError) -> Self {
+        if error.is_transient() { Self::Bus(error) } else { ConsumerEnd::Bus(error).into() }
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Fenced { .. } => ConsumerEnd::StoodDown.into(),
+            ReadError::Damaged { .. } => ConsumerEnd::ReadStore(error).into(),
+            other => Self::Read(other),
+        }
+    }
+}

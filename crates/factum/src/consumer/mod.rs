@@ -1,0 +1,14 @@
+//! From the bus into a read model: each message once, in order per lane, and no hole unseen.
+//!
+//! A message is applied only if `previous ≤ watermark < position`. What was applied before is dropped; what is missing
+//! is looked for once from the partition's beginning, then reported. Offsets are places to resume reading; the
+//! watermark is the proof.
+
+mod book;
+mod end;
+mod plan;
+mod run;
+mod standstill;
+
+pub use end::{ConsumerEnd, PartitionStop};
+pub use run::ProjectionConsumer;

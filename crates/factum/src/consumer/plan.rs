@@ -1,0 +1,74 @@
+//! One transaction's worth of records: which messages it applies, how far it gets, and why it ends there.
+
+use super::{
+    book::{Book, Draft, Gap, Verdict},
+    end::PartitionStop,
+};
+use crate::{
+    bus::{Envelope, Offset, Record, TopicPartition},
+    read::CheckpointMove,
+};
+
+/// What one transaction does.
+pub(super) struct Plan {
+    /// The messages to apply, each with the index of its record.
+    pub(super) messages: Vec<(usize, Envelope)>,
+    pub(super) moves: Vec<CheckpointMove>,
+    /// Re-sends dropped.
+    pub(super) repeated: u64,
+    /// Gaps that stayed although the partition was read again: their records are discarded.
+    pub(super) gaps: Vec<Gap>,
+    pub(super) end: PlanEnd,
+}
+
+/// Why a plan ends where it does.
+pub(super) enum PlanEnd {
+    /// All records are dealt with.
+    Done,
+    /// A gap is seen for the first time: the partition is read again from its beginning.
+    Reread(Gap),
+    /// This record stops the partition.
+    Stop(Offset, PartitionStop),
+}
+
+impl Plan {
+    /// Plans for records of one partition, in order; there is at least one.
+    pub(super) fn new(book: &Book, partition: &TopicPartition, records: &[Record]) -> Self {
+        let mut draft = Draft::default();
+        let mut plan =
+            Self { messages: Vec::new(), moves: Vec::new(), repeated: 0, gaps: Vec::new(), end: PlanEnd::Done };
+        let mut resume = records[0].offset;
+        for (index, record) in records.iter().enumerate() {
+            if let Some(end) = plan.take(book, &mut draft, partition, index, record) {
+                plan.end = end;
+                break;
+            }
+            resume = record.offset.next();
+        }
+        plan.moves = book.moves(&draft, partition, resume);
+        plan
+    }
+
+    /// Takes in one record, unless the plan ends before it.
+    fn take(
+        &mut self,
+        book: &Book,
+        draft: &mut Draft,
+        partition: &TopicPartition,
+        index: usize,
+        record: &Record,
+    ) -> Option<PlanEnd> {
+        let message = match Envelope::decode(&record.headers, &record.value) {
+            Ok(message) => message,
+            Err(error) => return Some(PlanEnd::Stop(record.offset, error.into())),
+        };
+        match book.judge(draft, partition, &message) {
+            Verdict::Apply => self.messages.push((index, message)),
+            Verdict::Repeat => self.repeated += 1,
+            Verdict::Gap(gap) if book.was_reread(&gap) => self.gaps.push(gap),
+            Verdict::Gap(gap) => return Some(PlanEnd::Reread(gap)),
+            Verdict::Stop(stop) => return Some(PlanEnd::Stop(record.offset, stop)),
+        }
+        None
+    }
+}

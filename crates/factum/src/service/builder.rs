@@ -1,0 +1,236 @@
+//! Puts a service together.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Health, Service, Stage, Supervisor, loops};
+use crate::{
+    bus::Bus,
+    dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder},
+    model::{Command, Projection, ProjectionKey, Query},
+    principal::{AllowAll, Authorize},
+    projections::{self, DynProjection, Feed, Watermarks},
+    query::{QueryDispatcher, QueryDispatcherBuilder},
+    read::ReadStore,
+    relay::{self, DynPublication, Publication},
+    runtime::Runtime,
+    store::EventStore,
+};
+
+type OnCommands = Box<dyn FnOnce(CommandDispatcherBuilder) -> CommandDispatcherBuilder + Send>;
+type OnQueries = Box<dyn FnOnce(QueryDispatcherBuilder) -> QueryDispatcherBuilder + Send>;
+
+/// Puts a [`Service`] together: what it handles, publishes, folds and answers, and on which stores and bus.
+#[must_use = "a builder does nothing until `start`"]
+pub struct ServiceBuilder {
+    system: String,
+    name: String,
+    runtime: Runtime,
+    store: Option<Arc<dyn EventStore>>,
+    read_store: Option<Arc<dyn ReadStore>>,
+    bus: Option<Arc<dyn Bus>>,
+    on_commands: Vec<OnCommands>,
+    on_queries: Vec<OnQueries>,
+    publications: Vec<DynPublication>,
+    projections: Vec<(DynProjection, Feed)>,
+    queries: Vec<(&'static str, &'static [ProjectionKey])>,
+    commands: bool,
+}
+
+/// Why a service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its parts do not fit together.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Something it was told to do needs a part it was not given.
+    #[error("the service {service} has {what} but no {missing}: give the builder one")]
+    Missing {
+        /// The service.
+        service: String,
+        /// What needs the part.
+        what: &'static str,
+        /// The part.
+        missing: &'static str,
+    },
+}
+
+impl ServiceBuilder {
+    pub(super) fn new(system: &str, name: &str) -> Self {
+        Self {
+            system: system.to_owned(),
+            name: name.to_owned(),
+            runtime: Runtime::tokio(),
+            store: None,
+            read_store: None,
+            bus: None,
+            on_commands: Vec::new(),
+            on_queries: Vec::new(),
+            publications: Vec::new(),
+            projections: Vec::new(),
+            queries: Vec::new(),
+            commands: false,
+        }
+    }
+
+    /// The event store: for commands, publications, and projections on the own store.
+    pub fn store(mut self, store: Arc<dyn EventStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The read database: for projections and queries.
+    pub fn read_store(mut self, read_store: Arc<dyn ReadStore>) -> Self {
+        self.read_store = Some(read_store);
+        self
+    }
+
+    /// The bus: for publications, and projections of topics.
+    pub fn bus(mut self, bus: Arc<dyn Bus>) -> Self {
+        self.bus = Some(bus);
+        self
+    }
+
+    /// Where time, chance, tasks and threads come from.
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Handles a command.
+    pub fn handles<C: Command>(mut self) -> Self {
+        self.commands = true;
+        self.on_commands.push(Box::new(|commands| commands.handles::<C>()));
+        self
+    }
+
+    /// Publishes events as messages on a topic.
+    pub fn publishes<P: Publication>(mut self) -> Self {
+        self.publications.push(relay::erase::<P>());
+        self
+    }
+
+    /// Folds the service's own events into a read model.
+    pub fn projects<P: Projection>(mut self) -> Self {
+        self.projections.push((projections::erase::<P>(), Feed::OwnStore));
+        self
+    }
+
+    /// Folds messages of topics into a read model.
+    pub fn consumes<P: Projection>(mut self, topics: &[&str]) -> Self {
+        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        self.projections.push((projections::erase::<P>(), Feed::Topics(topics)));
+        self
+    }
+
+    /// Answers a query.
+    pub fn answers<Q: Query>(mut self) -> Self {
+        self.queries.push((Q::NAME, Q::READS));
+        self.on_queries.push(Box::new(|queries| queries.answers::<Q>()));
+        self
+    }
+
+    /// Decides who may send which commands; without it everybody may send all.
+    pub fn authorize_commands(mut self, policy: impl Authorize) -> Self {
+        self.on_commands.push(Box::new(|commands| commands.authorize(policy)));
+        self
+    }
+
+    /// Decides who may ask which queries; without it everybody may ask all.
+    pub fn authorize_queries(mut self, policy: impl Authorize) -> Self {
+        self.on_queries.push(Box::new(|queries| queries.authorize(policy)));
+        self
+    }
+
+    /// Builds the dispatchers and starts the loops.
+    ///
+    /// # Errors
+    /// The parts do not fit together, or one is missing.
+    pub async fn start(self) -> Result<Service, StartError> {
+        self.check()?;
+        let watermarks = Arc::new(Watermarks::default());
+        let handles_commands = self.commands;
+        let Self { system, name, runtime, store, read_store, bus, on_commands, on_queries, publications, .. } = self;
+        let commands = match (&store, handles_commands) {
+            (Some(store), true) => {
+                let mut builder = CommandDispatcher::builder(Arc::clone(store)).service(&name).runtime(runtime.clone());
+                for publication in &publications {
+                    builder = builder.publication(Arc::clone(publication));
+                }
+                Some(on_commands.into_iter().fold(builder, |builder, on| on(builder)).build()?)
+            }
+            _ => None,
+        };
+        let queries = match (&read_store, on_queries.is_empty()) {
+            (Some(read_store), false) => {
+                let mut builder = QueryDispatcher::builder(Arc::clone(read_store), Arc::clone(&watermarks))
+                    .authorize(AllowAll)
+                    .runtime(runtime.clone());
+                if let Some(store) = &store {
+                    builder = builder.own_source(store.identity().source());
+                }
+                Some(on_queries.into_iter().fold(builder, |builder, on| on(builder)).build()?)
+            }
+            _ => None,
+        };
+        let health = Health::default();
+        let mut supervisor = Supervisor::new(runtime.clone());
+        let parts = loops::Parts { system, service: name.clone(), runtime, store, read_store, bus, watermarks };
+        let mut own_loops = Vec::new();
+        for publication in publications {
+            let (status, start) = loops::relay(&parts, publication);
+            health.watch(status.clone());
+            own_loops.push(status.clone());
+            supervisor.own(Stage::Relays, status, start);
+        }
+        for (projection, feed) in self.projections {
+            let stage = if feed == Feed::OwnStore { Stage::Projections } else { Stage::Consumers };
+            let (status, start) = loops::projection(&parts, projection, feed);
+            health.watch(status.clone());
+            if stage == Stage::Projections {
+                own_loops.push(status.clone());
+            }
+            supervisor.own(stage, status, start);
+        }
+        health.started();
+        Ok(Service { name, commands, queries, health, supervisor, own_loops, parts })
+    }
+
+    /// Every part that something needs is there, and names are unique.
+    fn check(&self) -> Result<(), StartError> {
+        let needs = [
+            ("commands", self.commands, "event store", self.store.is_none()),
+            ("publications", !self.publications.is_empty(), "event store", self.store.is_none()),
+            ("publications", !self.publications.is_empty(), "bus", self.bus.is_none()),
+            ("projections of its own events", self.has_feed(true), "event store", self.store.is_none()),
+            ("projections of topics", self.has_feed(false), "bus", self.bus.is_none()),
+            ("projections", !self.projections.is_empty(), "read store", self.read_store.is_none()),
+            ("queries", !self.queries.is_empty(), "read store", self.read_store.is_none()),
+        ];
+        if let Some((what, _, missing, _)) = needs.into_iter().find(|(_, needed, _, absent)| *needed && *absent) {
+            return Err(StartError::Missing { service: self.name.clone(), what, missing });
+        }
+        unique("topics", self.publications.iter().map(|publication| publication.topic().to_owned()))?;
+        unique("projections", self.projections.iter().map(|(projection, _)| projection.key().to_string()))?;
+        let registered: BTreeSet<_> = self.projections.iter().map(|(projection, _)| projection.key()).collect();
+        for (query, reads) in &self.queries {
+            if let Some(missing) = reads.iter().find(|projection| !registered.contains(*projection)) {
+                return Err(BuildError::ProjectionNotRegistered { query, projection: missing.to_string() }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn has_feed(&self, own: bool) -> bool {
+        self.projections.iter().any(|(_, feed)| (*feed == Feed::OwnStore) == own)
+    }
+}
+
+fn unique(what: &'static str, names: impl Iterator<Item = String>) -> Result<(), BuildError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.clone()) {
+            return Err(BuildError::DuplicateName { what, name });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Waits until everything that was under way has arrived.
+
+use factum_engine::Position;
+
+use super::Service;
+use crate::{
+    bus::{BusError, Envelope, EnvelopeError, TopicPartition},
+    projections::Feed,
+    read::Lane,
+    runtime::{LoopState, Status},
+    store::StoreError,
+};
+
+/// Why waiting makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// A loop that must arrive has ended.
+    #[error("{0} has ended, what it was to do is never done")]
+    Ended(String),
+    /// The event store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The bus failed.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// A record on the bus is no message of ours.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+}
+
+/// Waits until nothing is under way between these services: what their stores hold is projected and published, what
+/// is published is consumed, and that led to nothing new. For tests, instead of sleeping; bound it from outside.
+///
+/// # Errors
+/// See [`SettleError`].
+pub async fn settle(services: &[&Service]) -> Result<(), SettleError> {
+    loop {
+        let before = heads(services).await?;
+        for (service, head) in services.iter().zip(&before) {
+            for status in &service.own_loops {
+                arrives(status, *head).await?;
+            }
+        }
+        for service in services {
+            consumed(service).await?;
+        }
+        if heads(services).await? == before {
+            return Ok(());
+        }
+    }
+}
+
+async fn heads(services: &[&Service]) -> Result<Vec<Position>, SettleError> {
+    let mut heads = Vec::with_capacity(services.len());
+    for service in services {
+        heads.push(match service.store() {
+            Some(store) => store.heads().await?.synced,
+            None => Position::ZERO,
+        });
+    }
+    Ok(heads)
+}
+
+async fn arrives(status: &Status, head: Position) -> Result<(), SettleError> {
+    let ended = |state| matches!(state, LoopState::StoodDown | LoopState::Failed | LoopState::Stopped);
+    status.shows(|report| ended(report.state) || report.position >= head).await;
+    if status.report().position >= head { Ok(()) } else { Err(SettleError::Ended(status.name().to_owned())) }
+}
+
+/// Every projection of topics has reached the last message of each partition.
+async fn consumed(service: &Service) -> Result<(), SettleError> {
+    let Some(bus) = &service.parts.bus else { return Ok(()) };
+    for (projection, feed, _) in service.watermarks().all() {
+        let Feed::Topics(topics) = feed else { continue };
+        for topic in topics {
+            for partition in 0..bus.partitions(&topic).await? {
+                let Some(last) = bus.tail(&TopicPartition::new(topic.as_str(), partition), None).await? else {
+                    continue;
+                };
+                let message = Envelope::decode(&last.headers, &last.value)?;
+                let lane = Lane::topic(&message.origin.source, &topic, partition);
+                service.watermarks().reached(projection, &lane, message.position).await;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU32, Ordering},
+};
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+fn supervisor() -> Supervisor {
+    Supervisor::new(Runtime::tokio())
+}
+
+fn starts(body: impl Fn(Stop) -> BoxFuture<'static, LoopEnd> + Send + Sync + 'static) -> StartLoop {
+    Arc::new(body)
+}
+
+#[tokio::test]
+async fn stages_stop_in_order_and_each_waits_for_the_one_before() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut supervisor = supervisor();
+    for (stage, name) in [(Stage::Projections, "last"), (Stage::Surfaces, "first"), (Stage::Relays, "second")] {
+        let order = Arc::clone(&order);
+        let start = starts(move |mut stop| {
+            let order = Arc::clone(&order);
+            Box::pin(async move {
+                stop.stopped().await;
+                tokio::task::yield_now().await;
+                order.lock().expect("no test panicked").push(name);
+                LoopEnd::Stopped
+            })
+        });
+        supervisor.own(stage, Status::new(name), start);
+    }
+    assert_eq!(supervisor.stop(LIMIT).await, Ok(()));
+    assert_eq!(*order.lock().expect("no test panicked"), ["first", "second", "last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_panics_is_started_again_and_recovers() {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let status = Status::new("stumbles");
+    let (done, mut seen) = watch::channel(false);
+    let start = starts(move |mut stop| {
+        let run = counted.fetch_add(1, Ordering::SeqCst);
+        let done = done.clone();
+        Box::pin(async move {
+            assert!(run >= 2, "stumbled");
+            done.send_replace(true);
+            stop.stopped().await;
+            LoopEnd::Stopped
+        })
+    });
+    let mut supervisor = supervisor();
+    supervisor.own(Stage::Relays, status.clone(), start);
+    seen.wait_for(|done| *done).await.expect("the loop reaches its third run");
+    assert_eq!(supervisor.stop(LIMIT).await, Ok(()));
+    assert_eq!(runs.load(Ordering::SeqCst), 3);
+    assert_eq!(status.report().state, LoopState::Stopped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_never_recovers_ends_the_service_loudly() {
+    let status = Status::new("broken");
+    let mut supervisor = supervisor();
+    supervisor.own(Stage::Relays, status.clone(), starts(|_| Box::pin(async { panic!("always") })));
+    let reason = supervisor.failed().await;
+    assert!(reason.contains("broken") && reason.contains("always"), "{reason}");
+    assert_eq!(status.report().state, LoopState::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_does_not_stop_is_aborted_within_the_limit_and_named() {
+    let mut supervisor = supervisor();
+    let start = starts(|_| Box::pin(std::future::pending()));
+    supervisor.own(Stage::Consumers, Status::new("stubborn"), start);
+    let unclean = supervisor.stop(LIMIT).await.expect_err("must be reported");
+    assert!(unclean[0].contains("stubborn"), "{unclean:?}");
+}

@@ -1,0 +1,92 @@
+//! What can be asked of an account.
+
+use factum::{Command, InvalidField, Personal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Account, AccountId};
+use crate::domain::money::{Amount, AmountError, Currency, Money};
+
+/// The longest holder's name, in characters.
+const HOLDER_CHARS_MAX: usize = 200;
+
+/// Opens an account with a balance of zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "open-account", aggregate = Account, id = account_id, validate = OpenAccount::check)]
+pub struct OpenAccount {
+    /// Which account; left out, one is chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<AccountId>,
+    /// Whose account: 1 to 200 characters, no control characters.
+    pub holder: Personal<String>,
+    /// Its currency, for ever.
+    pub currency: Currency,
+}
+
+/// Puts money into an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "deposit-funds", aggregate = Account, id = account_id, validate = DepositFunds::check)]
+pub struct DepositFunds {
+    /// Which account.
+    pub account_id: AccountId,
+    /// How much.
+    pub amount: Amount,
+    /// In which currency: the account's.
+    pub currency: Currency,
+}
+
+/// Takes money out of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "withdraw-funds", aggregate = Account, id = account_id, validate = WithdrawFunds::check)]
+pub struct WithdrawFunds {
+    /// Which account.
+    pub account_id: AccountId,
+    /// How much; at most what is available.
+    pub amount: Amount,
+    /// In which currency: the account's.
+    pub currency: Currency,
+}
+
+/// Closes an empty account for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "close-account", aggregate = Account, id = account_id)]
+pub struct CloseAccount {
+    /// Which account.
+    pub account_id: AccountId,
+}
+
+impl OpenAccount {
+    fn check(&self) -> Result<(), InvalidField> {
+        let holder = self.holder.get().ok_or_else(|| InvalidField::new("holder", "must be given"))?;
+        let chars = holder.chars().count();
+        if !(1..=HOLDER_CHARS_MAX).contains(&chars) {
+            return Err(InvalidField::new("holder", format!("must have 1 to {HOLDER_CHARS_MAX} characters")));
+        }
+        if holder.chars().any(char::is_control) {
+            return Err(InvalidField::new("holder", "must not contain control characters"));
+        }
+        Ok(())
+    }
+}
+
+impl DepositFunds {
+    /// Amount and currency together.
+    pub(super) fn money(&self) -> Result<Money, AmountError> {
+        Money::new(self.amount, self.currency)
+    }
+
+    fn check(&self) -> Result<(), InvalidField> {
+        self.money().map(drop).map_err(|error| InvalidField::new("amount", error))
+    }
+}
+
+impl WithdrawFunds {
+    /// Amount and currency together.
+    pub(super) fn money(&self) -> Result<Money, AmountError> {
+        Money::new(self.amount, self.currency)
+    }
+
+    fn check(&self) -> Result<(), InvalidField> {
+        self.money().map(drop).map_err(|error| InvalidField::new("amount", error))
+    }
+}

@@ -1,0 +1,59 @@
+//! Amounts as this service shows them.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A currency by its ISO 4217 code; what it is needed for here is its number of decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    /// The code: `EUR`.
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+
+    /// Minor units as a decimal text: 9950 in EUR is `99.50`, −50 is `-0.50`.
+    pub fn decimal(self, minor: i128) -> String {
+        let decimals = self.0.exponent().map_or(0, usize::from);
+        let sign = if minor < 0 { "-" } else { "" };
+        let digits = format!("{:0width$}", minor.unsigned_abs(), width = decimals + 1);
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        if decimals == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = Cow::<'de, str>::deserialize(deserializer)?;
+        iso_currency::Currency::from_code(&code).map(Self).ok_or_else(|| D::Error::custom("no ISO 4217 currency code"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minor_units_are_shown_as_decimals() {
+        let currency = |code| Currency(iso_currency::Currency::from_code(code).expect("is a currency"));
+        assert_eq!(currency("EUR").decimal(9_950), "99.50");
+        assert_eq!(currency("EUR").decimal(-5), "-0.05");
+        assert_eq!(currency("EUR").decimal(0), "0.00");
+        assert_eq!(currency("JPY").decimal(-125), "-125");
+        assert_eq!(currency("KWD").decimal(1), "0.001");
+    }
+}
