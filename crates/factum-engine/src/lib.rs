@@ -76,6 +76,8 @@ mod recovery;
 
 mod engine;
 
+pub mod sim;
+
 pub use append::{Append, CommandRecord, ExpectedVersion, KnownCommand, NewEvent, Receipt, StreamAppend};
 pub use disk::{Disk, DiskFile, StdDisk};
 pub use engine::Engine;

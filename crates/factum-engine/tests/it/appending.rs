@@ -4,7 +4,7 @@ use factum_engine::{
     Append, AppendError, Drive, EVENT_TAGS_MAX, Engine, ExpectedVersion, NewEvent, Options, Position, Tag, Version,
 };
 
-use crate::support::{all_texts, command, event, expecting, note, open, stream, texts_of};
+use crate::support::{all_texts, command, event, expecting, note, now, open, stream, texts_of};
 
 #[test]
 fn an_append_is_there_when_it_is_answered_with_its_version_and_position() {
@@ -113,7 +113,7 @@ fn requests_of_one_group_are_judged_against_those_before_them() {
     assert_eq!(engine.heads().synced, Position::ZERO, "nothing happens before the writer steps");
     assert_eq!(engine.step(), 6);
     assert_eq!(engine.step(), 0);
-    let mut answers = tickets.drain(..).map(block_on);
+    let mut answers = tickets.drain(..).map(now);
     assert!(answers.next().expect("first").is_ok());
     assert!(matches!(
         answers.next(),
@@ -125,14 +125,6 @@ fn requests_of_one_group_are_judged_against_those_before_them() {
     assert!(repeat.repeated && !original.repeated && repeat.first == original.first);
     assert!(matches!(answers.next(), Some(Err(AppendError::CommandIdReused { .. }))));
     assert_eq!(texts_of(&engine, "a-1"), ["one", "two", "three"]);
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-        std::task::Poll::Ready(output) => output,
-        std::task::Poll::Pending => panic!("not answered yet"),
-    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The engine from outside: what a user of it can rely on.
 
 mod appending;
+mod crashing;
+mod damage;
+mod faults;
 mod opening;
 mod progress;
 mod reading;
 mod support;
+mod truncating;

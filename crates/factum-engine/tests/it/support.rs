@@ -83,3 +83,12 @@ pub fn all_texts(engine: &Engine) -> Vec<(String, String)> {
 pub fn text(event: &StoredEvent) -> String {
     String::from_utf8(event.data().to_vec()).expect("text")
 }
+
+/// The output of a future that is ready.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(output) => output,
+        std::task::Poll::Pending => panic!("not answered yet"),
+    }
+}

@@ -1,0 +1,147 @@
+//! Bytes that are not what was written.
+
+use std::sync::Arc;
+
+use factum_engine::sim::SimDisk;
+use factum_engine::{Direction, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, VerifyError};
+
+use crate::support::{all_texts, note};
+
+const LOG: &str = "segment-00000001.log";
+
+fn options() -> Options {
+    Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192)
+}
+
+fn open(disk: &SimDisk) -> Result<Engine, OpenError> {
+    Engine::open_on(Arc::new(disk.clone()), options())
+}
+
+/// A store of three groups, killed, and the offset of each group's end.
+fn three_groups() -> (SimDisk, Vec<usize>) {
+    let disk = SimDisk::new();
+    let engine = open(&disk).expect("opens");
+    let mut ends = Vec::new();
+    for text in ["first", "second", "third"] {
+        engine.append(note("a-1", text)).expect("accepted");
+        let log = disk.contents(LOG).expect("a log");
+        ends.push(log.iter().rposition(|byte| *byte != 0).expect("bytes") + 1);
+    }
+    (disk.after_kill(), ends)
+}
+
+fn flip(disk: &SimDisk, name: &str, at: usize) {
+    let mut bytes = disk.contents(name).expect("a file");
+    bytes[at] ^= 0x10;
+    disk.tamper(name, &bytes);
+}
+
+#[test]
+fn damage_before_the_last_group_is_refused_with_segment_offset_and_position() {
+    let (disk, ends) = three_groups();
+    for at in 4_096..ends[1] {
+        let disk = disk.after_kill();
+        flip(&disk, LOG, at);
+        let group = ends.iter().filter(|end| **end <= at).count();
+        match open(&disk) {
+            Err(OpenError::Corrupt(damage)) => {
+                assert_eq!((damage.segment, damage.position.get()), (1, group as u64 + 1), "{at}: {damage}");
+                let start = if group == 0 { 4_096 } else { ends[group - 1] };
+                assert!((start..=at).contains(&(damage.offset as usize)), "{at}: {damage}");
+            }
+            other => panic!("flipped at {at}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn damage_in_the_last_group_cannot_be_told_from_a_torn_write_and_is_cut_and_reported() {
+    let (disk, ends) = three_groups();
+    for at in ends[1]..ends[2] {
+        let disk = disk.after_kill();
+        flip(&disk, LOG, at);
+        let engine = open(&disk).expect("opens");
+        assert_eq!(all_texts(&engine).len(), 2, "flipped at {at}");
+        let cut = engine.recovery().cut.as_ref().expect("reported");
+        assert_eq!(cut.offset as usize, ends[1]);
+    }
+}
+
+#[test]
+fn damage_while_the_store_is_open_is_never_served() {
+    let (disk, ends) = three_groups();
+    let engine = open(&disk).expect("opens");
+    // A byte of the second event's data.
+    flip(&disk, LOG, ends[1] - 1);
+    match engine.read(Position::ZERO, Direction::Forward, 10) {
+        Err(ReadError::Corrupt(damage)) => assert_eq!((damage.segment, damage.position.get()), (1, 2)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(engine.read(Position::new(2), Direction::Forward, 10).expect("sound").events.len(), 1);
+    match engine.verify(&mut |_| {}) {
+        Err(VerifyError::Corrupt(damage)) => assert_eq!((damage.segment, damage.position.get()), (1, 2)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_missing_segment_or_identity_is_refused_and_never_made_anew() {
+    let disk = SimDisk::new();
+    let engine = open(&disk).expect("opens");
+    for _ in 0..10 {
+        engine.append(note("a-1", &"x".repeat(1_500))).expect("accepted");
+    }
+    drop(engine);
+    let names = ["identity", "segment-00000001.log", "segment-00000002.log"];
+    for missing in names {
+        let other = SimDisk::new();
+        for name in names.into_iter().chain(["segment-00000003.log"]).filter(|name| *name != missing) {
+            other.tamper(name, &disk.contents(name).expect("a file"));
+        }
+        match (missing, open(&other)) {
+            ("identity", Err(OpenError::Identity { .. })) => {}
+            (_, Err(OpenError::Corrupt(damage))) => assert_eq!(damage.what, "the segment is missing"),
+            (_, other) => panic!("{missing}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_another_store_is_refused() {
+    let (one, _) = three_groups();
+    let two = SimDisk::new();
+    let seeded = options().entropy(Entropy::Seeded(2));
+    Engine::open_on(Arc::new(two.clone()), seeded).expect("opens").append(note("a-1", "other")).expect("accepted");
+    one.tamper(LOG, &two.contents(LOG).expect("a log"));
+    match open(&one) {
+        Err(OpenError::Corrupt(damage)) => assert_eq!(damage.what, "a segment of another store"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn history_rewritten_with_sound_checksums_is_detected_by_its_chain() {
+    // The same store, by the same seed, with another first event: each byte is sound, but not the history.
+    let history = |first: &str| {
+        let disk = SimDisk::new();
+        let engine = open(&disk).expect("opens");
+        for text in [first, "second", "third"] {
+            engine.append(note("a-1", text)).expect("accepted");
+        }
+        let hash = engine.verify(&mut |_| {}).expect("sound").hash;
+        (disk.after_kill(), hash)
+    };
+    let ((truth, true_hash), (forged, forged_hash)) = (history("honest"), history("forged"));
+    assert_ne!(true_hash, forged_hash);
+    let (mut log, other) = (truth.contents(LOG).expect("a log"), forged.contents(LOG).expect("a log"));
+    let second = log.windows(4).enumerate().filter(|(_, bytes)| *bytes == b"FGRP").nth(1).expect("a group").0;
+    log[..second].copy_from_slice(&other[..second]);
+    truth.tamper(LOG, &log);
+    let engine = open(&truth).expect("every checksum holds");
+    match engine.verify(&mut |_| {}) {
+        Err(VerifyError::Corrupt(damage)) => {
+            assert_eq!((damage.what, damage.position.get()), ("the chain of hashes is broken", 2));
+        }
+        other => panic!("{other:?}"),
+    }
+}

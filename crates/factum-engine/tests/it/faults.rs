@@ -1,0 +1,184 @@
+//! A disk that fails, or is full, while the store is open.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use factum_engine::sim::{SimDisk, SimFault};
+use factum_engine::{AppendError, Drive, Engine, Entropy, OpenError, Options, Position, ProgressError};
+
+use crate::support::{all_texts, command, note, now, texts_of};
+
+fn options() -> Options {
+    Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192)
+}
+
+fn open(disk: &SimDisk) -> Engine {
+    Engine::open_on(Arc::new(disk.clone()), options()).expect("opens")
+}
+
+/// A store with one event, and its disk.
+fn one_event() -> (SimDisk, Engine) {
+    let disk = SimDisk::new();
+    let engine = open(&disk);
+    engine.append(note("a-1", "kept")).expect("accepted");
+    (disk, engine)
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_acknowledged_until_the_store_is_opened_again() {
+    let (disk, engine) = one_event();
+    disk.fail_at(disk.operations() + 2, SimFault::Error(ErrorKind::Other));
+    assert!(matches!(engine.append(note("a-1", "unsure")), Err(AppendError::Poisoned(_))));
+    assert!(disk.history().last().expect("history").starts_with("sync segment"));
+    // The next sync would succeed, and would prove nothing.
+    assert!(matches!(engine.append(note("a-1", "more")), Err(AppendError::Poisoned(_))));
+    assert_eq!(texts_of(&engine, "a-1"), ["kept"], "reads go on up to the synced head");
+    assert_eq!(engine.heads().synced, Position::new(1));
+    assert!(engine.close().is_err(), "closed without a marker");
+
+    // The process is restarted, the machine is not: the page cache still shows the append.
+    let restarted = disk.after_kill();
+    let engine = open(&restarted);
+    assert_eq!(engine.recovery().rewritten_groups, 1);
+    assert_eq!(texts_of(&engine, "a-1"), ["kept", "unsure"]);
+    // What was served now survives a power failure, although its first sync had failed.
+    let engine = open(&restarted.after_power_loss(0));
+    assert_eq!(texts_of(&engine, "a-1"), ["kept", "unsure"]);
+}
+
+#[test]
+fn a_failed_write_poisons_and_what_it_left_is_cut() {
+    let (disk, engine) = one_event();
+    disk.fail_at(disk.operations() + 1, SimFault::Error(ErrorKind::Other));
+    assert!(matches!(engine.append(note("a-1", "lost")), Err(AppendError::Poisoned(_))));
+    assert!(matches!(engine.append(note("a-1", "more")), Err(AppendError::Poisoned(_))));
+    let engine = open(&disk.after_kill());
+    assert_eq!(texts_of(&engine, "a-1"), ["kept"]);
+    assert!(engine.recovery().cut.is_some());
+}
+
+#[test]
+fn a_group_that_fails_fails_whole_and_its_refusals_and_repeats_with_it() {
+    let (disk, engine) = one_event();
+    disk.fail_at(disk.operations() + 2, SimFault::Error(ErrorKind::Other));
+    let tickets = [
+        engine.submit(note("a-1", "one").command(command(1, 1))),
+        engine.submit(note("a-1", "one").command(command(1, 1))),
+        engine.submit(note("a-1", "two").command(command(1, 2))),
+    ];
+    engine.step();
+    for ticket in tickets {
+        assert!(matches!(now(ticket), Err(AppendError::Poisoned(_))));
+    }
+    assert_eq!(engine.command([1; 16]).expect("readable"), None, "nothing of it was staged for good");
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_recovers_by_itself_when_there_is_space() {
+    let disk = SimDisk::new();
+    let engine = open(&disk);
+    disk.set_space(Some(5_000));
+    let mut accepted = Vec::new();
+    let refused = loop {
+        let text = format!("{} ", accepted.len()).repeat(200);
+        match engine.append(note("a-1", &text)) {
+            Ok(_) => accepted.push(text),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AppendError::DiskFull), "{refused:?}");
+    assert!(!accepted.is_empty());
+    assert_eq!(texts_of(&engine, "a-1"), accepted, "reads go on");
+    let still = engine.append(note("a-1", &"x".repeat(2_000)));
+    assert!(matches!(still, Err(AppendError::DiskFull)));
+    disk.set_space(None);
+    let receipt = engine.append(note("a-1", "afterwards")).expect("accepted without a restart");
+    assert_eq!(receipt.last.get(), accepted.len() as u64 + 1);
+    accepted.push("afterwards".to_owned());
+    assert_eq!(texts_of(&engine, "a-1"), accepted);
+    drop(engine);
+    assert_eq!(texts_of(&open(&disk.after_power_loss(0)), "a-1"), accepted);
+}
+
+#[test]
+fn a_group_cut_short_by_a_full_disk_is_taken_back_and_never_found() {
+    // A file system that needs space for overwriting too.
+    for written in [0, 1, 63, 64, 200, 300] {
+        let (disk, engine) = one_event();
+        disk.fail_at(disk.operations() + 1, SimFault::FullAfter(written));
+        // The text ends in zeros, which the segment holds already: without taking it back it could be whole.
+        let text = "z\0\0\0\0".repeat(60);
+        let refused = engine.append(note("a-1", &text).command(command(4, 4)));
+        assert!(matches!(refused, Err(AppendError::DiskFull)), "{written}: {refused:?}");
+        assert_eq!(engine.command([4; 16]).expect("readable"), None);
+        for after in [disk.after_kill(), disk.after_power_loss(1), disk.after_power_loss(9)] {
+            let engine = open(&after);
+            assert_eq!(texts_of(&engine, "a-1"), ["kept"], "after {written} bytes");
+        }
+    }
+    let (disk, engine) = one_event();
+    disk.fail_at(disk.operations() + 1, SimFault::FullAfter(100));
+    assert!(matches!(engine.append(note("a-1", "refused")), Err(AppendError::DiskFull)));
+    engine.append(note("a-1", "later")).expect("accepted without a restart");
+    assert_eq!(texts_of(&engine, "a-1"), ["kept", "later"]);
+}
+
+#[test]
+fn making_a_store_on_a_full_disk_says_so_and_succeeds_later() {
+    for space in [0, 100, 5_000, 8_192, 8_250] {
+        let disk = SimDisk::new();
+        disk.set_space(Some(space));
+        let refused = Engine::open_on(Arc::new(disk.clone()), options());
+        assert!(matches!(refused, Err(OpenError::DiskFull)), "{space}: {refused:?}");
+        disk.set_space(None);
+        let engine = open(&disk);
+        engine.append(note("a-1", "first")).expect("accepted");
+    }
+}
+
+#[test]
+fn short_reads_and_writes_change_nothing() {
+    for seed in 0..20 {
+        let disk = SimDisk::new();
+        disk.shorten(seed);
+        let engine = open(&disk);
+        for number in 0..8 {
+            engine.append(note("a-1", &number.to_string().repeat(100))).expect("accepted");
+        }
+        engine.claim_progress("relay").expect("claimed");
+        let texts = all_texts(&engine);
+        drop(engine);
+        disk.shorten(seed + 1);
+        assert_eq!(all_texts(&open(&disk)), texts, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_failed_progress_write_leaves_the_name_unavailable_until_reopened() {
+    let (disk, engine) = one_event();
+    engine.claim_progress("relay").expect("claimed");
+    engine.advance_progress("relay", 1, None, b"1").expect("advanced");
+    disk.fail_at(disk.operations() + 2, SimFault::Error(ErrorKind::Other));
+    let failed = engine.advance_progress("relay", 1, Some(b"1"), b"2");
+    assert!(matches!(failed, Err(ProgressError::Unavailable(_))), "{failed:?}");
+    let again = engine.advance_progress("relay", 1, Some(b"1"), b"2");
+    assert!(matches!(again, Err(ProgressError::Unavailable(_))));
+    engine.append(note("a-1", "the log is not concerned")).expect("accepted");
+    for seed in 0..8 {
+        let value = open(&disk.after_power_loss(seed)).progress("relay").expect("readable").value;
+        assert!([b"1", b"2"].map(|value| Some(value.to_vec())).contains(&value), "seed {seed}: {value:?}");
+    }
+}
+
+#[test]
+fn a_lone_append_and_a_group_of_many_cost_one_write_and_one_sync_each() {
+    let (disk, engine) = one_event();
+    let before = disk.operations() as usize;
+    engine.append(note("a-1", "lone")).expect("accepted");
+    let tickets: Vec<_> = (0..10).map(|number| engine.submit(note("a-1", &number.to_string()))).collect();
+    engine.step();
+    assert!(tickets.into_iter().all(|ticket| now(ticket).is_ok()));
+    let history = disk.history().split_off(before);
+    let kinds: Vec<&str> = history.iter().map(|what| &what[..4]).collect();
+    assert_eq!(kinds, ["writ", "sync", "writ", "sync"], "{history:?}");
+}
