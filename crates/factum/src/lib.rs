@@ -41,9 +41,9 @@ pub mod token;
 pub use derives::{Command, Event, Message, Query};
 pub use dispatch::{CommandDispatcher, CommandReceipt, DispatchError};
 pub use model::{
-    ActorId, Aggregate, AggregateId, Answers, AnyRejection, Command, CommandId, Context, DecodeError, Decoded,
-    Delivery, Event, EventId, Events, Handle, InvalidField, Message, Personal, Projection, ProjectionKey, Query,
-    QueryError, RawEvent, Rejection, RejectionKind, Timestamp,
+    ActorId, Aggregate, AggregateId, Answers, AnyRejection, Command, CommandId, Context, CorrelationId, DecodeError,
+    Decoded, Delivery, Event, EventId, Events, Handle, InvalidField, Message, Personal, Projection, ProjectionKey,
+    Query, QueryError, RawEvent, Rejection, RejectionKind, Source, StoreId, Timestamp,
 };
 pub use query::{AskError, QueryDispatcher};
 pub use relay::{OutgoingMessage, Publication};
