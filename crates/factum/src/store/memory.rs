@@ -47,10 +47,12 @@ struct State {
 }
 
 impl MemoryStore {
-    /// The largest event document, in bytes.
+    /// The largest event: its document and its metadata as JSON, in bytes.
     pub const EVENT_BYTES_MAX: usize = 1 << 20;
     /// The most events in one append.
     pub const BATCH_EVENTS_MAX: usize = 1_024;
+    /// The most streams in one append.
+    pub const BATCH_STREAMS_MAX: usize = 1_024;
     /// The most events one read returns, whatever was asked for.
     pub const READ_EVENTS_MAX: usize = 10_000;
     /// The longest wire name of an event, in bytes.
@@ -150,7 +152,7 @@ impl EventStore for MemoryStore {
             // The sender lives in `self`: only closing ends the wait without a head.
             let state = receiver.wait_for(|state| state.closed || state.head > after).await;
             match state {
-                Ok(state) if !state.closed => Ok(state.head),
+                Ok(state) if state.head > after => Ok(state.head),
                 _ => Err(StoreError::Closed),
             }
         })

@@ -3,6 +3,7 @@
 //! [`EventStore`] is object-safe with bytes inside, so that one dispatcher, one relay and one projection loop serve
 //! every store. [`EngineStore`] is the embedded one, [`MemoryStore`] the one for tests and examples.
 
+mod engine;
 mod error;
 mod memory;
 mod subscription;
@@ -10,8 +11,10 @@ mod types;
 
 use std::{future::Future, pin::Pin};
 
+pub use engine::EngineStore;
 pub use error::{AppendError, ProgressError, StoreError};
 pub use factum_engine::{Direction, ExpectedVersion, InvalidName, Position, StreamName, Tag, Version};
+pub use factum_engine::{OpenError, Options as EngineOptions, RecoveryReport};
 pub use memory::MemoryStore;
 pub use subscription::Subscription;
 pub use types::{

@@ -186,7 +186,8 @@ impl RecordedEvent {
 pub struct Batch {
     /// The events, in the order asked for.
     pub events: Vec<RecordedEvent>,
-    /// The last position considered, also where nothing matched: the next read goes on from here.
+    /// The last position considered, also where nothing matched: the next read goes on from here. Forward at the end
+    /// it is the head, or where the read began if that is beyond; backward at the beginning it is zero.
     pub read_to: Position,
     /// Nothing more was there at the time.
     pub end: bool,

@@ -3,13 +3,33 @@
 use std::sync::Arc;
 
 use factum::{
-    store::{EventStore, MemoryStore},
+    store::{EngineOptions, EngineStore, EventStore, MemoryStore},
     testing,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_store_keeps_the_contract() {
     testing::event_store_suite(&|| Arc::new(MemoryStore::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::sync::atomic::AtomicUsize::new(0);
+    testing::event_store_suite(&|| {
+        let name = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
+        Arc::new(EngineStore::open(&dir.path().join(name), EngineOptions::default()).unwrap())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_keeps_everything_when_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    testing::event_store_reopening_suite(&|| {
+        Arc::new(EngineStore::open(dir.path(), EngineOptions::default()).unwrap())
+    })
+    .await;
 }
 
 #[test]

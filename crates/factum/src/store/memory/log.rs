@@ -1,14 +1,17 @@
 //! What a store knows, and how it judges; without locks and futures.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::MemoryStore;
 use crate::{
     model::CommandId,
     read::Epoch,
     store::{
-        Append, AppendError, Batch, Direction, ExpectedVersion, KnownCommand, NewEvent, Position, Progress,
-        ProgressError, Receipt, RecordedEvent, StreamName, Version,
+        Append, AppendError, Batch, Direction, KnownCommand, NewEvent, Position, Progress, ProgressError, Receipt,
+        RecordedEvent, StreamName, Version,
     },
 };
 
@@ -42,7 +45,7 @@ impl Log {
         }
         for part in &append.streams {
             let actual = self.version(&part.stream);
-            if !meets(part.expected, actual) {
+            if !part.expected.is_met_by(actual) {
                 return Err(AppendError::Conflict { stream: part.stream.clone(), expected: part.expected, actual });
             }
         }
@@ -87,39 +90,37 @@ impl Log {
     pub(super) fn read_stream(&self, stream: &StreamName, from: Version, direction: Direction, limit: usize) -> Batch {
         let indexes = self.streams.get(stream).map_or(&[][..], Vec::as_slice);
         let from = index(from.get());
-        let events = match direction {
+        match direction {
             Direction::Forward => {
-                let first = from.saturating_sub(1).min(indexes.len());
-                self.take(indexes[first..].iter().copied(), limit)
+                let rest = &indexes[from.saturating_sub(1).min(indexes.len())..];
+                self.batch(rest.iter().copied(), limit, self.head())
             }
             Direction::Backward => {
-                let last = from.min(indexes.len());
-                self.take(indexes[..last].iter().rev().copied(), limit)
+                let rest = &indexes[..from.min(indexes.len())];
+                self.batch(rest.iter().rev().copied(), limit, Position::ZERO)
             }
-        };
-        let edge = match direction {
-            Direction::Forward => indexes.last(),
-            Direction::Backward => indexes.first(),
-        };
-        batch(events, edge.map(|index| self.events[*index].position), Position::ZERO)
+        }
     }
 
     pub(super) fn read(&self, after: Position, direction: Direction, limit: usize) -> Batch {
         let count = self.events.len();
-        let (events, edge) = match direction {
-            Direction::Forward => (self.take(index(after.get()).min(count)..count, limit), self.events.last()),
+        match direction {
+            Direction::Forward => self.batch(index(after.get()).min(count)..count, limit, after.max(self.head())),
             Direction::Backward => {
                 let end = index(after.get()).saturating_sub(1).min(count);
-                (self.take((0..end).rev(), limit), self.events.first())
+                self.batch((0..end).rev(), limit, Position::ZERO)
             }
-        };
-        batch(events, edge.map(|event| event.position), after)
+        }
     }
 
-    fn take(&self, indexes: impl Iterator<Item = usize>, limit: usize) -> Vec<RecordedEvent> {
+    /// The first events of these; where they are all, everything up to `considered` was.
+    fn batch(&self, indexes: impl ExactSizeIterator<Item = usize>, limit: usize, considered: Position) -> Batch {
         // At least one, so that a reader always gets on.
         let limit = limit.clamp(1, MemoryStore::READ_EVENTS_MAX);
-        indexes.take(limit).map(|index| self.events[index].clone()).collect()
+        let end = indexes.len() <= limit;
+        let events: Vec<_> = indexes.take(limit).map(|index| self.events[index].clone()).collect();
+        let read_to = events.last().filter(|_| !end).map_or(considered, |event| event.position);
+        Batch { events, read_to, end }
     }
 
     pub(super) fn progress(&self, name: &str) -> Result<Progress, ProgressError> {
@@ -159,61 +160,45 @@ impl Log {
     }
 }
 
-fn meets(expected: ExpectedVersion, actual: Version) -> bool {
-    match expected {
-        ExpectedVersion::Any => true,
-        ExpectedVersion::NoStream => actual == Version::ZERO,
-        ExpectedVersion::StreamExists => actual != Version::ZERO,
-        ExpectedVersion::Exact(version) => actual == version,
-    }
-}
-
 fn check_limits(append: &Append) -> Result<(), AppendError> {
     let events: usize = append.streams.iter().map(|part| part.events.len()).sum();
     if events == 0 {
         return Err(AppendError::Refused("it has no events".to_owned()));
     }
-    if events > MemoryStore::BATCH_EVENTS_MAX {
-        let limit = MemoryStore::BATCH_EVENTS_MAX;
-        return Err(AppendError::Refused(format!("{events} events, the limit is {limit}")));
-    }
-    for (at, part) in append.streams.iter().enumerate() {
-        if append.streams[..at].iter().any(|earlier| earlier.stream == part.stream) {
+    check_most("events in one append", events, MemoryStore::BATCH_EVENTS_MAX)?;
+    check_most("streams in one append", append.streams.len(), MemoryStore::BATCH_STREAMS_MAX)?;
+    let mut streams = HashSet::new();
+    // Counted with each event, as the embedded store does.
+    let metadata = serde_json::to_vec(&append.metadata)
+        .map_err(|error| AppendError::Refused(format!("its metadata cannot be written: {error}")))?;
+    for part in &append.streams {
+        if !streams.insert(&part.stream) {
             return Err(AppendError::Refused(format!("stream {} is named twice", part.stream)));
         }
-        part.events.iter().try_for_each(check_event)?;
+        part.events.iter().try_for_each(|event| check_event(event, metadata.len()))?;
     }
     Ok(())
 }
 
-fn check_event(event: &NewEvent) -> Result<(), AppendError> {
-    let (bytes, limit) = (event.data.len(), MemoryStore::EVENT_BYTES_MAX);
-    if bytes > limit {
-        return Err(AppendError::Refused(format!("event {} has {bytes} bytes, the limit is {limit}", event.id)));
-    }
-    let (name, limit) = (event.name.len(), MemoryStore::EVENT_NAME_BYTES_MAX);
-    if name == 0 || name > limit {
-        return Err(AppendError::Refused(format!("a name of {name} bytes, it has 1 to {limit}")));
-    }
-    let (tags, limit) = (event.tags.len(), MemoryStore::TAGS_PER_EVENT_MAX);
-    if tags > limit {
-        return Err(AppendError::Refused(format!("event {} has {tags} tags, the limit is {limit}", event.id)));
-    }
-    Ok(())
+fn check_event(event: &NewEvent, metadata_bytes: usize) -> Result<(), AppendError> {
+    check_most("bytes of data and metadata", event.data.len() + metadata_bytes, MemoryStore::EVENT_BYTES_MAX)?;
+    check_most("tags of an event", event.tags.len(), MemoryStore::TAGS_PER_EVENT_MAX)?;
+    check_name(&event.name, MemoryStore::EVENT_NAME_BYTES_MAX).map_err(AppendError::Refused)
+}
+
+fn check_most(what: &str, found: usize, limit: usize) -> Result<(), AppendError> {
+    if found > limit { Err(AppendError::Refused(format!("{found} {what}, the limit is {limit}"))) } else { Ok(()) }
 }
 
 fn check_progress_name(name: &str) -> Result<(), ProgressError> {
-    let limit = MemoryStore::PROGRESS_NAME_BYTES_MAX;
-    if name.is_empty() || name.len() > limit {
-        return Err(ProgressError::Refused(format!("a name of {} bytes, it has 1 to {limit}", name.len())));
-    }
-    Ok(())
+    check_name(name, MemoryStore::PROGRESS_NAME_BYTES_MAX).map_err(ProgressError::Refused)
 }
 
-/// A batch that ends where the events do, or at `edge`, the last event there is in the direction of reading.
-fn batch(events: Vec<RecordedEvent>, edge: Option<Position>, nothing_at: Position) -> Batch {
-    let read_to = events.last().map(|event| event.position);
-    Batch { end: read_to.is_none() || read_to == edge, read_to: read_to.unwrap_or(nothing_at), events }
+fn check_name(name: &str, limit: usize) -> Result<(), String> {
+    if (1..=limit).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("a name has 1 to {limit} bytes and no control characters, this one has {}", name.len()))
 }
 
 /// A position or version as an index; what does not fit lies beyond every end.

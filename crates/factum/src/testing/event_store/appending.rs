@@ -164,19 +164,21 @@ async fn several_streams_are_appended_to_or_none(store: Store) {
 async fn what_is_over_a_limit_is_refused(store: Store) {
     let any = |name: &str, events: Vec<NewEvent>| request().stream(stream(name), ExpectedVersion::Any, events);
     let large = NewEvent { data: vec![b'1'; EVENT_BYTES_NEVER], ..event(1) };
-    let nameless = NewEvent { name: Cow::Borrowed(""), ..event(1) };
+    let named = |name| any("account-1", vec![NewEvent { name: Cow::Borrowed(name), ..event(1) }]);
     for (what, append) in [
         ("no streams", request()),
         ("no events", any("account-1", Vec::new())),
         ("an event too large", any("account-1", vec![event(1), large])),
-        ("an event without a name", any("account-1", vec![nameless])),
+        ("an event without a name", named("")),
+        ("a control character in a name", named("account\n.opened")),
         (
             "a stream named twice",
             any("account-1", vec![event(1)]).stream(stream("account-1"), ExpectedVersion::Any, vec![event(2)]),
         ),
     ] {
         let result = store.append(append).await;
-        assert!(matches!(result, Err(AppendError::Refused(_))), "{what}: {result:?}");
+        let refused = matches!(result, Err(AppendError::Refused(_) | AppendError::InvalidName(_)));
+        assert!(refused, "{what}: {result:?}");
         assert_eq!(head(&store).await, Position::ZERO, "{what}");
     }
     let receipt = append(&store, "account-1", 0..BATCH_EVENTS_ALWAYS).await;

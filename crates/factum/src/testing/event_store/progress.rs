@@ -112,7 +112,7 @@ async fn progress_has_limits(store: Store) {
     let largest = vec![7; VALUE_BYTES_MAX];
     ok(store.advance_progress(NAME, epoch, None, &largest).await);
     assert_eq!(ok(store.progress(NAME).await).value, Some(largest));
-    for name in ["", &"n".repeat(NAME_BYTES_MAX + 1)] {
+    for name in ["", "relay\0", &"n".repeat(NAME_BYTES_MAX + 1)] {
         refused(store.claim_progress(name).await.map(|_| ()));
         refused(store.advance_progress(name, epoch, None, b"1").await);
         refused(store.progress(name).await.map(|_| ()));

@@ -24,15 +24,14 @@ async fn fill(store: &Store) {
     ok(store.synced_beyond(position(EVENTS - 1)).await);
 }
 
-/// The batch holds the first `limit` of these positions, and tells whether that was all.
+/// The batch holds the first `limit` of these positions, and tells whether that was all and how far it got.
 #[track_caller]
-fn assert_batch(batch: &Batch, all: &[u64], limit: usize, what: &str) {
+fn assert_batch(batch: &Batch, all: &[u64], limit: usize, considered: u64, what: &str) {
     let found: Vec<u64> = batch.events.iter().map(|event| event.position.get()).collect();
     assert_eq!(found, all[..limit.min(all.len())], "{what}");
     assert_eq!(batch.end, limit >= all.len(), "the end of {what}");
-    if let Some(last) = found.last().filter(|_| !batch.end) {
-        assert_eq!(batch.read_to.get(), *last, "how far {what} got");
-    }
+    let read_to = found.last().copied().filter(|_| !batch.end).unwrap_or(considered);
+    assert_eq!(batch.read_to, position(read_to), "how far {what} got");
 }
 
 async fn the_store_is_read_from_anywhere(store: Store) {
@@ -41,12 +40,11 @@ async fn the_store_is_read_from_anywhere(store: Store) {
         for limit in 1..=EVENTS as usize + 1 {
             let forward: Vec<u64> = (after + 1..=EVENTS).collect();
             let backward: Vec<u64> = (1..after.min(EVENTS + 1)).rev().collect();
-            for (direction, positions) in [(Direction::Forward, forward), (Direction::Backward, backward)] {
+            let head = after.max(EVENTS);
+            for (direction, positions, end) in [(Direction::Forward, forward, head), (Direction::Backward, backward, 0)]
+            {
                 let batch = ok(store.read(&Selection::everything(), position(after), direction, limit).await);
-                assert_batch(&batch, &positions, limit, &format!("{limit} {direction:?} after {after}"));
-                if direction == Direction::Forward {
-                    assert_eq!(batch.read_to, position(positions.iter().copied().take(limit).last().unwrap_or(after)));
-                }
+                assert_batch(&batch, &positions, limit, end, &format!("{limit} {direction:?} after {after}"));
             }
         }
     }
@@ -60,9 +58,11 @@ async fn a_stream_is_read_from_anywhere(store: Store) {
         for limit in 1..=positions.len() + 1 {
             let forward: Vec<u64> = positions.iter().copied().skip(from.saturating_sub(1) as usize).collect();
             let backward: Vec<u64> = positions.iter().copied().take(from as usize).rev().collect();
-            for (direction, positions) in [(Direction::Forward, forward), (Direction::Backward, backward)] {
+            for (direction, positions, end) in
+                [(Direction::Forward, forward, EVENTS), (Direction::Backward, backward, 0)]
+            {
                 let batch = ok(store.read_stream(&stream(STREAMS[1]), version(from), direction, limit).await);
-                assert_batch(&batch, &positions, limit, &format!("{limit} {direction:?} from version {from}"));
+                assert_batch(&batch, &positions, limit, end, &format!("{limit} {direction:?} from version {from}"));
                 assert!(batch.events.iter().all(|event| event.stream == stream(STREAMS[1])));
             }
         }
@@ -73,15 +73,15 @@ async fn the_ends_of_the_numbers(store: Store) {
     fill(&store).await;
     let everything = Selection::everything();
     let batch = ok(store.read(&everything, Position::MAX, Direction::Backward, 2).await);
-    assert_batch(&batch, &[11, 10, 9], 2, "backward from the head");
+    assert_batch(&batch, &[11, 10, 9], 2, 0, "backward from the head");
     let batch = ok(store.read(&everything, Position::MAX, Direction::Forward, 2).await);
-    assert_batch(&batch, &[], 2, "forward from beyond everything");
+    assert_batch(&batch, &[], 2, u64::MAX, "forward from beyond everything");
     let name = stream(STREAMS[1]);
     let batch = ok(store.read_stream(&name, Version::MAX, Direction::Backward, 2).await);
-    assert_batch(&batch, &[10, 7, 4, 1], 2, "a stream backward from its end");
+    assert_batch(&batch, &[10, 7, 4, 1], 2, 0, "a stream backward from its end");
     let batch = ok(store.read_stream(&name, Version::MAX, Direction::Forward, 2).await);
-    assert_batch(&batch, &[], 2, "a stream forward from beyond its end");
+    assert_batch(&batch, &[], 2, EVENTS, "a stream forward from beyond its end");
     let batch = ok(store.read(&everything, Position::ZERO, Direction::Forward, usize::MAX).await);
-    assert_batch(&batch, &(1..=EVENTS).collect::<Vec<_>>(), usize::MAX, "everything at once");
+    assert_batch(&batch, &(1..=EVENTS).collect::<Vec<_>>(), usize::MAX, EVENTS, "everything at once");
     assert_eq!(head(&store).await, position(EVENTS));
 }

@@ -1,0 +1,55 @@
+//! The engine's errors in the words of the event store.
+
+use factum_engine as engine;
+use uuid::Uuid;
+
+use crate::{
+    model::CommandId,
+    store::{AppendError, ProgressError, StoreError},
+};
+
+pub(super) fn append(error: engine::AppendError) -> AppendError {
+    use engine::AppendError as E;
+    match error {
+        E::Conflict { stream, expected, actual } => AppendError::Conflict { stream, expected, actual },
+        E::CommandIdReused { id } => AppendError::CommandIdReused(CommandId::from_uuid(Uuid::from_bytes(id))),
+        E::InvalidEventName(invalid) => AppendError::InvalidName(invalid),
+        E::Empty
+        | E::DuplicateStream { .. }
+        | E::EventTooLarge { .. }
+        | E::BatchTooLarge { .. }
+        | E::TooManyTags { .. } => AppendError::Refused(error.to_string()),
+        E::Closed => AppendError::Store(StoreError::Closed),
+        E::Corrupt(_) => AppendError::Store(StoreError::Damaged(error.into())),
+        E::Poisoned(_) | E::Interrupted => AppendError::Store(StoreError::ReadOnly(error.into())),
+        // Overload, a full disk, an unreadable one, and whatever a later engine may add.
+        _ => AppendError::Store(StoreError::Unavailable(error.into())),
+    }
+}
+
+pub(super) fn read(error: engine::ReadError) -> StoreError {
+    match error {
+        engine::ReadError::Closed => StoreError::Closed,
+        engine::ReadError::Corrupt(_) => StoreError::Damaged(error.into()),
+        _ => StoreError::Unavailable(error.into()),
+    }
+}
+
+pub(super) fn progress(name: &str, error: engine::ProgressError) -> ProgressError {
+    use engine::ProgressError as E;
+    match error {
+        E::Fenced { epoch, current } => ProgressError::Fenced { name: name.to_owned(), epoch, current },
+        E::Moved { .. } => ProgressError::Moved(name.to_owned()),
+        E::InvalidName | E::TooLarge { .. } => ProgressError::Refused(error.to_string()),
+        E::Closed => ProgressError::Store(StoreError::Closed),
+        E::Corrupt { .. } => ProgressError::Store(StoreError::Damaged(error.into())),
+        _ => ProgressError::Store(StoreError::Unavailable(error.into())),
+    }
+}
+
+pub(super) fn close(error: engine::CloseError) -> StoreError {
+    match error {
+        engine::CloseError::Poisoned(_) => StoreError::ReadOnly(error.into()),
+        _ => StoreError::Unavailable(error.into()),
+    }
+}
