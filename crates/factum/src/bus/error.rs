@@ -45,7 +45,9 @@ pub enum BusError {
         actual: u32,
     },
     /// A topic's name or number of partitions breaks the rules of [`TopicSpec::new`](super::TopicSpec::new).
-    #[error("`{topic}` with {partitions} partitions is no topic: 1-200 letters, digits, `.` and `_`; 1-1000 partitions")]
+    #[error(
+        "`{topic}` with {partitions} partitions is no topic: 1-200 letters, digits, `.` and `_`; 1-1000 partitions"
+    )]
     InvalidTopic {
         /// The name.
         topic: Arc<str>,
@@ -69,7 +71,11 @@ impl BusError {
     pub const fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable(_) | Self::UnknownTopic(_) | Self::OffsetOutOfRange { .. } | Self::NotAssigned(_) | Self::Closed
+            Self::Unavailable(_)
+                | Self::UnknownTopic(_)
+                | Self::OffsetOutOfRange { .. }
+                | Self::NotAssigned(_)
+                | Self::Closed
         )
     }
 }

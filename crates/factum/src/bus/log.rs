@@ -24,10 +24,7 @@ pub(super) struct Ends {
 /// What a bus inside the process is made of. Reads are short (memory, or the page cache) and do not wait.
 pub(super) trait Log: Send + Sync {
     /// Sends records; see [`Producer::produce`].
-    fn append(
-        &self,
-        records: Vec<(TopicPartition, NewRecord)>,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, BusError>>;
+    fn append(&self, records: Vec<(TopicPartition, NewRecord)>) -> BoxFuture<'_, Result<Vec<Offset>, BusError>>;
 
     /// Where a partition begins and ends.
     fn ends(&self, partition: &TopicPartition) -> Result<Ends, BusError>;
@@ -61,10 +58,7 @@ pub(super) fn tail(
 pub(super) struct LogProducer(pub(super) Arc<dyn Log>);
 
 impl Producer for LogProducer {
-    fn produce(
-        &mut self,
-        records: Vec<(TopicPartition, NewRecord)>,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, BusError>> {
+    fn produce(&mut self, records: Vec<(TopicPartition, NewRecord)>) -> BoxFuture<'_, Result<Vec<Offset>, BusError>> {
         self.0.append(records)
     }
 }

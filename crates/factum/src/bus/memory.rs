@@ -32,11 +32,8 @@ struct MemoryLog {
 
 impl Default for MemoryBus {
     fn default() -> Self {
-        let log = MemoryLog {
-            topics: Mutex::default(),
-            changes: watch::Sender::new(0),
-            closed: watch::Sender::new(false),
-        };
+        let log =
+            MemoryLog { topics: Mutex::default(), changes: watch::Sender::new(0), closed: watch::Sender::new(false) };
         Self { log: Arc::new(log), groups: Arc::default() }
     }
 }
@@ -122,10 +119,7 @@ impl MemoryLog {
 }
 
 impl Log for MemoryLog {
-    fn append(
-        &self,
-        records: Vec<(TopicPartition, NewRecord)>,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, BusError>> {
+    fn append(&self, records: Vec<(TopicPartition, NewRecord)>) -> BoxFuture<'_, Result<Vec<Offset>, BusError>> {
         Box::pin(async move { self.append_now(records) })
     }
 

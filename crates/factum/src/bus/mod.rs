@@ -72,10 +72,7 @@ pub trait Producer: Send {
     ///
     /// # Errors
     /// Any: some of the records may be on the bus, and of each partition a beginning of them.
-    fn produce(
-        &mut self,
-        records: Vec<(TopicPartition, NewRecord)>,
-    ) -> BoxFuture<'_, Result<Vec<Offset>, BusError>>;
+    fn produce(&mut self, records: Vec<(TopicPartition, NewRecord)>) -> BoxFuture<'_, Result<Vec<Offset>, BusError>>;
 }
 
 /// Receives records of the partitions assigned to it.

@@ -104,12 +104,7 @@ impl ProjectionConsumer {
     }
 
     /// One run from the checkpoints to the stop signal or the first trouble.
-    async fn consume(
-        &self,
-        stop: &mut Stop,
-        epoch: &mut Option<Epoch>,
-        backoff: &mut Backoff,
-    ) -> Result<(), Trouble> {
+    async fn consume(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let (epoch, book) = self.take_over(epoch).await?;
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
         let mut session = Session { epoch, book, consumer: consumer?, standstill: Standstill::default() };

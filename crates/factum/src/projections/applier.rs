@@ -45,7 +45,7 @@ impl ApplyError {
 }
 
 /// Forgets the type of a projection. Each call builds the projection anew: it has no state of its own.
-pub(crate) fn erase<P: Projection>() -> DynProjection {
+pub fn erase<P: Projection>() -> DynProjection {
     Box::new(Erased::<P>(std::marker::PhantomData))
 }
 

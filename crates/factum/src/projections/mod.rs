@@ -4,7 +4,6 @@ mod applier;
 mod runner;
 mod watermarks;
 
-pub(crate) use applier::erase;
-pub use applier::{AnyProjection, ApplyError, DynProjection};
+pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use runner::{ProjectionEnd, ProjectionRunner};
 pub use watermarks::{Feed, Phase, Watermarks};

@@ -8,6 +8,5 @@ mod run;
 mod survey;
 
 pub use end::{RelayEnd, RelayHalt};
-pub(crate) use publication::erase;
-pub use publication::{AnyPublication, DynPublication, OutgoingMessage, PARTITIONS_DEFAULT, Publication};
+pub use publication::{AnyPublication, DynPublication, OutgoingMessage, PARTITIONS_DEFAULT, Publication, erase};
 pub use run::Relay;

@@ -65,7 +65,8 @@ pub trait AnyPublication: Send + Sync {
     fn translate(&self, event: &RecordedEvent, source: Source) -> Result<Option<OutgoingMessage>, DecodeError>;
 }
 
-pub(crate) fn erase<P: Publication>() -> DynPublication {
+/// Forgets the type of a publication.
+pub fn erase<P: Publication>() -> DynPublication {
     Arc::new(Erased::<P>(std::marker::PhantomData))
 }
 

@@ -89,10 +89,8 @@ impl Survey<'_> {
             }
             return Ok(Some(message.position));
         }
-        let shared = shared_up_to(&self.identity.forks, source.incarnation).ok_or(RelayHalt::ForeignHistory {
-            partition: partition.clone(),
-            found: source.incarnation,
-        })?;
+        let shared = shared_up_to(&self.identity.forks, source.incarnation)
+            .ok_or(RelayHalt::ForeignHistory { partition: partition.clone(), found: source.incarnation })?;
         Ok(Some(message.position).filter(|position| *position <= shared))
     }
 }

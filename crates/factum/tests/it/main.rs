@@ -4,3 +4,5 @@ mod derives;
 mod event_store;
 mod given;
 mod read_store;
+mod relay;
+mod world;

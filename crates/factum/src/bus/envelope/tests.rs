@@ -52,9 +52,7 @@ fn a_message_survives_the_wire() {
     assert_eq!(record.headers.get("ce_sequence"), Some(&b"00000000000000000017"[..]));
     assert_eq!(
         record.headers.get("ce_source"),
-        Some(
-            &b"/bank/accounts/00000000-0000-0000-0000-000000000002/00000000-0000-0000-0000-000000000003"[..]
-        )
+        Some(&b"/bank/accounts/00000000-0000-0000-0000-000000000002/00000000-0000-0000-0000-000000000003"[..])
     );
     assert_eq!(Envelope::decode(&record.headers, &record.value), Ok(sent));
 }

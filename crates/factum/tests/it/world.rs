@@ -1,0 +1,290 @@
+//! A small system for the tests of relay, bus and consumer: counters are raised in one service, and another one keeps
+//! their totals.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use factum::{
+    ActorId, CorrelationId, Delivery, Event, EventId, Message, Projection,
+    bus::{Assignment, Bus, ConsumerOptions, Envelope, MemoryBus, Record, TopicPartition},
+    consumer::{ConsumerEnd, ProjectionConsumer},
+    projections::{self, Watermarks},
+    read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
+    relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
+    runtime::{Runtime, Status, Stop, Stopper},
+    store::{Append, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, Position, StreamName},
+    testing,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// How long a test waits for something that should happen at once.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The topic of the counters.
+pub const TOPIC: &str = "shop.counters.counter.events";
+/// Its partitions.
+pub const PARTITIONS: u32 = 3;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Raised {
+    pub by: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Polished {}
+
+/// What happens to counters; polishing them is nobody else's business.
+#[derive(Clone, Debug, PartialEq, Event)]
+pub enum CounterEvent {
+    #[factum(name = "counter.raised")]
+    Raised(Raised),
+    #[factum(name = "counter.polished")]
+    Polished(Polished),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Message)]
+#[factum(name = "shop.counters.raised.v1")]
+struct CounterRaised {
+    by: u64,
+}
+
+pub struct Counters;
+
+impl Publication for Counters {
+    const TOPIC: &'static str = TOPIC;
+    const PARTITIONS: u32 = PARTITIONS;
+    type Event = CounterEvent;
+
+    fn translate(event: &CounterEvent, _: &Delivery) -> Option<OutgoingMessage> {
+        match event {
+            CounterEvent::Raised(Raised { by }) => Some(OutgoingMessage::of(&CounterRaised { by: *by })),
+            CounterEvent::Polished(_) => None,
+        }
+    }
+}
+
+/// What the other service makes of the message.
+#[derive(Clone, Debug, PartialEq, Event)]
+pub enum CounterMessage {
+    #[factum(name = "shop.counters.raised.v1")]
+    Raised(Raised),
+}
+
+/// A counter as the other service sees it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Total {
+    pub total: u64,
+    /// The position of every message folded in, in the order in which it was: shows what came twice or out of order.
+    pub positions: Vec<u64>,
+}
+
+/// A raise by this much is more than the projection can take.
+pub const POISON: u64 = 666;
+
+#[derive(Default)]
+pub struct Totals;
+
+const TOTALS: Table<Total> = Table::of::<Totals>("totals");
+
+impl Projection for Totals {
+    const NAME: &'static str = "totals";
+    const VERSION: u32 = 1;
+    type Event = CounterMessage;
+
+    fn project(
+        &self,
+        event: &CounterMessage,
+        delivery: &Delivery,
+        tx: &mut dyn ReadTransaction,
+    ) -> Result<(), ReadError> {
+        let CounterMessage::Raised(Raised { by }) = event;
+        if *by == POISON {
+            return Err(ReadError::Broken("more than a counter can bear".to_owned()));
+        }
+        let key = Key::from(delivery.stream.as_str());
+        let mut total = TOTALS.get(tx, &key)?.unwrap_or_default();
+        total.total += by;
+        total.positions.push(delivery.position.get());
+        TOTALS.put(tx, &key, &total)
+    }
+}
+
+/// Every counter with its total, in the order of their names.
+pub fn totals(read_store: &dyn ReadStore) -> Vec<Total> {
+    let mut all = Vec::new();
+    read_store
+        .read(&mut |read| {
+            all = TOTALS.page(read, &KeyRange::all(), 1_000)?.documents;
+            Ok(())
+        })
+        .unwrap();
+    all
+}
+
+/// The partition of a counter.
+pub fn partition_of(counter: u64) -> TopicPartition {
+    let key = stream(counter);
+    TopicPartition::new(TOPIC, factum::bus::partition_of(key.as_str().as_bytes(), PARTITIONS))
+}
+
+/// Every partition of the topic.
+pub fn partitions() -> impl Iterator<Item = TopicPartition> {
+    (0..PARTITIONS).map(|partition| TopicPartition::new(TOPIC, partition))
+}
+
+fn stream(counter: u64) -> StreamName {
+    StreamName::new(format!("counter-{counter}")).unwrap()
+}
+
+/// Appends one event to a counter.
+pub async fn append(store: &dyn EventStore, counter: u64, event: CounterEvent) -> Position {
+    let mut data = Vec::new();
+    event.encode(&mut data);
+    let head = store.heads().await.unwrap().synced;
+    let id = Uuid::new_v5(&store.identity().incarnation.as_uuid(), &head.get().to_be_bytes());
+    let event =
+        NewEvent { id: EventId::from_uuid(id), name: Cow::Borrowed(event.name()), schema: 1, tags: Vec::new(), data };
+    let metadata = Metadata {
+        correlation_id: CorrelationId::from_uuid(Uuid::from_u128(7)),
+        causation_id: None,
+        actor: ActorId::system(),
+    };
+    let append = Append::new(metadata, testing::NOW).stream(stream(counter), ExpectedVersion::Any, vec![event]);
+    store.append(append).await.unwrap().last
+}
+
+/// Raises a counter.
+pub async fn raise(store: &dyn EventStore, counter: u64, by: u64) -> Position {
+    append(store, counter, CounterEvent::Raised(Raised { by })).await
+}
+
+/// Two services and the bus between them; each part can be replaced.
+pub struct World {
+    pub store: Arc<dyn EventStore>,
+    pub bus: Arc<dyn Bus>,
+    pub read_store: Arc<dyn ReadStore>,
+    pub watermarks: Arc<Watermarks>,
+    pub runtime: Runtime,
+}
+
+/// A world in memory, with the bus as it can be harmed.
+pub fn world() -> (World, MemoryBus) {
+    let bus = MemoryBus::new();
+    let world = World {
+        store: Arc::new(MemoryStore::seeded(1)),
+        bus: Arc::new(bus.clone()),
+        read_store: Arc::new(MemoryReadStore::default()),
+        watermarks: Arc::default(),
+        runtime: Runtime::tokio(),
+    };
+    (world, bus)
+}
+
+/// A loop at work; dropping it kills it.
+pub struct Running<E> {
+    pub status: Status,
+    stopper: Option<Stopper>,
+    task: JoinHandle<Result<(), E>>,
+}
+
+impl<E> Running<E> {
+    /// Tells it to stop and waits for its end.
+    pub async fn stop(mut self) -> Result<(), E> {
+        self.stopper.take();
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> Result<(), E> {
+        within(&mut self.task).await.unwrap()
+    }
+
+    /// Kills it where it is.
+    pub async fn kill(mut self) {
+        self.task.abort();
+        let _ = within(&mut self.task).await;
+    }
+}
+
+impl<E> Drop for Running<E> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl World {
+    pub fn relay(&self) -> Running<RelayEnd> {
+        let (store, bus) = (self.store.clone(), self.bus.clone());
+        let relay = Relay::new("shop", "counters", relay::erase::<Counters>(), store, bus, self.runtime.clone());
+        let status = relay.status().clone();
+        running(status, |stop| async move { relay.run(stop).await })
+    }
+
+    pub fn consumer(&self) -> Running<ConsumerEnd> {
+        let options = ConsumerOptions {
+            group: "totals".to_owned(),
+            topics: vec![TOPIC.into()],
+            assignment: Assignment::Everything,
+        };
+        let consumer = ProjectionConsumer::new(
+            projections::erase::<Totals>(),
+            options,
+            self.bus.clone(),
+            self.read_store.clone(),
+            self.watermarks.clone(),
+            self.runtime.clone(),
+        );
+        let status = consumer.status().clone();
+        running(status, |stop| async move { consumer.run(stop).await })
+    }
+
+    /// Waits until the read model shows exactly these totals.
+    pub async fn shows(&self, expected: &[u64]) {
+        let seen = || totals(self.read_store.as_ref()).iter().map(|total| total.total).collect::<Vec<_>>();
+        eventually(|| (seen() == expected).then_some(()), || format!("expected {expected:?}, seen {:?}", seen())).await;
+    }
+
+    /// Every counter's messages were folded in once each, and in order.
+    pub fn folded_once_and_in_order(&self) {
+        for Total { positions, .. } in totals(self.read_store.as_ref()) {
+            assert!(positions.is_sorted_by(|a, b| a < b), "twice or out of order: {positions:?}");
+        }
+    }
+}
+
+fn running<E, F>(status: Status, run: impl FnOnce(Stop) -> F) -> Running<E>
+where
+    E: Send + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+{
+    let (stopper, stop) = Stopper::new();
+    Running { status, stopper: Some(stopper), task: tokio::spawn(run(stop)) }
+}
+
+/// The message in a record.
+pub fn message(record: &Record) -> Envelope {
+    Envelope::decode(&record.headers, &record.value).unwrap()
+}
+
+/// The result of a future that should be done at once.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(WAIT_MAX, future).await.expect("it takes too long")
+}
+
+/// Waits until `look` finds something.
+pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>, story: impl Fn() -> String) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < WAIT_MAX, "{}", story());
+        tokio::task::yield_now().await;
+    }
+}
