@@ -9,9 +9,10 @@ use std::{
 };
 
 use factum::{
-    ActorId, CorrelationId, Delivery, Event, EventId, Message, Projection,
+    ActorId, Delivery, Event, EventId, Message, Projection,
     bus::{Assignment, Bus, ConsumerOptions, Envelope, MemoryBus, Record, TopicPartition},
     consumer::{ConsumerEnd, ProjectionConsumer},
+    model::CorrelationId,
     projections::{self, Watermarks},
     read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
     relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
