@@ -4,6 +4,8 @@
 mod attributes;
 mod decode;
 
+pub(super) use attributes::known_header;
+
 use std::fmt;
 
 use bytes::Bytes;

@@ -1,11 +1,12 @@
 //! Messages between services, in Kafka's shape: topics, partitions, keys, offsets.
 //!
-//! [`Bus`] is object-safe with bytes inside, so that one relay and one consumer serve every bus. [`MemoryBus`] is the
-//! one for tests and examples. What goes over it is an [`Envelope`]: CloudEvents 1.0 in the Kafka binding.
+//! [`Bus`] is object-safe with bytes inside, so that one relay and one consumer serve every bus. [`LocalBus`] is the
+//! embedded one, [`MemoryBus`] the one for tests and examples. What goes over it is an [`Envelope`]: CloudEvents 1.0 in the Kafka binding.
 
 mod envelope;
 mod error;
 mod groups;
+mod local;
 mod log;
 mod memory;
 mod partitioner;
@@ -13,6 +14,7 @@ mod types;
 
 pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin};
 pub use error::BusError;
+pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT};
 pub use log::{FETCH_BYTES_MAX, FETCH_RECORDS_MAX};
 pub use memory::MemoryBus;
 pub use partitioner::partition_of;

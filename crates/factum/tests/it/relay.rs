@@ -1,6 +1,6 @@
 //! From an event store through a bus into another service's read model.
 
-use crate::world::{CounterEvent, Polished, append, message, partition_of, partitions, raise, world};
+use crate::world::{CounterEvent, Polished, append, message, partition_of, partitions, raise, world, world_on_disk};
 
 #[tokio::test]
 async fn what_happens_in_one_service_is_seen_in_another() {
@@ -30,4 +30,28 @@ async fn what_happens_in_one_service_is_seen_in_another() {
     assert_eq!(partitions().map(|partition| bus.records(&partition).len()).sum::<usize>(), sent + 1);
     relay.stop().await.unwrap();
     consumer.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_disk_everything_is_there_after_a_restart_even_without_the_bus() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = [0; 4];
+    for round in 1..=4 {
+        if round == 3 {
+            // The relay sends everything again; the read model, which is empty each time here, is filled from it.
+            std::fs::remove_dir_all(directory.path().join("bus")).unwrap();
+        }
+        let world = world_on_disk(directory.path());
+        let (relay, consumer) = (world.relay(), world.consumer());
+        for counter in 0..4 {
+            raise(world.store.as_ref(), counter, round).await;
+            expected[counter as usize] += round;
+        }
+        world.shows(&expected).await;
+        world.folded_once_and_in_order();
+        relay.stop().await.unwrap();
+        consumer.stop().await.unwrap();
+        world.bus.close().await.unwrap();
+        world.store.close().await.unwrap();
+    }
 }

@@ -4,20 +4,24 @@
 use std::{
     borrow::Cow,
     future::Future,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use factum::{
     ActorId, Delivery, Event, EventId, Message, Projection,
-    bus::{Assignment, Bus, ConsumerOptions, Envelope, MemoryBus, Record, TopicPartition},
+    bus::{Assignment, Bus, ConsumerOptions, Envelope, LocalBus, LocalBusOptions, MemoryBus, Record, TopicPartition},
     consumer::{ConsumerEnd, ProjectionConsumer},
     model::CorrelationId,
     projections::{self, Watermarks},
     read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
     relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
     runtime::{Runtime, Status, Stop, Stopper},
-    store::{Append, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, Position, StreamName},
+    store::{
+        Append, EngineOptions, EngineStore, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, Position,
+        StreamName,
+    },
     testing,
 };
 use schemars::JsonSchema;
@@ -185,6 +189,15 @@ pub fn world() -> (World, MemoryBus) {
         runtime: Runtime::tokio(),
     };
     (world, bus)
+}
+
+/// The same in a directory: what a service has by default. Opened again, it goes on.
+pub fn world_on_disk(directory: &Path) -> World {
+    World {
+        store: Arc::new(EngineStore::open(&directory.join("events"), EngineOptions::default()).unwrap()),
+        bus: Arc::new(LocalBus::open(&directory.join("bus"), LocalBusOptions::default()).unwrap()),
+        ..world().0
+    }
 }
 
 /// A loop at work; dropping it kills it.

@@ -1,0 +1,91 @@
+//! What the local bus keeps of a record beside its value, as the engine's metadata of an event.
+//!
+//! ```text
+//! u8       1, the format
+//! u64      timestamp, µs since 1970
+//! u32      bytes of the key, then the key
+//! u16      number of headers, then for each:
+//!   u16      bytes of the name, then the name (UTF-8)
+//!   u32      bytes of the value, then the value
+//! ```
+//! Integers are little-endian.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use factum_engine::StoredEvent;
+
+use crate::{
+    bus::{Headers, NewRecord, Offset, Record, envelope},
+    model::Timestamp,
+};
+
+const FORMAT: u8 = 1;
+
+/// The metadata of a record; `None` when it has too many headers or one with too long a name.
+pub(super) fn encode(record: &NewRecord) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(16 + record.key.len() + record.headers.bytes() + 6 * record.headers.len());
+    out.push(FORMAT);
+    out.extend_from_slice(&record.timestamp.as_micros().to_le_bytes());
+    put(&mut out, &record.key)?;
+    out.extend_from_slice(&u16::try_from(record.headers.len()).ok()?.to_le_bytes());
+    for (name, value) in record.headers.iter() {
+        out.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+        put(&mut out, value)?;
+    }
+    Some(out)
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+    out.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_le_bytes());
+    out.extend_from_slice(bytes);
+    Some(())
+}
+
+/// The record in an event; `None` when a newer build wrote it. Its bytes are shared with the page it was read into.
+pub(super) fn decode(event: &StoredEvent) -> Option<Record> {
+    let (block, data) = event.data_block();
+    let block = Bytes::from_owner(Block(block));
+    // The engine stores metadata right before the data.
+    let metadata = block.slice(data.start - event.metadata().len()..data.start);
+    debug_assert_eq!(metadata, event.metadata());
+    let mut rest = metadata;
+    if take(&mut rest, 1)?[0] != FORMAT {
+        return None;
+    }
+    let timestamp = Timestamp::from_micros(u64::from_le_bytes(array(&mut rest)?));
+    let key = sized(&mut rest)?;
+    let mut headers = Headers::new();
+    for _ in 0..u16::from_le_bytes(array(&mut rest)?) {
+        let length = usize::from(u16::from_le_bytes(array(&mut rest)?));
+        let name = take(&mut rest, length)?;
+        let name = std::str::from_utf8(&name).ok()?;
+        // Our own names need no copy.
+        let name = envelope::known_header(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
+        headers.push(name, sized(&mut rest)?);
+    }
+    let offset = Offset::new(event.version().get());
+    Some(Record { offset, key, headers, value: block.slice(data), timestamp })
+}
+
+fn take(rest: &mut Bytes, length: usize) -> Option<Bytes> {
+    (rest.len() >= length).then(|| rest.split_to(length))
+}
+
+fn array<const N: usize>(rest: &mut Bytes) -> Option<[u8; N]> {
+    take(rest, N)?.as_ref().try_into().ok()
+}
+
+fn sized(rest: &mut Bytes) -> Option<Bytes> {
+    let length = u32::from_le_bytes(array(rest)?);
+    take(rest, usize::try_from(length).ok()?)
+}
+
+struct Block(Arc<[u8]>);
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
