@@ -2,8 +2,10 @@
 //! on the bus. It knows no other service: whoever wants to know about accounts reads
 //! [`messages::AccountPublication`]'s topic.
 //!
-//! Start reading at [`domain`]: that is where everything is decided.
+//! Start reading at [`domain`]: that is where everything is decided. [`service()`] puts it on a store, a bus and a port.
 
 pub mod domain;
 pub mod messages;
+mod service;
 
+pub use service::{Config, NAME, ServiceError, service};

@@ -4,17 +4,24 @@ mod audit;
 mod client;
 mod events;
 mod load;
+mod options;
+mod start;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The command line.
+/// The reference system of Factum: independent event-sourced services in one process.
+///
+/// Without a subcommand it starts them all and prints where they listen. Ctrl-C stops them cleanly; started again,
+/// everything is still there.
 #[derive(Parser)]
-#[command(name = "bank", version, about)]
+#[command(name = "bank", version, args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(flatten)]
+    start: options::Options,
     #[command(subcommand)]
-    tool: Tool,
+    tool: Option<Tool>,
 }
 
 /// What to do with a running bank.
@@ -29,10 +36,16 @@ enum Tool {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().tool {
-        Tool::Load(args) => load::run(args).await,
-        Tool::Audit(args) => audit::run(args).await,
-        Tool::Events(args) => events::run(args).await,
-    }
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.tool {
+        None => start::run(cli.start).await,
+        Some(Tool::Load(args)) => load::run(args).await,
+        Some(Tool::Audit(args)) => audit::run(args).await,
+        Some(Tool::Events(args)) => events::run(args).await,
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("bank: {error:#}");
+        ExitCode::FAILURE
+    })
 }

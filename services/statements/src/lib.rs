@@ -8,4 +8,6 @@ pub mod messages;
 pub mod money;
 pub mod queries;
 pub mod read_models;
+mod service;
 
+pub use service::{Config, NAME, ServiceError, service};

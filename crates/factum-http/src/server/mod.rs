@@ -1,6 +1,7 @@
 //! A listener with limits on everything a peer can hold on to, and an orderly end.
 
 mod connection;
+mod owned;
 mod progress;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

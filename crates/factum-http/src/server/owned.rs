@@ -1,0 +1,36 @@
+//! A listener that belongs to a service.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use factum::{
+    Service,
+    runtime::{LoopState, Status},
+    service::{LoopEnd, Stage, StartLoop},
+};
+
+use super::Bound;
+
+impl Bound {
+    /// Serves for a service, whose supervisor owns the listener from now on: when the service stops, the listener
+    /// stops first, and what is under way ends. Without its listener the service is nothing: a failure here ends it.
+    pub fn serve_for(self, service: &mut Service, router: Router) {
+        let status = Status::new(&format!("surface {}", self.local_addr()));
+        let shown = status.clone();
+        let listener = Mutex::new(Some(self));
+        let start: StartLoop = Arc::new(move |stop| {
+            let bound = listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let (router, shown) = (router.clone(), shown.clone());
+            Box::pin(async move {
+                let Some(bound) = bound else { return LoopEnd::Fatal("its listener is gone".to_owned()) };
+                shown.update(|report| report.state = LoopState::Live);
+                let drained = bound.serve(router, stop).await;
+                if drained.cut > 0 {
+                    tracing::warn!(connections = drained.cut, "connections were cut: they did not end in time");
+                }
+                LoopEnd::Stopped
+            })
+        });
+        service.own(Stage::Surfaces, status, start);
+    }
+}

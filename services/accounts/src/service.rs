@@ -1,0 +1,68 @@
+//! The service put together: one event store, one topic, one write surface.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use factum::{
+    Service,
+    bus::Bus,
+    service::StartError,
+    store::{EngineOptions, EngineStore, OpenError},
+};
+use factum_http::{BindError, Server, SurfaceOptions, WriteSurface, write_surface};
+
+use crate::{
+    domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds},
+    messages::AccountPublication,
+};
+
+/// The service's name, in topics, folders and logs.
+pub const NAME: &str = "accounts";
+
+/// Where the service keeps its data and listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Its own folder; the events are in `events` below it.
+    pub data: PathBuf,
+    /// Where the write surface listens.
+    pub listen: SocketAddr,
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The port cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The event store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The parts do not fit together.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Starts the service on a bus.
+///
+/// # Errors
+/// The port is in use, the folder is locked or damaged.
+pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
+    let bound = Server::bind(config.listen).await?;
+    let store = Arc::new(EngineStore::open(&config.data.join("events"), EngineOptions::default())?);
+    let mut service = Service::builder("bank", NAME)
+        .store(store)
+        .bus(bus)
+        .handles::<OpenAccount>()
+        .handles::<DepositFunds>()
+        .handles::<WithdrawFunds>()
+        .handles::<CloseAccount>()
+        .publishes::<AccountPublication>()
+        .start()
+        .await?;
+    let surface = WriteSurface {
+        commands: service.commands().clone(),
+        health: service.health().clone(),
+        options: SurfaceOptions::default(),
+    };
+    bound.serve_for(&mut service, write_surface(surface));
+    Ok(service)
+}

@@ -1,0 +1,103 @@
+//! What can be set, and from where: options over environment over a TOML file over defaults.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+/// Each service listens on this port plus its own number: accounts 1, statements 3.
+const PORT_BASE_DEFAULT: u16 = 7000;
+/// The highest base whose services all have a port.
+const PORT_BASE_MAX: u16 = u16::MAX - 3;
+
+/// How the bank is started.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A TOML file with any of the settings below (`port_base = 7000`); what is given here or in the environment wins.
+    #[arg(long, value_name = "FILE", env = "BANK_CONFIG")]
+    config: Option<PathBuf>,
+    /// Services listen on 127.0.0.1, accounts on this port + 1, statements on + 3 [default: 7000]
+    #[arg(long, value_name = "PORT", env = "BANK_PORT_BASE")]
+    port_base: Option<u16>,
+    /// The folder of all data [default: ./data]
+    #[arg(long, value_name = "DIR", env = "BANK_DATA")]
+    data: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
+    #[arg(long, value_name = "LEVEL", env = "BANK_LOG_LEVEL")]
+    log_level: Option<String>,
+    /// How logs are written, to standard error [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "BANK_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// The same settings in a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    port_base: Option<u16>,
+    data: Option<PathBuf>,
+    log_level: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// A readable line each.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) port_base: u16,
+    pub(crate) log: Log,
+}
+
+/// What is logged, and how.
+#[derive(Debug)]
+pub(crate) struct Log {
+    filter: EnvFilter,
+    format: LogFormat,
+}
+
+impl Settings {
+    pub(crate) fn of(options: Options) -> anyhow::Result<Self> {
+        let file = match &options.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
+        let filter = EnvFilter::builder().parse(&level).with_context(|| format!("log level `{level}`"))?;
+        let port_base = options.port_base.or(file.port_base).unwrap_or(PORT_BASE_DEFAULT);
+        anyhow::ensure!(port_base <= PORT_BASE_MAX, "port base {port_base} is too high: at most {PORT_BASE_MAX}");
+        Ok(Self {
+            data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
+            port_base,
+            log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
+        })
+    }
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))
+}
+
+impl Log {
+    /// Sends logs to standard error from now on.
+    pub(crate) fn install(self) {
+        let lines = tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(std::io::stderr);
+        match self.format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().init(),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Starts every service in this process, on one local bus, and stops them in order.
+
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use factum::{
+    Service,
+    bus::{Bus, MemoryBus},
+    service::STOP_LIMIT_DEFAULT,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::options::{Options, Settings};
+
+/// The port of the accounts, above the port base.
+const ACCOUNTS_PORT: u16 = 1;
+/// The port of the statements, above the port base.
+const STATEMENTS_PORT: u16 = 3;
+
+/// Runs until told to stop.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let settings = Settings::of(options)?;
+    let (port_base, data) = (settings.port_base, settings.data);
+    settings.log.install();
+    // Before anything is started, so that a signal during the start stops it cleanly as well.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let bus: Arc<dyn Bus> = Arc::new(open_bus(&data.join("bus"))?);
+    let services = match start(&data, port_base, &bus).await {
+        Ok(services) => services,
+        Err(error) => {
+            bus.close().await?;
+            return Err(error);
+        }
+    };
+    greet(port_base, &data);
+    let [accounts, statements] = &services;
+    let failed = tokio::select! {
+        reason = accounts.failed() => Some(reason),
+        reason = statements.failed() => Some(reason),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    stop(services, bus).await?;
+    failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
+}
+
+fn open_bus(_folder: &Path) -> anyhow::Result<MemoryBus> {
+    Ok(MemoryBus::new())
+}
+
+async fn start(data: &Path, port_base: u16, bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {
+    let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port_base + port));
+    let config = accounts::Config { data: data.join(accounts::NAME), listen: listen(ACCOUNTS_PORT) };
+    let accounts = accounts::service(config, Arc::clone(bus)).await.context(accounts::NAME)?;
+    let config = statements::Config { data: data.join(statements::NAME), listen: listen(STATEMENTS_PORT) };
+    match statements::service(config, Arc::clone(bus)).await.context(statements::NAME) {
+        Ok(statements) => Ok([accounts, statements]),
+        Err(error) => {
+            // What has started is stopped; the error that matters is the other one.
+            let _ = accounts.stop(STOP_LIMIT_DEFAULT).await;
+            Err(error)
+        }
+    }
+}
+
+/// The write side first, so that the read side sees the end of it; the bus last.
+async fn stop(services: [Service; 2], bus: Arc<dyn Bus>) -> anyhow::Result<()> {
+    let mut unclean = Vec::new();
+    for service in services {
+        unclean.extend(service.stop(STOP_LIMIT_DEFAULT).await.err().unwrap_or_default());
+    }
+    bus.close().await?;
+    anyhow::ensure!(unclean.is_empty(), "not stopped cleanly: {}", unclean.join("; "));
+    Ok(())
+}
+
+fn greet(port_base: u16, data: &Path) {
+    let (accounts, statements) = (port_base + ACCOUNTS_PORT, port_base + STATEMENTS_PORT);
+    let id = "6f1a7c1e-0000-4000-8000-000000000001";
+    println!(
+        "The bank is open; its data is in {}. Ctrl-C closes it.
+  accounts    http://127.0.0.1:{accounts}   commands
+  statements  http://127.0.0.1:{statements}   queries
+
+Try, in another terminal:
+  curl -s http://127.0.0.1:{accounts}/commands/open-account --json '{{\"account_id\":\"{id}\",\"holder\":\"Ada\",\"currency\":\"EUR\"}}'
+  curl -s http://127.0.0.1:{accounts}/commands/deposit-funds --json '{{\"account_id\":\"{id}\",\"amount\":\"125.00\",\"currency\":\"EUR\"}}'
+  curl -s 'http://127.0.0.1:{statements}/queries/account-summary?account_id={id}'",
+        data.display()
+    );
+}

@@ -1,0 +1,100 @@
+//! What can be set, and from where: options over environment over a TOML file over defaults.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+use tracing_subscriber::EnvFilter;
+
+const PORT_DEFAULT: u16 = 7003;
+
+/// The bank's statements: answers queries from what other services published.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Options {
+    /// A TOML file with any of the settings below (`port = 7003`); what is given here or in the environment wins.
+    #[arg(long, value_name = "FILE", env = "STATEMENTS_CONFIG")]
+    config: Option<PathBuf>,
+    /// The port of the read surface on 127.0.0.1 [default: 7003]
+    #[arg(long, value_name = "PORT", env = "STATEMENTS_PORT")]
+    port: Option<u16>,
+    /// The folder of all data [default: ./data]
+    #[arg(long, value_name = "DIR", env = "STATEMENTS_DATA")]
+    data: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
+    #[arg(long, value_name = "LEVEL", env = "STATEMENTS_LOG_LEVEL")]
+    log_level: Option<String>,
+    /// How logs are written, to standard error [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "STATEMENTS_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// The same settings in a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    port: Option<u16>,
+    data: Option<PathBuf>,
+    log_level: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// A readable line each.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) log: Log,
+}
+
+/// What is logged, and how.
+#[derive(Debug)]
+pub(crate) struct Log {
+    filter: EnvFilter,
+    format: LogFormat,
+}
+
+impl Settings {
+    pub(crate) fn of(options: Options) -> anyhow::Result<Self> {
+        let file = match &options.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
+        let filter = EnvFilter::builder().parse(&level).with_context(|| format!("log level `{level}`"))?;
+        let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
+        Ok(Self {
+            data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
+            listen: SocketAddr::from(([127, 0, 0, 1], port)),
+            log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
+        })
+    }
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))
+}
+
+impl Log {
+    /// Sends logs to standard error from now on.
+    pub(crate) fn install(self) {
+        let lines = tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(std::io::stderr);
+        match self.format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().init(),
+        }
+    }
+}
