@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use factum::{
     Service,
-    bus::{Bus, MemoryBus},
+    bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -44,8 +44,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
 }
 
-fn open_bus(_folder: &Path) -> anyhow::Result<MemoryBus> {
-    Ok(MemoryBus::new())
+fn open_bus(folder: &Path) -> anyhow::Result<LocalBus> {
+    LocalBus::open(folder, LocalBusOptions::default()).with_context(|| format!("the bus in {}", folder.display()))
 }
 
 async fn start(data: &Path, port_base: u16, bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::Context as _;
 use clap::Parser as _;
 use factum::{
-    bus::{Bus, MemoryBus},
+    bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +39,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 async fn run(data: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let data = data.join(statements::NAME);
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
     let service = statements::service(statements::Config { data, listen }, Arc::clone(&bus)).await?;
     println!("statements listens on http://{listen}");
     let failed = tokio::select! {
