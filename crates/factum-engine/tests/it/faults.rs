@@ -102,12 +102,16 @@ fn a_full_disk_refuses_appends_and_recovers_by_itself_when_there_is_space() {
 
 #[test]
 fn a_group_cut_short_by_a_full_disk_is_taken_back_and_never_found() {
+    // The text ends in zeros, which the segment holds already: cut within them, the group is whole unless taken back.
+    let text = format!("end{}", "\0".repeat(100));
+    let (disk, engine) = one_event();
+    let before = log_bytes(&disk);
+    engine.append(note("a-1", &text).command(command(4, 4))).expect("accepted");
+    let bytes = log_bytes(&disk) - before + 100;
     // A file system that needs space for overwriting too.
-    for written in [0, 1, 63, 64, 200, 300] {
+    for written in [0, 1, 63, 64, 200, bytes - 101, bytes - 100, bytes - 99, bytes - 1] {
         let (disk, engine) = one_event();
         disk.fail_at(disk.operations() + 1, SimFault::FullAfter(written));
-        // The text ends in zeros, which the segment holds already: without taking it back it could be whole.
-        let text = "z\0\0\0\0".repeat(60);
         let refused = engine.append(note("a-1", &text).command(command(4, 4)));
         assert!(matches!(refused, Err(AppendError::DiskFull)), "{written}: {refused:?}");
         assert_eq!(engine.command([4; 16]).expect("readable"), None);
@@ -121,6 +125,12 @@ fn a_group_cut_short_by_a_full_disk_is_taken_back_and_never_found() {
     assert!(matches!(engine.append(note("a-1", "refused")), Err(AppendError::DiskFull)));
     engine.append(note("a-1", "later")).expect("accepted without a restart");
     assert_eq!(texts_of(&engine, "a-1"), ["kept", "later"]);
+}
+
+/// Bytes of the first segment up to the last that is not zero.
+fn log_bytes(disk: &SimDisk) -> usize {
+    let log = disk.contents("segment-00000001.log").expect("a log");
+    log.iter().rposition(|byte| *byte != 0).expect("bytes") + 1
 }
 
 #[test]

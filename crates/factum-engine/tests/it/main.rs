@@ -4,6 +4,7 @@ mod appending;
 mod crashing;
 mod damage;
 mod faults;
+mod fixtures;
 mod opening;
 mod progress;
 mod reading;
