@@ -138,9 +138,9 @@ impl Engine {
 
     /// Queues an append. It costs no thread: its answer is a future for any executor.
     ///
-    /// When nothing else is under way and the disk is quick, the caller does the work itself before this returns,
-    /// in about the time of one sync (at most half a millisecond by the last one's measure): a lone command would
-    /// otherwise wait for two threads to wake up.
+    /// A caller that has been alone for some time, on a quick disk, does the work itself before this returns, in
+    /// about the time of one sync (less than half a millisecond, by the last one's measure): it would otherwise wait
+    /// for two threads to wake up. Everybody else is answered by the writer's thread.
     pub fn submit(&self, append: Append) -> Ticket {
         let inner = self.inner();
         let lead = match inner.core.options.drive {
@@ -323,7 +323,7 @@ impl Inner {
         if requests > 0 {
             let mut writer = lock(&self.writer);
             // Before the answers: who is answered and alone may lead its next append at once.
-            self.queue.set_lone(requests == 1 && writer.last_sync() < LONE_SYNC_MAX);
+            self.queue.note_group(requests == 1 && writer.last_sync() < LONE_SYNC_MAX);
             writer.step(&self.core, &mut group);
         }
         requests

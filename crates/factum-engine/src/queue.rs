@@ -15,6 +15,11 @@ use crate::format::encode::EncodedBatch;
 use crate::names::StreamName;
 use crate::options::GROUP_BYTES_MAX;
 
+/// Groups of one request after which their caller is taken to be alone.
+const LONE_AFTER_GROUPS: u32 = 4;
+/// Of so many appends of a lone caller, one is left to the writer's thread.
+const LONE_PROBE_GROUPS: u32 = 128;
+
 type Answered = Result<Receipt, AppendError>;
 
 enum Slot {
@@ -160,8 +165,16 @@ pub(crate) struct QueueState {
     ended: bool,
     /// A leader panicked.
     broken: bool,
-    /// The last group had no more than one request, and syncing is quick.
-    lone: bool,
+    /// Groups of one request in a row, while syncing is quick.
+    lone_groups: u32,
+}
+
+impl QueueState {
+    /// Whether a caller has been alone for some time. Now and then it is treated as if it were not: tasks that share one
+    /// thread look alone as long as each blocks it, and form groups once one of them does not.
+    fn is_lone(&self) -> bool {
+        self.lone_groups >= LONE_AFTER_GROUPS && !self.lone_groups.is_multiple_of(LONE_PROBE_GROUPS)
+    }
 }
 
 /// Requests in the order they came, and who takes them: one leader at a time.
@@ -197,7 +210,7 @@ impl Queue {
             return Ok(Role::Waits);
         }
         state.led = true;
-        if lead == Lead::Caller || state.lone {
+        if lead == Lead::Caller || state.is_lone() {
             return Ok(Role::Leads);
         }
         state.handed = true;
@@ -224,8 +237,10 @@ impl Queue {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_lone(&self, lone: bool) {
-        lock(&self.state).lone = lone;
+    /// By the leader: a group of one request, on a quick disk, makes its caller look alone.
+    pub(crate) fn note_group(&self, lone: bool) {
+        let mut state = lock(&self.state);
+        state.lone_groups = if lone { state.lone_groups.wrapping_add(1) } else { 0 };
     }
 
     /// Becomes the leader, unless there is one.

@@ -181,6 +181,19 @@ fn a_failed_progress_write_leaves_the_name_unavailable_until_reopened() {
 }
 
 #[test]
+fn progress_that_was_shown_after_a_restart_survives_a_power_failure() {
+    let (disk, engine) = one_event();
+    engine.claim_progress("relay").expect("claimed");
+    disk.fail_at(disk.operations() + 2, SimFault::Error(ErrorKind::Other));
+    assert!(engine.advance_progress("relay", 1, None, b"1").is_err());
+    // The page cache shows what the failed sync did not write.
+    let restarted = disk.after_kill();
+    let shown = open(&restarted).progress("relay").expect("readable");
+    assert_eq!(shown.value, Some(b"1".to_vec()));
+    assert_eq!(open(&restarted.after_power_loss(0)).progress("relay").expect("readable"), shown);
+}
+
+#[test]
 fn a_lone_append_and_a_group_of_many_cost_one_write_and_one_sync_each() {
     let (disk, engine) = one_event();
     let before = disk.operations() as usize;
