@@ -58,6 +58,11 @@ impl Book {
         self.stored = stored.into_iter().collect();
     }
 
+    /// Whether nothing was ever applied or passed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stored.is_empty()
+    }
+
     /// Where reading of a partition resumes.
     pub(super) fn offset(&self, partition: &TopicPartition) -> Option<Offset> {
         let lane = Lane::offset(&partition.topic, partition.partition);

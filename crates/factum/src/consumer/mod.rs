@@ -5,6 +5,7 @@
 //! watermark is the proof.
 
 mod book;
+mod catch_up;
 mod end;
 mod plan;
 mod run;

@@ -14,6 +14,8 @@ pub(super) struct Plan {
     /// The messages to apply, each with the index of its record.
     pub(super) messages: Vec<(usize, Envelope)>,
     pub(super) moves: Vec<CheckpointMove>,
+    /// Where reading goes on.
+    pub(super) resume: Offset,
     /// Re-sends dropped.
     pub(super) repeated: u64,
     /// Gaps that stayed although the partition was read again: their records are discarded.
@@ -35,17 +37,22 @@ impl Plan {
     /// Plans for records of one partition, in order; there is at least one.
     pub(super) fn new(book: &Book, partition: &TopicPartition, records: &[Record]) -> Self {
         let mut draft = Draft::default();
-        let mut plan =
-            Self { messages: Vec::new(), moves: Vec::new(), repeated: 0, gaps: Vec::new(), end: PlanEnd::Done };
-        let mut resume = records[0].offset;
+        let mut plan = Self {
+            messages: Vec::new(),
+            moves: Vec::new(),
+            resume: records[0].offset,
+            repeated: 0,
+            gaps: Vec::new(),
+            end: PlanEnd::Done,
+        };
         for (index, record) in records.iter().enumerate() {
             if let Some(end) = plan.take(book, &mut draft, partition, index, record) {
                 plan.end = end;
                 break;
             }
-            resume = record.offset.next();
+            plan.resume = record.offset.next();
         }
-        plan.moves = book.moves(&draft, partition, resume);
+        plan.moves = book.moves(&draft, partition, plan.resume);
         plan
     }
 

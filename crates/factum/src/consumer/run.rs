@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     book::{Book, Gap},
+    catch_up::CatchUp,
     end::{ConsumerEnd, PartitionStop, Trouble},
     plan::{Plan, PlanEnd},
     standstill::Standstill,
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Offset, Record, TopicPartition},
     model::RawEvent,
-    projections::{ApplyError, DynProjection, Feed, Watermarks},
+    projections::{ApplyError, DynProjection, Feed, Phase, Watermarks},
     read::{CheckpointMove, Epoch, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
 };
@@ -43,6 +44,7 @@ struct Session {
     book: Book,
     consumer: Box<dyn Consumer>,
     standstill: Standstill,
+    catch_up: CatchUp,
 }
 
 /// What became of a plan.
@@ -67,6 +69,7 @@ impl ProjectionConsumer {
         let projection = Arc::new(projection);
         let consumer = Self { projection, options, bus, read_store, watermarks, runtime, status };
         consumer.watermarks.track(key, consumer.feed(), Vec::new());
+        consumer.watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         consumer
     }
 
@@ -105,10 +108,13 @@ impl ProjectionConsumer {
 
     /// One run from the checkpoints to the stop signal or the first trouble.
     async fn consume(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
-        let (epoch, book) = self.take_over(epoch).await?;
+        let (epoch, book, mut catch_up) = self.take_over(epoch).await?;
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
-        let mut session = Session { epoch, book, consumer: consumer?, standstill: Standstill::default() };
-        self.status.update(|report| report.state = LoopState::Live);
+        if !self.any_topic().await? {
+            catch_up.nothing_there();
+        }
+        let mut session = Session { epoch, book, consumer: consumer?, standstill: Standstill::default(), catch_up };
+        self.show_progress(&session);
         loop {
             let waiting = stop.unless(async {
                 tokio::select! {
@@ -146,6 +152,7 @@ impl ProjectionConsumer {
                 // Nothing is under way between two events, so the next owner may go on at once.
                 for partition in &partitions {
                     session.standstill.forget(partition);
+                    session.catch_up.give_up(partition);
                 }
                 drop(revocation);
                 Ok(())
@@ -153,14 +160,15 @@ impl ProjectionConsumer {
             // As with a gap: read from the beginning; the watermark knows what was applied.
             Err(BusError::OffsetOutOfRange { partition, offset, earliest }) => {
                 tracing::warn!(consumer = self.status.name(), %partition, %offset, %earliest, "offset out of range");
-                Ok(session.consumer.seek(&partition, earliest).await?)
+                session.consumer.seek(&partition, earliest).await?;
+                self.begin(&partition, earliest, session).await
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// Claims the projection, once; later runs of the same loop keep its epoch, or two owners would take turns.
-    async fn take_over(&self, claimed: &mut Option<Epoch>) -> Result<(Epoch, Book), Trouble> {
+    async fn take_over(&self, claimed: &mut Option<Epoch>) -> Result<(Epoch, Book, CatchUp), Trouble> {
         let key = self.projection.key();
         let (read_store, known) = (self.read_store.clone(), *claimed);
         let loaded = self.runtime.blocking(move || {
@@ -170,7 +178,23 @@ impl ProjectionConsumer {
         let (epoch, checkpoints) = loaded.await??;
         *claimed = Some(epoch);
         self.watermarks.track(key, self.feed(), checkpoints.clone());
-        Ok((epoch, Book::new(checkpoints)))
+        let book = Book::new(checkpoints);
+        // A filling that was interrupted is not over.
+        let begun = matches!(self.watermarks.phase(key), Phase::Refilling { total, .. } if total > 0);
+        let catch_up = CatchUp::new(book.is_empty() || begun);
+        self.watermarks.set_phase(key, catch_up.phase());
+        Ok((epoch, book, catch_up))
+    }
+
+    async fn any_topic(&self) -> Result<bool, BusError> {
+        for topic in &self.options.topics {
+            match self.bus.partitions(topic).await {
+                Ok(_) => return Ok(true),
+                Err(BusError::UnknownTopic(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Sets where each partition resumes. Another member of the group may have moved the checkpoints meanwhile.
@@ -185,7 +209,17 @@ impl ProjectionConsumer {
                 None => session.consumer.earliest(partition).await?,
             };
             session.consumer.seek(partition, offset).await?;
+            self.begin(partition, offset, session).await?;
         }
+        Ok(())
+    }
+
+    /// A partition begins at an offset; what is there now is to be caught up with.
+    async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
+        let tail = self.bus.tail(partition, None).await?;
+        session.catch_up.give_up(partition);
+        session.catch_up.begin(partition, at, tail.map(|tail| tail.offset));
+        self.show_progress(session);
         Ok(())
     }
 
@@ -259,6 +293,7 @@ impl ProjectionConsumer {
         session.book.written(&plan.moves);
         let moved = plan.moves.iter().map(|CheckpointMove { lane, next, .. }| (lane.clone(), *next));
         self.watermarks.moved(self.projection.key(), moved);
+        session.catch_up.reached(partition, plan.resume);
         let over = !plan.moves.is_empty() && session.standstill.forget(partition);
         for gap in &plan.gaps {
             self.report_gap(partition, gap);
@@ -266,7 +301,6 @@ impl ProjectionConsumer {
         self.status.update(|report| {
             report.processed += plan.messages.len() as u64;
             report.dropped += plan.repeated;
-            report.state = LoopState::Live;
             report.last_error = None;
             if let Some((_, last)) = plan.messages.last() {
                 report.position = last.position;
@@ -279,6 +313,13 @@ impl ProjectionConsumer {
                 report.alarms.remove(step.lane.as_str());
             }
         });
+        self.show_progress(session);
+    }
+
+    fn show_progress(&self, session: &Session) {
+        self.watermarks.set_phase(self.projection.key(), session.catch_up.phase());
+        let state = if session.catch_up.is_done() { LoopState::Live } else { LoopState::CatchingUp };
+        self.status.update(|report| report.state = state);
     }
 
     /// Reads a partition again from its beginning: what is missing may have arrived out of order.

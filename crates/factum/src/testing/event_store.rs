@@ -69,7 +69,7 @@ pub async fn event_store_reopening_suite(open: &dyn Fn() -> Arc<dyn EventStore>)
 }
 
 /// Why a case failed. It runs as a task of its own, so that its panic ends nothing else.
-async fn failure(name: &str, case: BoxFuture<'static, ()>) -> Option<String> {
+pub(super) async fn failure(name: &str, case: BoxFuture<'static, ()>) -> Option<String> {
     let mut task = tokio::spawn(case);
     let why = match tokio::time::timeout(WAIT_MAX, &mut task).await {
         Ok(Ok(())) => return None,

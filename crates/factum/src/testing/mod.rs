@@ -3,9 +3,10 @@
 //! [`given`]–`when`–`then` tells the story of one rule, without runtime, clock or mock, and proves the wire format of
 //! every command and event in it along the way.
 //!
-//! [`event_store_suite`] and [`read_store_suite`] are contract suites: an adapter of yours passes them, or it is no
+//! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites: an adapter of yours passes them, or it is no
 //! such store.
 
+mod bus;
 mod case;
 mod event_store;
 mod fixtures;
@@ -13,6 +14,7 @@ mod given;
 mod read_store;
 mod story_text;
 
+pub use bus::{bus_reopening_suite, bus_suite};
 pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};

@@ -1,5 +1,6 @@
 //! Tests of factum from the outside, in one binary.
 
+mod bus;
 mod derives;
 mod event_store;
 mod given;
