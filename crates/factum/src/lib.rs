@@ -4,7 +4,7 @@
 //! models that can be thrown away and restored from the event store. This crate is the model a domain is written in
 //! ([`model`]), and the runtime that carries it: the [command dispatcher](dispatch), [projections], the
 //! [relay] to the bus, [consumers](consumer), the [query dispatcher](query), and the [service] that owns them all. The
-//! same domain code runs on everything behind [`EventStore`](store::EventStore), [`ReadStore`](read::ReadStore) and
+//! same domain code runs on everything behind [`EventStore`], [`ReadStore`](read::ReadStore) and
 //! [`Bus`](bus::Bus).
 //!
 //! It is not a database, not a broker and not a web framework: those live behind the traits and in crates of their

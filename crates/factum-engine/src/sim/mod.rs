@@ -1,4 +1,4 @@
-//! A simulated disk, for tests of everything that stands on [`Disk`](crate::Disk): what was not synced may be lost,
+//! A simulated disk, for tests of everything that stands on [`Disk`]: what was not synced may be lost,
 //! kept, torn or out of order after a crash, as its seed says, and any operation can be made to fail.
 //!
 //! ```

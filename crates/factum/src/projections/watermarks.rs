@@ -38,6 +38,8 @@ pub enum Phase {
 }
 
 type Lanes = HashMap<Lane, Checkpoint>;
+/// A projection, what feeds it, and its checkpoint on every lane.
+type Progress = (ProjectionKey, Feed, Vec<(Lane, Checkpoint)>);
 
 struct Tracked {
     feed: Feed,
@@ -97,7 +99,7 @@ impl Watermarks {
     }
 
     /// Every projection with its lanes and checkpoints, for metrics and for settling.
-    pub fn all(&self) -> Vec<(ProjectionKey, Feed, Vec<(Lane, Checkpoint)>)> {
+    pub fn all(&self) -> Vec<Progress> {
         let projections = self.projections();
         let mut all: Vec<_> = projections
             .iter()

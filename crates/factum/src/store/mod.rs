@@ -38,7 +38,7 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     /// A conflict with expected and actual version, a reused command id, a limit, or the store failed; nothing was
-    /// written then, except for [`AppendError::Unavailable`], after which only asking [`EventStore::command`] tells.
+    /// written then, except for [`StoreError::Unavailable`], after which only asking [`EventStore::command`] tells.
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>>;
 
     /// Events of one stream. Forward: versions from `from` on, ascending; backward: from `from` down.
