@@ -26,10 +26,7 @@ impl From<DispatchError> for Problem {
             DispatchError::UnknownCommand(_) => Self::new(StatusCode::NOT_FOUND, "unknown-command", error.to_string()),
             DispatchError::Denied => denied(),
             DispatchError::NotExpected { expected, actual } => {
-                let mut problem = Self::new(StatusCode::PRECONDITION_FAILED, "not-expected", error.to_string());
-                problem.expected = Some(expected_as_json(expected));
-                problem.actual = Some(actual.get());
-                problem
+                Self::not_expected(&error.to_string(), expected_as_json(expected), actual.get())
             }
             DispatchError::Contended { .. } => {
                 Self::new(StatusCode::CONFLICT, "contended", error.to_string()).retryable()
@@ -63,13 +60,7 @@ impl From<AskError> for Problem {
                 Self::new(StatusCode::BAD_REQUEST, "token-not-applicable", error.to_string()).field("Factum-At-Least")
             }
             AskError::NotYet => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet", error.to_string()).retryable(),
-            AskError::Rebuilding { done, total } => {
-                let detail = error.to_string();
-                let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", detail).retryable();
-                problem.done = Some(done);
-                problem.total = Some(total);
-                problem
-            }
+            AskError::Rebuilding { done, total } => Self::rebuilding(&error.to_string(), done, total),
             AskError::Panicked(panic) => {
                 tracing::error!(panic, "a query panicked");
                 Self::internal()

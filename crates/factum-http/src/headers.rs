@@ -85,11 +85,19 @@ pub(crate) fn correlation_id(headers: &HeaderMap) -> Result<Option<CorrelationId
 pub(crate) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let only = types.next().filter(|_| types.next().is_none());
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let detail = "send the document as it is, not encoded";
+        return Err(unsupported(detail).field("Content-Encoding"));
+    }
     if only.and_then(|value| value.to_str().ok()).is_some_and(is_json) {
         return Ok(());
     }
     let detail = "send one JSON document with Content-Type: application/json";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail).field("Content-Type"))
+    Err(unsupported(detail).field("Content-Type"))
+}
+
+fn unsupported(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
 }
 
 fn is_json(media_type: &str) -> bool {

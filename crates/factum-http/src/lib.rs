@@ -8,6 +8,58 @@
 //! Every registered command and query is mounted by itself. Every no is a [`Problem`] (RFC 9457) with a stable code.
 //! Every resource a caller can hold has a named limit: [`SurfaceOptions`], [`ServerOptions`].
 //!
+//! ```
+//! # use factum::{Aggregate, Command, Context, Event, Events, Handle, Rejection, dispatch::CommandDispatcher};
+//! # use factum::{runtime::Stopper, service::Health, store::MemoryStore};
+//! # use schemars::JsonSchema;
+//! # use serde::{Deserialize, Serialize};
+//! # use std::sync::Arc;
+//! # #[derive(Clone, Serialize, Deserialize)]
+//! # struct Raised {}
+//! # #[derive(Clone, Event)]
+//! # enum CounterEvent {
+//! #     #[factum(name = "counter.raised")]
+//! #     Raised(Raised),
+//! # }
+//! # #[derive(Debug, thiserror::Error)]
+//! # #[error("no")]
+//! # struct No;
+//! # impl Rejection for No {
+//! #     fn code(&self) -> &'static str { "no" }
+//! # }
+//! # #[derive(Clone, Default)]
+//! # struct Counter;
+//! # impl Aggregate for Counter {
+//! #     const CATEGORY: &'static str = "counter";
+//! #     type Id = uuid::Uuid;
+//! #     type Event = CounterEvent;
+//! #     type Rejection = No;
+//! #     fn apply(&mut self, event: &CounterEvent) { match event { CounterEvent::Raised(_) => {} } }
+//! # }
+//! # #[derive(Serialize, Deserialize, JsonSchema, Command)]
+//! # #[factum(name = "raise", aggregate = Counter, id = counter_id)]
+//! # struct Raise { counter_id: Option<uuid::Uuid> }
+//! # impl Handle<Raise> for Counter {
+//! #     fn handle(&self, _: &Raise, _: &Context) -> Result<Events<CounterEvent>, No> {
+//! #         Ok(Events::from(CounterEvent::from(Raised {})))
+//! #     }
+//! # }
+//! use factum_http::{Server, SurfaceOptions, WriteSurface, write_surface};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let commands = CommandDispatcher::builder(Arc::new(MemoryStore::new())).handles::<Raise>().build()?;
+//! let health = Health::default();
+//! let app = write_surface(WriteSurface { commands, health, options: SurfaceOptions::default() });
+//!
+//! let bound = Server::bind("127.0.0.1:0".parse()?).await?;
+//! println!("try: curl --json '{{}}' http://{}/commands/raise", bound.local_addr());
+//! let (stopper, stop) = Stopper::new();
+//! let serving = tokio::spawn(bound.serve(app, stop));
+//! stopper.stop();
+//! serving.await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
 //! It is not a framework for other routes (merge those of your own into the [`axum::Router`]s it returns), and it
 //! ends no TLS: put a proxy in front of what leaves the machine.
 #![forbid(unsafe_code)]
@@ -23,6 +75,6 @@ mod surface;
 
 pub use authenticate::{Anonymous, Authenticate, Unauthenticated};
 pub use options::{ServerOptions, SurfaceOptions};
-pub use problem::Problem;
+pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, Server};
 pub use surface::{CommandAnswer, LoopAnswer, ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface};

@@ -64,8 +64,8 @@ impl fmt::Debug for SurfaceOptions {
 pub struct ServerOptions {
     /// The most connections open at one time; more wait in the system's backlog until one ends. 4,096 by default.
     pub connections_max: usize,
-    /// The largest head of a request, in bytes; larger ones are answered 431. 32 KiB by default, at least 8 KiB. It is
-    /// also the read buffer of a connection, so that all of them together stay bounded.
+    /// The largest head of a request, in bytes; larger ones are answered 431. 32 KiB by default. A connection's read
+    /// buffer grows to about twice that at most, so that all of them together stay bounded.
     pub head_bytes_max: usize,
     /// How long a new connection may take to send the head of its first request. 5 seconds by default.
     pub head_timeout: Duration,

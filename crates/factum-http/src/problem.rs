@@ -18,12 +18,21 @@ pub const QUOTED_CHARS_MAX: usize = 500;
 /// How long a caller should wait before asking again, in seconds, where waiting helps.
 const RETRY_AFTER_S: u32 = 1;
 
-/// Why a request is not answered as it asked. `status` and `code` are for programs, `detail` is for people.
+/// Why a request is not answered as it asked: a [`ProblemBody`] and the headers that go with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    // Boxed, so that results that are seldom a problem stay small.
+    body: Box<ProblemBody>,
+    retry_after_s: Option<u32>,
+    challenge: Option<HeaderValue>,
+}
+
+/// The document of a [`Problem`]: `status` and `code` are for programs, `detail` is for people.
 ///
 /// `type` is always `about:blank`: what is wrong beyond the status is said by `code`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Problem {
+pub struct ProblemBody {
     /// `about:blank`.
     #[serde(rename = "type")]
     pub kind: Cow<'static, str>,
@@ -50,18 +59,12 @@ pub struct Problem {
     /// For `rebuilding`: positions to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// For the `Retry-After` header, in seconds.
-    #[serde(skip)]
-    pub retry_after_s: Option<u32>,
-    /// For the `WWW-Authenticate` header.
-    #[serde(skip)]
-    pub challenge: Option<HeaderValue>,
 }
 
 impl Problem {
     /// A problem with nothing but a status, a code and a sentence.
     pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl AsRef<str>) -> Self {
-        Self {
+        let body = ProblemBody {
             kind: Cow::Borrowed("about:blank"),
             title: Cow::Borrowed(status.canonical_reason().unwrap_or_default()),
             status: status.as_u16(),
@@ -72,23 +75,43 @@ impl Problem {
             actual: None,
             done: None,
             total: None,
-            retry_after_s: None,
-            challenge: None,
-        }
+        };
+        Self { body: Box::new(body), retry_after_s: None, challenge: None }
     }
 
     /// Names the field, parameter or header to blame.
     #[must_use]
     pub fn field(mut self, field: impl AsRef<str>) -> Self {
-        self.field = Some(shortened(field.as_ref()));
+        self.body.field = Some(shortened(field.as_ref()));
         self
     }
 
-    /// Tells the caller that asking again soon may help.
+    /// Tells the caller, by `Retry-After`, that asking again soon may help.
     #[must_use]
     pub const fn retryable(mut self) -> Self {
         self.retry_after_s = Some(RETRY_AFTER_S);
         self
+    }
+
+    /// What the caller is sent.
+    pub const fn body(&self) -> &ProblemBody {
+        &self.body
+    }
+
+    /// 412 `not-expected`.
+    pub(crate) fn not_expected(detail: &str, expected: Value, actual: u64) -> Self {
+        let mut problem = Self::new(StatusCode::PRECONDITION_FAILED, "not-expected", detail);
+        problem.body.expected = Some(expected);
+        problem.body.actual = Some(actual);
+        problem
+    }
+
+    /// 503 `rebuilding`.
+    pub(crate) fn rebuilding(detail: &str, done: u64, total: u64) -> Self {
+        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", detail).retryable();
+        problem.body.done = Some(done);
+        problem.body.total = Some(total);
+        problem
     }
 
     /// 400 `invalid`: a header or parameter is not what it must be.
@@ -124,11 +147,6 @@ impl Problem {
         let detail = format!("the body is larger than {bytes_max} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
     }
-
-    /// The status as a type.
-    pub fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
 }
 
 impl From<Unauthenticated> for Problem {
@@ -142,8 +160,9 @@ impl From<Unauthenticated> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // Strings and numbers only: nothing in it can fail to be written.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.status_code(), [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        let body = serde_json::to_vec(&self.body).unwrap_or_default();
+        let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

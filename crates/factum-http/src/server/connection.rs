@@ -5,16 +5,23 @@ use std::{net::SocketAddr, pin::pin, sync::Arc};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use factum::runtime::Stop;
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use super::progress::{Progress, Watched};
+use super::{
+    progress::Progress,
+    watched::{Watched, WatchedBody},
+};
 use crate::options::ServerOptions;
 
 /// hyper takes no smaller read buffer.
-const HEAD_BYTES_MIN: usize = 8 << 10;
+const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 pub(super) async fn serve(
     stream: TcpStream,
@@ -31,16 +38,18 @@ pub(super) async fn serve(
     let progress = Arc::new(Progress::default());
     let seen = Arc::clone(&progress);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        seen.request();
+        seen.request(!request.body().is_end_stream());
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request.map(Body::new))
+        let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(&seen))));
+        router.clone().oneshot(request)
     });
-    let io = TokioIo::new(Watched { stream, progress: Arc::clone(&progress) });
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // From the end of an answer to the next whole head; `stalled` is stricter with the first.
         .header_read_timeout(options.idle_timeout)
-        .max_buf_size(options.head_bytes_max.max(HEAD_BYTES_MIN))
+        .max_header_size(options.head_bytes_max)
+        .max_buf_size(options.head_bytes_max.max(BUFFER_BYTES_MIN))
         .serve_connection(io, service);
     let mut connection = pin!(connection);
     let mut stalled = pin!(progress.stalled(options));

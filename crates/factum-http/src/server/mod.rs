@@ -3,6 +3,7 @@
 mod connection;
 mod owned;
 mod progress;
+mod watched;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

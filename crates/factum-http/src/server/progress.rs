@@ -1,20 +1,8 @@
 //! Whether anything moves on a connection.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::sleep,
-};
+use tokio::time::sleep;
 
 use crate::options::ServerOptions;
 
@@ -23,15 +11,28 @@ use crate::options::ServerOptions;
 pub(super) struct Progress {
     bytes: AtomicU64,
     asked: AtomicBool,
+    body_unread: AtomicBool,
 }
 
 impl Progress {
-    /// The head of a request has arrived.
-    pub(super) fn request(&self) {
+    /// The head of a request has arrived; a body may follow it.
+    pub(super) fn request(&self, has_body: bool) {
         self.asked.store(true, Ordering::Relaxed);
+        self.body_unread.store(has_body, Ordering::Relaxed);
     }
 
-    fn moved(&self, bytes: usize) {
+    /// The body of the last request was read to its end.
+    pub(super) fn body_read(&self) {
+        self.body_unread.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the last request was answered before its body was read to its end.
+    pub(super) fn is_body_unread(&self) -> bool {
+        self.body_unread.load(Ordering::Relaxed)
+    }
+
+    /// Bytes were read or written.
+    pub(super) fn moved(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
@@ -51,54 +52,5 @@ impl Progress {
             }
             before = now;
         }
-    }
-}
-
-/// A stream whose progress is watched.
-pub(super) struct Watched {
-    pub(super) stream: TcpStream,
-    pub(super) progress: Arc<Progress>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.progress.moved(buffer.filled().len() - before);
-        read
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = &written {
-            self.progress.moved(*count);
-        }
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        if let Poll::Ready(Ok(count)) = &written {
-            self.progress.moved(*count);
-        }
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

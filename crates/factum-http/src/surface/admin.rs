@@ -1,6 +1,9 @@
 //! `GET /admin/events`: the log itself, for operators and tools on the same machine.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, RawQuery, State},
@@ -10,7 +13,7 @@ use factum::{
     CommandId, EventId, Timestamp,
     store::{Direction, EventStore, Metadata, Position, RecordedEvent, Selection},
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header, uri::Authority};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -25,6 +28,10 @@ const EVENTS_DEFAULT: usize = 100;
 const READ_EVENTS_MAX: usize = 64;
 /// An answer ends after the line that takes it beyond this, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// What proxies add to the requests they pass on.
+const PROXIED: [HeaderName; 3] =
+    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// A line of the answer.
 #[derive(Serialize)]
@@ -53,18 +60,36 @@ struct LineMetadata<'a> {
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
     peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
     RawQuery(parameters): RawQuery,
 ) -> Result<Response, Problem> {
-    // Without a known peer there is no telling where the request comes from.
-    let local = peer.is_some_and(|axum::Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback());
-    if !local {
-        let detail = "the log is shown to callers on the same machine only";
+    if !is_local(peer.map(|axum::Extension(ConnectInfo(peer))| peer), &headers) {
+        let detail =
+            "the log is shown to callers on the same machine only: ask 127.0.0.1 or localhost, without a proxy";
         return Err(Problem::new(StatusCode::FORBIDDEN, "loopback-only", detail));
     }
     let page = Page::parse(parameters.as_deref().unwrap_or_default())?;
     let Some(store) = shared.store.clone() else { return Err(Problem::internal()) };
-    let lines = shared.gate.run(async move { lines(store.as_ref(), page).await }).await??;
+    let lines = shared.gate.run("ask again", async move { lines(store.as_ref(), page).await }).await??;
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
+}
+
+/// Whether a request was made on this machine, for this machine.
+fn is_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
+    // Without a known peer there is no telling where a request comes from.
+    let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+    // A proxy on this machine is near, whoever it asks for is not.
+    let proxied = PROXIED.iter().any(|name| headers.contains_key(name));
+    // A browser on this machine sends the name it was told to resolve: a foreign one that resolves to here is a
+    // page that wants to read what it must not (DNS rebinding).
+    let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+    near && !proxied && host.is_none_or(names_loopback)
+}
+
+fn names_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 struct Page {

@@ -22,6 +22,9 @@ use crate::{
     problem::Problem,
 };
 
+/// What to do about a command that took too long.
+const AFTER_TIMEOUT: &str = "whether the command was accepted is not known, repeat it with the same Idempotency-Key";
+
 #[derive(Clone)]
 pub(super) struct Commands {
     pub(super) shared: Arc<Shared>,
@@ -72,7 +75,7 @@ pub(super) async fn command(
     };
     let body = body::read(&shared, &headers, body).await?;
     let work = async move { dispatcher.dispatch_named(&name, &body.bytes, options).await };
-    let receipt = shared.gate.run(work).await??;
+    let receipt = shared.gate.run(AFTER_TIMEOUT, work).await??;
     Ok(answer(&receipt, correlation_id))
 }
 

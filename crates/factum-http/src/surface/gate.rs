@@ -41,9 +41,10 @@ impl Gate {
     /// and hanging up in a loop must not pile it up.
     ///
     /// # Errors
-    /// 429 when there is no place, 503 when it takes too long, 500 when it panicked.
+    /// 429 when there is no place, 503 with `advice` when it takes too long, 500 when it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        advice: &str,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.work).try_acquire_owned().map_err(|_| Problem::too_many_requests())?;
@@ -57,11 +58,10 @@ impl Gate {
                 tracing::error!(reason = %ended, "the work for a request did not end by itself");
                 Err(Problem::internal())
             }
-            Err(_) => Err(Problem::unavailable(&format!(
-                "no answer within {:?}; whether a command was accepted is not known: repeat it with the same \
-                 Idempotency-Key",
-                self.request_timeout
-            ))),
+            Err(_) => {
+                tracing::warn!(limit = ?self.request_timeout, "the work for a request takes too long");
+                Err(Problem::unavailable(&format!("no answer within {:?}: {advice}", self.request_timeout)))
+            }
         }
     }
 

@@ -32,6 +32,6 @@ pub(super) async fn query(
     let options = AskOptions { at_least: headers::at_least(&headers)?, principal };
     let parameters = parameters.unwrap_or_default();
     let work = async move { dispatcher.ask_named(&name, &parameters, options).await };
-    let answer = shared.gate.run(work).await??;
+    let answer = shared.gate.run("ask again", work).await??;
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }

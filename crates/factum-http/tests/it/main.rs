@@ -1,6 +1,13 @@
 //! The surfaces as their callers see them: through a router, and where sockets matter, through sockets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod admin;
 mod commands;
+mod health;
+mod hostile;
+mod limits;
+mod logs;
 mod queries;
 mod server;
 mod toy;
+mod troubled;

@@ -17,7 +17,7 @@ use factum::{
     service::Health,
     store::{EventStore, MemoryStore},
 };
-use factum_http::{Problem, ReadSurface, SurfaceOptions, WriteSurface, read_surface, write_surface};
+use factum_http::{ProblemBody, ReadSurface, SurfaceOptions, WriteSurface, read_surface, write_surface};
 use http::{HeaderMap, Request, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -258,9 +258,9 @@ impl Answer {
     }
 
     /// The problem this answer is, after the checks that hold for every problem.
-    pub fn problem(&self) -> Problem {
+    pub fn problem(&self) -> ProblemBody {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
-        let problem: Problem = serde_json::from_slice(&self.body).unwrap();
+        let problem: ProblemBody = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem.status, self.status.as_u16());
         assert_eq!(problem.kind, "about:blank");
         assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
