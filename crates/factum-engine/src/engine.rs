@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::append::{Append, KnownCommand, Receipt};
 use crate::core::{Core, lock};
@@ -31,8 +31,12 @@ const LOCK_FILE: &str = "lock";
 /// A lone async caller does the write and sync itself while they take no longer than this: waking a thread and being
 /// woken by it costs as much. On a slower disk the writer's thread does it, so that no executor is held up.
 const LONE_SYNC_MAX: Duration = Duration::from_micros(500);
-/// How often the writer's thread yields before it sleeps: those it has just answered tend to append again.
-const YIELDS_BEFORE_SLEEP: u32 = 64;
+/// How long the writer's thread waits for those it has just answered to append again, as long as they come.
+const GATHER_MAX: Duration = Duration::from_micros(100);
+/// With more callers than this nobody waits: half of them are worth a sync, while the other half is encoded.
+const GATHER_APPENDS_MAX: usize = 128;
+/// How long it waits for the next of them.
+const GATHER_PAUSE_MAX: Duration = Duration::from_micros(15);
 
 /// An open store. Clones share it; when the last is dropped, it is closed.
 ///
@@ -333,15 +337,35 @@ impl Inner {
     fn write_on(&self) {
         while self.queue.wait_for_lead() {
             loop {
-                while self.step_once() > 0 {}
-                let mut yields = 0;
-                while self.queue.waiting() == 0 && yields < YIELDS_BEFORE_SLEEP {
-                    thread::yield_now();
-                    yields += 1;
+                let mut answered = self.step_once();
+                while answered > 0 {
+                    self.gather(answered);
+                    answered = self.step_once();
                 }
-                if self.queue.waiting() == 0 && self.queue.leave_if_empty() {
+                if self.queue.leave_if_empty() {
                     break;
                 }
+            }
+        }
+    }
+
+    /// Lets those just answered append again, so that they share the next sync with those already waiting: ends when
+    /// all are back, or none came for a moment. Without it two halves take turns, each waiting for the other's sync.
+    fn gather(&self, answered: usize) {
+        let expected = answered + self.queue.waiting();
+        if expected > GATHER_APPENDS_MAX {
+            return;
+        }
+        let started = Instant::now();
+        let (mut seen, mut last_came) = (self.queue.waiting(), started);
+        while seen < expected {
+            thread::yield_now();
+            let (waiting, now) = (self.queue.waiting(), Instant::now());
+            if waiting > seen {
+                (seen, last_came) = (waiting, now);
+            }
+            if now - last_came > GATHER_PAUSE_MAX || now - started > GATHER_MAX {
+                break;
             }
         }
     }
