@@ -377,9 +377,9 @@ impl Inner {
         }
         self.queue.close();
         while self.step_once() > 0 {}
-        let writer = lock(&self.writer);
+        let mut writer = lock(&self.writer);
         let result = match writer.broken() {
-            Some(error) => Err(CloseError::Poisoned(error.clone())),
+            Some(error) => Err(CloseError::Poisoned(error)),
             None => {
                 let marker = writer.marker().encode(mask(&self.core.identity.incarnation, 0));
                 put_file(&*self.core.disk, CLOSED_FILE, &marker)
@@ -402,11 +402,8 @@ impl Handle {
     fn close(&self) -> Result<(), CloseError> {
         let result = self.inner.close();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
-            // The last handle may be dropped by a waker, on one of these threads.
-            if thread.thread().id() != thread::current().id() {
-                // A thread that panicked has told so through the appends it left unanswered.
-                let _ended = thread.join();
-            }
+            // A thread that panicked has told so through the appends it left unanswered.
+            let _ended = thread.join();
         }
         result
     }
@@ -414,6 +411,14 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        let threads = lock(&self.threads);
+        if threads.iter().any(|thread| thread.thread().id() == thread::current().id()) {
+            // A waker dropped the last handle on the writer's thread, which cannot wait for itself to finish.
+            let inner = self.inner.clone();
+            thread::spawn(move || inner.close());
+            return;
+        }
+        drop(threads);
         // Nobody is left to be told; the next opening recovers what an unclean close leaves.
         let _closed = self.close();
     }

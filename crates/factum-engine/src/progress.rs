@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::core::{Core, lock};
-use crate::disk::{DiskFile, read_file, remove_if_there, write_all};
+use crate::disk::{DiskFile, TEMPORARY_SUFFIX, read_file, remove_if_there, write_all};
 use crate::format::mask;
 use crate::format::small::{ProgressSlot, SMALL_HEADER_BYTES, Unusable};
 use crate::names;
@@ -231,7 +231,7 @@ impl Record {
 fn create(core: &Core, name: &str, slot: &[u8]) -> Result<Arc<dyn DiskFile>, ProgressError> {
     let disk = &*core.disk;
     let file_name = file_name(name);
-    let temporary = format!("{file_name}.new");
+    let temporary = format!("{file_name}{TEMPORARY_SUFFIX}");
     remove_if_there(disk, &temporary)?;
     let file = disk.create(&temporary)?;
     write_zeros(&*file, 0, 2 * SLOT_BYTES as u64)?;

@@ -82,20 +82,22 @@ impl Future for Ticket {
     type Output = Answered;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answered> {
-        if let Some(answer) = self.try_take() {
-            return Poll::Ready(answer);
-        }
         let mut slot = lock(&self.slot);
-        match &mut *slot {
-            Slot::Waiting(waker) => match waker {
-                Some(waker) => waker.clone_from(context.waker()),
-                None => *waker = Some(context.waker().clone()),
-            },
-            // Answered since the look above: asked to be polled again.
-            Slot::Answered(_) => context.waker().wake_by_ref(),
+        match std::mem::replace(&mut *slot, Slot::Taken) {
+            Slot::Answered(answer) => Poll::Ready(answer),
+            Slot::Waiting(Some(waker)) if waker.will_wake(context.waker()) => {
+                *slot = Slot::Waiting(Some(waker));
+                Poll::Pending
+            }
+            Slot::Waiting(before) => {
+                *slot = Slot::Waiting(Some(context.waker().clone()));
+                // Dropped without the lock: it may run anything.
+                drop(slot);
+                drop(before);
+                Poll::Pending
+            }
             Slot::Taken => panic!("a ticket was polled after it had resolved"),
         }
-        Poll::Pending
     }
 }
 

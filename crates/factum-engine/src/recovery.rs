@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::core::Segment;
-use crate::disk::{Disk, put_file, read_file, read_up_to, remove_if_there, write_all};
+use crate::disk::{Disk, TEMPORARY_SUFFIX, put_file, read_file, read_up_to, remove_if_there, write_all};
 use crate::error::{Damage, OpenError};
 use crate::format::batch::{BatchHead, GENESIS, Link};
 use crate::format::group::{GROUP_HEADER_BYTES, proves_synced};
@@ -101,8 +101,10 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, O
     // What is durable already is kept before anything is changed.
     let cut = recovery.cut()?;
     let rewritten_groups = if clean { 0 } else { recovery.rewrite()? };
-    for leftover in [SPARE_FILE, CLOSED_FILE, "closed.new", "identity.new"] {
-        remove_if_there(disk, leftover)?;
+    for name in disk.list()? {
+        if name == SPARE_FILE || name == CLOSED_FILE || name.ends_with(TEMPORARY_SUFFIX) {
+            disk.remove(&name)?;
+        }
     }
     // Names too are made durable before anything is served: a segment seen now must be there after the next crash.
     disk.sync_dir()?;

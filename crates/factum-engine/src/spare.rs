@@ -36,6 +36,8 @@ struct State {
     filled: u64,
     /// How long the helper shall make it.
     target: u64,
+    /// The helper could not: it does not try again before the writer has.
+    failed: bool,
     ended: bool,
 }
 
@@ -44,8 +46,9 @@ impl State {
     fn fill(&mut self, disk: &dyn Disk, target: u64) -> io::Result<()> {
         let filled = self.fill_unchecked(disk, target);
         if filled.is_err() {
-            // Nothing of it was promised to anyone: the next attempt begins anew, with another file.
+            // Nothing of it was promised to anyone. Its space is given back; the next attempt begins anew.
             (self.file, self.filled) = (None, 0);
+            let _removed = disk.remove(SPARE_FILE);
         }
         filled
     }
@@ -72,7 +75,7 @@ impl Spare {
     /// Asks the helper to prepare a spare of this size.
     pub(crate) fn want(&self, size: u64) {
         let mut state = lock(&self.state);
-        if state.target < size {
+        if state.target < size && !state.failed {
             state.target = size;
             drop(state);
             self.wanted.notify_one();
@@ -89,7 +92,7 @@ impl Spare {
         helped: bool,
     ) -> io::Result<(Arc<dyn DiskFile>, u64)> {
         let mut state = lock(&self.state);
-        state.target = 0;
+        (state.target, state.failed) = (0, false);
         let enough = if helped { least.max(size.min(FILL_STEP_BYTES)) } else { least.max(size) };
         while state.file.is_none() || state.filled < enough {
             state.fill(disk, enough)?;
@@ -110,7 +113,7 @@ impl Spare {
             let target = state.target;
             if state.fill(disk, target).is_err() {
                 // The writer meets the same error when it needs the space, and answers for it.
-                state.target = 0;
+                (state.target, state.failed) = (0, true);
             }
             // Between two steps the writer may take what there is.
             drop(state);

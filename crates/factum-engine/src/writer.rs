@@ -108,17 +108,20 @@ impl Writer {
         self.last_sync
     }
 
-    pub(crate) fn broken(&self) -> Option<&Arc<io::Error>> {
-        self.broken.as_ref()
+    /// Why nothing may be written any more, if so.
+    pub(crate) fn broken(&mut self) -> Option<Arc<io::Error>> {
+        if self.in_step {
+            self.broken.get_or_insert_with(|| Arc::new(io::Error::other("the writer panicked")));
+        }
+        self.broken.clone()
     }
 
     /// Judges a group, writes and syncs what is accepted, makes it visible and answers everyone.
     pub(crate) fn step(&mut self, core: &Core, group: &mut Vec<Request>) {
-        if std::mem::replace(&mut self.in_step, true) {
-            self.broken.get_or_insert_with(|| Arc::new(io::Error::other("the writer panicked")));
-        }
-        let mut verdicts = match &self.broken {
-            Some(error) => vec![Err(AppendError::Poisoned(error.clone())); group.len()],
+        let broken = self.broken();
+        self.in_step = true;
+        let mut verdicts = match broken {
+            Some(error) => vec![Err(AppendError::Poisoned(error)); group.len()],
             None => self.judge(core, group),
         };
         if !self.staged.is_empty() {

@@ -156,9 +156,12 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, name: &str) -> io::Result<bool> {
     }
 }
 
+/// Ends the name of a file that is not in its place yet.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".new";
+
 /// Puts a small file in place durably: after a crash it is there whole, or what was there before.
 pub(crate) fn put_file(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = format!("{name}.new");
+    let temporary = format!("{name}{TEMPORARY_SUFFIX}");
     remove_if_there(disk, &temporary)?;
     let file = disk.create(&temporary)?;
     write_all(&*file, bytes, 0)?;

@@ -4,7 +4,7 @@ use factum_engine::{
     Append, AppendError, Drive, EVENT_TAGS_MAX, Engine, ExpectedVersion, NewEvent, Options, Position, Tag, Version,
 };
 
-use crate::support::{all_texts, command, event, expecting, note, now, open, stream, texts_of};
+use crate::support::{all_texts, command, event, expecting, note, now, open, stream, texts_of, wait};
 
 #[test]
 fn an_append_is_there_when_it_is_answered_with_its_version_and_position() {
@@ -153,6 +153,46 @@ fn what_is_over_a_limit_or_malformed_is_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn a_batch_larger_than_a_segment_gets_one_that_is_large_enough() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options::default().segment_bytes(8_192);
+    let large = "x".repeat(300_000);
+    for drive in [Drive::Manual, Drive::Threads] {
+        let engine = Engine::open(directory.path(), options.clone().drive(drive)).expect("opens");
+        engine.append(note("small-1", "before")).expect("accepted");
+        engine.append(expecting("large-1", ExpectedVersion::Any, &[&large, &large])).expect("accepted");
+        engine.append(note("small-1", "after")).expect("accepted");
+    }
+    let engine = Engine::open(directory.path(), options).expect("opens");
+    assert_eq!(texts_of(&engine, "small-1"), ["before", "after", "before", "after"]);
+    assert!(texts_of(&engine, "large-1").iter().all(|text| *text == large));
+    engine.verify(&mut |_| {}).expect("sound");
+}
+
+#[test]
+fn an_append_whose_ticket_is_dropped_happens_all_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    drop(engine.submit(note("a-1", "one")));
+    let receipt = wait(engine.submit(note("a-1", "two"))).expect("accepted");
+    assert_eq!(receipt.last, Position::new(2));
+    drop(engine.submit(note("a-1", "three")));
+    // Closing does what is queued.
+    drop(engine);
+    assert_eq!(texts_of(&open(directory.path()), "a-1"), ["one", "two", "three"]);
+}
+
+#[test]
+fn handles_tickets_and_waits_may_go_to_any_thread() {
+    fn sendable<T: Send>() {}
+    fn shareable<T: Send + Sync + Clone>() {}
+    shareable::<Engine>();
+    shareable::<factum_engine::StoredEvent>();
+    sendable::<factum_engine::Ticket>();
+    sendable::<factum_engine::SyncedBeyond>();
+}
+
+#[test]
 fn concurrent_appends_of_many_threads_all_happen_once_in_dense_order() {
     let directory = tempfile::tempdir().expect("a directory");
     let engine = open(directory.path());
@@ -174,22 +214,4 @@ fn concurrent_appends_of_many_threads_all_happen_once_in_dense_order() {
         assert_eq!(texts_of(&engine, &format!("w-{writer}")).len(), 25);
     }
     engine.verify(&mut |_| {}).expect("sound");
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => std::thread::park(),
-        }
-    }
 }

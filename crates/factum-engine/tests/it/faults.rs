@@ -1,12 +1,13 @@
 //! A disk that fails, or is full, while the store is open.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_engine::sim::{SimDisk, SimFault};
-use factum_engine::{AppendError, Drive, Engine, Entropy, OpenError, Options, Position, ProgressError};
+use factum_engine::{AppendError, Disk, DiskFile, Drive, Engine, Entropy, OpenError, Options, Position, ProgressError};
 
-use crate::support::{all_texts, command, note, now, texts_of};
+use crate::support::{all_texts, command, note, now, texts_of, wait};
 
 fn options() -> Options {
     Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192)
@@ -177,6 +178,74 @@ fn a_failed_progress_write_leaves_the_name_unavailable_until_reopened() {
     for seed in 0..8 {
         let value = open(&disk.after_power_loss(seed)).progress("relay").expect("readable").value;
         assert!([b"1", b"2"].map(|value| Some(value.to_vec())).contains(&value), "seed {seed}: {value:?}");
+    }
+}
+
+/// A disk whose files panic on being written once they are told to.
+struct Treacherous(SimDisk, Arc<AtomicBool>);
+
+impl Disk for Treacherous {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.0.create(name)
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(TreacherousFile(self.0.open(name)?, self.1.clone())))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.0.sync_dir()
+    }
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Send + Sync>> {
+        self.0.lock(name)
+    }
+}
+
+struct TreacherousFile(Arc<dyn DiskFile>, Arc<AtomicBool>);
+
+impl DiskFile for TreacherousFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        assert!(!self.1.load(Ordering::SeqCst), "a bug of the disk");
+        self.0.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+#[test]
+fn a_panic_of_the_writer_leaves_nobody_waiting_and_nothing_acknowledged() {
+    for drive in [Drive::Manual, Drive::Threads] {
+        let treason = Arc::new(AtomicBool::new(false));
+        let disk = SimDisk::new();
+        let treacherous = Treacherous(disk.clone(), treason.clone());
+        let engine = Engine::open_on(Arc::new(treacherous), options().drive(drive)).expect("opens");
+        engine.append(note("a-1", "kept")).expect("accepted");
+        treason.store(true, Ordering::SeqCst);
+        let ticket = engine.submit(note("a-1", "lost"));
+        if drive == Drive::Manual {
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.step())).is_err());
+        }
+        assert!(matches!(wait(ticket), Err(AppendError::Interrupted)));
+        treason.store(false, Ordering::SeqCst);
+        let after = engine.append(note("a-1", "refused"));
+        assert!(matches!(after, Err(AppendError::Interrupted | AppendError::Poisoned(_))), "{after:?}");
+        assert_eq!(texts_of(&engine, "a-1"), ["kept"], "reads go on");
+        assert!(engine.close().is_err());
+        assert_eq!(texts_of(&open(&disk), "a-1"), ["kept"]);
     }
 }
 

@@ -1,10 +1,13 @@
 //! Opening and closing: locks, formats, clean ends.
 
 use std::fs;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake};
+use std::time::{Duration, Instant};
 
 use factum_engine::{AppendError, Closed, Engine, OpenError, Options, Position, ReadError};
 
-use crate::support::{all_texts, note, open};
+use crate::support::{all_texts, note, open, wait};
 
 #[test]
 fn a_store_is_found_again_as_it_was_left() {
@@ -62,6 +65,45 @@ fn a_closed_store_answers_so_to_everybody() {
     let mut beyond = std::pin::pin!(engine.beyond(Position::ZERO));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert_eq!(beyond.as_mut().poll(&mut context), std::task::Poll::Ready(Err(Closed)));
+}
+
+/// A waker that holds the last handle of a store and drops it when it is woken, once the test has dropped its own.
+struct LastHandle {
+    engine: Mutex<Option<Engine>>,
+    others_are_gone: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Wake for LastHandle {
+    fn wake(self: Arc<Self>) {
+        self.others_are_gone.lock().expect("sound").recv().expect("the test goes on");
+        drop(self.engine.lock().expect("sound").take());
+    }
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_by_a_waker_on_the_writers_own_thread() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    let (gone, others_are_gone) = mpsc::channel();
+    let last = LastHandle { engine: Mutex::new(Some(engine.clone())), others_are_gone: Mutex::new(others_are_gone) };
+    let waker = Arc::new(last).into();
+    let mut beyond = Box::pin(engine.beyond(Position::ZERO));
+    assert!(beyond.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let ticket = engine.submit(note("a-1", "one"));
+    drop(engine);
+    gone.send(()).expect("the writer waits");
+    wait(ticket).expect("accepted");
+    // It is closed on a thread of its own, soon.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let engine = loop {
+        match Engine::open(directory.path(), Options::default()) {
+            Ok(engine) => break engine,
+            Err(OpenError::Locked) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(engine.recovery().clean);
+    assert_eq!(all_texts(&engine).len(), 1);
 }
 
 #[test]
