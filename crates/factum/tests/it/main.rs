@@ -2,6 +2,7 @@
 
 mod bus;
 mod derives;
+mod engine_store;
 mod event_store;
 mod given;
 mod read_store;
