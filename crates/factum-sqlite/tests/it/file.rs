@@ -141,6 +141,7 @@ fn a_document_another_program_broke_is_found_by_its_reader() {
     let store = SqliteReadStore::open(&path, SqliteOptions::default()).unwrap();
     let epoch = store.claim(SUMMARIES).unwrap();
     put(&store, epoch, "a", "1").unwrap();
+    assert_eq!(rows(&store).unwrap().len(), 1);
     let shell = Connection::open(&path).unwrap();
     shell.execute("DROP TABLE account_summaries_v1__lines", []).unwrap();
     assert_eq!(rows(&store).unwrap(), [], "a table that is gone is empty, also for a statement prepared before");
@@ -165,4 +166,24 @@ fn closing_moves_the_write_ahead_log_into_the_file() {
     assert!(matches!(put(&store, epoch, "a", "2"), Err(ReadError::Unavailable(_))));
     let store = SqliteReadStore::open(&path, SqliteOptions::default()).unwrap();
     assert_eq!(rows(&store).unwrap().len(), 1);
+}
+
+#[test]
+fn a_write_that_failed_is_not_committed_around() {
+    for buffer_bytes_max in [0, 1 << 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("read.db");
+        let options = SqliteOptions::default().buffer_bytes_max(buffer_bytes_max);
+        let store = SqliteReadStore::open(&path, options).unwrap();
+        let epoch = store.claim(SUMMARIES).unwrap();
+        Connection::open(&path).unwrap().execute("CREATE TABLE account_summaries_v1__broken (other)", []).unwrap();
+        let broken = TableName { table: "broken", ..LINES };
+        let result = store.write(SUMMARIES, epoch, &[], &mut |tx| {
+            // Work that does not heed the error: what it wrote is incomplete all the same.
+            let _ = tx.put(broken, &"a".into(), b"1".to_vec());
+            tx.put(LINES, &"a".into(), b"1".to_vec()).or(Ok(()))
+        });
+        assert!(result.is_err());
+        assert_eq!(rows(&store).unwrap(), []);
+    }
 }

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{Case, Store, all, append, event, head, join_all, outline, position, request, spawn_all, stream, version};
 use crate::{
-    model::EventId,
+    model::{EventId, Timestamp},
     store::{
-        Append, AppendError, CommandRecord, Direction, ExpectedVersion, NewEvent, Position, Receipt, Selection,
-        StreamName, Tag, Version,
+        Append, AppendError, CommandRecord, Direction, ExpectedVersion, Metadata, NewEvent, Position, Receipt,
+        Selection, StreamName, Tag, Version,
     },
     testing::{NOW, case::ok},
 };
@@ -49,22 +49,31 @@ async fn an_event_comes_back_as_it_went_in(store: Store) {
         tags: tags.map(|tag| ok(Tag::new(tag))).into(),
         data: r#" { "b": 1, "a" : "'; DROP TABLE events; -- \u0000 😀" } "#.as_bytes().to_vec(),
     };
-    let plain = NewEvent { data: b"null".to_vec(), tags: Vec::new(), ..new.clone() };
+    let plain = NewEvent { name: "account.closed".into(), data: b"null".to_vec(), tags: Vec::new(), ..new.clone() };
     let command: CommandRecord = super::command(5, 1);
-    let metadata = crate::store::Metadata { causation_id: Some(Uuid::from_u128(9)), ..super::metadata() };
-    let append = Append::new(metadata.clone(), NOW)
-        .stream(stream("account-1"), ExpectedVersion::NoStream, vec![new.clone(), plain.clone()])
+    let caused = Metadata { causation_id: Some(Uuid::from_u128(9)), ..super::metadata() };
+    let (first, second) = (stream("account-1"), stream("account-2"));
+    let append = Append::new(caused.clone(), NOW)
+        .stream(first.clone(), ExpectedVersion::NoStream, vec![new.clone(), plain.clone()])
+        .stream(second.clone(), ExpectedVersion::NoStream, vec![new.clone()])
         .command(command);
     ok(store.append(append).await);
+    let later = Timestamp::from_micros(NOW.as_micros() + 1);
+    let append = Append::new(super::metadata(), later).stream(first.clone(), ExpectedVersion::Any, vec![plain.clone()]);
+    ok(store.append(append).await);
+    let expected = [
+        (&first, 1, &new, Some(command.id), caused.clone(), NOW),
+        (&first, 2, &plain, Some(command.id), caused.clone(), NOW),
+        (&second, 1, &new, Some(command.id), caused, NOW),
+        (&first, 3, &plain, None, super::metadata(), later),
+    ];
     let events = all(&store).await;
-    assert_eq!(events.len(), 2);
-    for (at, (new, event)) in [new, plain].iter().zip(&events).enumerate() {
-        let number = at as u64 + 1;
-        assert_eq!((event.position, event.version), (position(number), version(number)));
-        assert_eq!((&event.stream, event.id, event.schema), (&stream("account-1"), new.id, new.schema));
-        assert_eq!((&*event.name, &event.tags), (&*new.name, &new.tags));
-        assert_eq!(event.data, new.data);
-        assert_eq!((event.command_id, &event.metadata, event.recorded_at), (Some(command.id), &metadata, NOW));
+    assert_eq!(events.len(), expected.len());
+    for (at, (event, (stream, number, new, command, metadata, recorded_at))) in (1..).zip(events.iter().zip(expected)) {
+        assert_eq!((event.position, &event.stream, event.version), (position(at), stream, version(number)));
+        assert_eq!((event.id, &*event.name, event.schema), (new.id, &*new.name, new.schema));
+        assert_eq!((&event.tags, &event.data[..]), (&new.tags, &new.data[..]));
+        assert_eq!((event.command_id, &event.metadata, event.recorded_at), (command, &metadata, recorded_at));
     }
 }
 
