@@ -1,7 +1,7 @@
 //! The bank's surfaces, as an HTTP client sees them: every request is sent once, every status is an answer.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
@@ -12,8 +12,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::process::POLL;
+
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the statements may need to show an accepted command.
+const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 /// The page of events that is asked for.
 const EVENTS_PAGE: usize = 1_000;
 /// The accounts service's port above the base.
@@ -86,6 +90,22 @@ impl Surfaces {
         self.send(Method::GET, STATEMENTS, path_and_query, String::new(), headers).await
     }
 
+    /// Asks statements until it shows what `token` stands for: a service that just started, or restores what it
+    /// shows, says 503.
+    ///
+    /// # Errors
+    /// When it does not show it in time, or answers with something else.
+    pub async fn query_when_there(&self, path_and_query: &str, token: &str) -> anyhow::Result<Answer> {
+        let begun = Instant::now();
+        loop {
+            let answer = self.query(path_and_query, &[("factum-at-least", token)]).await?;
+            if answer.status != 503 || begun.elapsed() > CATCH_UP_MAX {
+                return answer.accepted();
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Every event of accounts, page by page.
     ///
     /// # Errors
@@ -105,16 +125,16 @@ impl Surfaces {
         }
     }
 
-    /// All lines of an account's statement, page by page.
+    /// All lines of an account's statement, page by page, once it shows what `token` stands for.
     ///
     /// # Errors
     /// When there is no answer, or it is no page of lines.
-    pub async fn statement(&self, account: &str) -> anyhow::Result<Vec<Value>> {
+    pub async fn statement(&self, account: &str, token: &str) -> anyhow::Result<Vec<Value>> {
         let mut lines = Vec::new();
         let mut cursor = String::new();
         loop {
             let path = format!("/queries/statement?account_id={account}&limit=100{cursor}");
-            let page = self.query(&path, &[]).await?.accepted()?;
+            let page = self.query_when_there(&path, token).await?;
             lines.extend(page.json["lines"].as_array().context("lines")?.iter().cloned());
             match page.json["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),

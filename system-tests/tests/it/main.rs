@@ -1,5 +1,12 @@
-//! Drives built binaries from outside, as operators and users do.
+//! The bank as its users have it: built binaries, HTTP, files, signals. A file is a story.
 
+mod command_line;
+mod deleted_state;
 // `cfg(test)` tells clippy that the helpers in here are tests too.
 #[cfg(test)]
 mod independence;
+mod killed;
+mod load_and_audit;
+mod racing;
+mod teller;
+mod walk;

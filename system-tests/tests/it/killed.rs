@@ -1,0 +1,183 @@
+//! SIGKILL at random under load: what was acknowledged is there, once, and the audit is clean after each restart.
+//!
+//! `FACTUM_TEST_SEED` chooses another course of the load and of the moments of death.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use system_tests::{Site, Surfaces};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::teller::{audit_is_clean, euros, open};
+
+/// How often the bank is killed.
+const KILLS: usize = 20;
+/// How many commands are under way at once.
+const SENDERS: usize = 16;
+/// How many accounts they are about.
+const ACCOUNTS: usize = 12;
+/// A death comes at the earliest when this many commands were acknowledged since the last.
+const ACKNOWLEDGED_BEFORE_DEATH: u64 = 20;
+/// And up to this much later, while more are under way.
+const DEATH_AFTER_MAX: Duration = Duration::from_millis(120);
+/// How long the commands before a death may take.
+const LOAD_MAX: Duration = Duration::from_secs(60);
+
+/// One command, sent under its key until it is answered.
+#[derive(Debug, Clone)]
+struct Sent {
+    name: &'static str,
+    amount_minor: u64,
+    body: Value,
+    key: String,
+}
+
+/// What the bank has acknowledged: by key, the command and its receipt.
+type Acknowledged = Arc<Mutex<HashMap<String, (Sent, Value)>>>;
+
+/// What the senders share.
+struct Load {
+    seed: u64,
+    accounts: Vec<String>,
+    next: AtomicU64,
+    acknowledged: Acknowledged,
+    /// The surfaces while the bank is up and load is wanted; none while it is dead or being examined.
+    gate: watch::Receiver<Gate>,
+}
+
+/// Whether commands may be sent.
+#[derive(Clone)]
+enum Gate {
+    Open(Surfaces),
+    Shut,
+    /// Send what has no answer yet, and begin nothing new.
+    Last(Surfaces),
+}
+
+impl Load {
+    fn command(&self, index: u64) -> Sent {
+        let seed = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{} {index}", self.seed).as_bytes()).as_u64_pair().0;
+        let mut random = fastrand::Rng::with_seed(seed);
+        let account = &self.accounts[random.usize(..self.accounts.len())];
+        let amount_minor = random.u64(1..=10_000);
+        let name = if random.u8(..3) == 0 { "withdraw-funds" } else { "deposit-funds" };
+        let body = euros(account, &format!("{}.{:02}", amount_minor / 100, amount_minor % 100));
+        Sent { name, amount_minor, body, key: format!("killed-{}-{index}", self.seed) }
+    }
+}
+
+/// Sends one command after another until the gate says that this is the last.
+async fn sender(load: Arc<Load>) -> anyhow::Result<()> {
+    let mut gate = load.gate.clone();
+    loop {
+        if matches!(*gate.wait_for(|gate| !matches!(gate, Gate::Shut)).await?, Gate::Last(_)) {
+            return Ok(());
+        }
+        let sent = load.command(load.next.fetch_add(1, Ordering::Relaxed));
+        send_until_answered(&load, &mut gate, sent).await?;
+    }
+}
+
+async fn send_until_answered(load: &Load, gate: &mut watch::Receiver<Gate>, sent: Sent) -> anyhow::Result<()> {
+    loop {
+        let open = gate.wait_for(|gate| !matches!(gate, Gate::Shut)).await?.clone();
+        let (Gate::Open(bank) | Gate::Last(bank)) = open else { continue };
+        match bank.command(sent.name, &sent.body, &[("idempotency-key", &sent.key)]).await {
+            // Killed before the answer: nobody knows, so the same key is sent again.
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(answer) if answer.status == 200 => {
+                load.acknowledged.lock().await.insert(sent.key.clone(), (sent, answer.json));
+                return Ok(());
+            }
+            Ok(answer) if answer.field("code") == "insufficient-funds" => return Ok(()),
+            Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(5)).await,
+            Ok(answer) => anyhow::bail!("{sent:?} was answered {} {}", answer.status, answer.text),
+        }
+    }
+}
+
+/// Every acknowledged command is in the log where its receipt says, and no command is there twice.
+async fn acknowledged_are_there_once(bank: &Surfaces, acknowledged: &Acknowledged) -> anyhow::Result<usize> {
+    let events = bank.events().await?;
+    let mut commands = HashSet::new();
+    for (index, event) in events.iter().enumerate() {
+        ensure!(event["position"] == index as u64 + 1, "positions are not dense: {event}");
+        let command = event["metadata"]["command_id"].as_str().with_context(|| format!("no command id: {event}"))?;
+        ensure!(commands.insert(command), "command {command} has two effects, the second is {event}");
+    }
+    let acknowledged = acknowledged.lock().await;
+    let mut positions = HashSet::new();
+    for (sent, receipt) in acknowledged.values() {
+        let position = receipt["position"].as_u64().context("a position")?;
+        ensure!(positions.insert(position), "two commands were told position {position}");
+        let event = events.get(usize::try_from(position)? - 1);
+        let event = event.with_context(|| format!("lost: {sent:?}, acknowledged as {receipt}"))?;
+        let name = if sent.name == "deposit-funds" { "account.funds-deposited" } else { "account.funds-withdrawn" };
+        let same = event["stream"] == receipt["stream"]
+            && event["version"] == receipt["version"]
+            && event["type"] == name
+            && event["data"]["amount"] == sent.amount_minor;
+        ensure!(same, "{sent:?} was acknowledged as {receipt}, but there is {event}");
+    }
+    Ok(events.len())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_random_under_load_it_keeps_what_it_acknowledged() -> anyhow::Result<()> {
+    let seed = std::env::var("FACTUM_TEST_SEED").ok().map_or(Ok(1), |seed| seed.parse())?;
+    println!("FACTUM_TEST_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let site = Site::new()?;
+    let mut bank = site.start().await?;
+    let mut accounts = Vec::new();
+    for number in 0..ACCOUNTS {
+        accounts.push(open(bank.surfaces(), &format!("Holder {number}"), "EUR").await?);
+    }
+    let (gate, watched) = watch::channel(Gate::Open(bank.surfaces().clone()));
+    let acknowledged = Acknowledged::default();
+    let load = Load { seed, accounts, next: AtomicU64::new(0), acknowledged: Arc::clone(&acknowledged), gate: watched };
+    let load = Arc::new(load);
+    let mut senders: JoinSet<anyhow::Result<()>> = (0..SENDERS).map(|_| sender(Arc::clone(&load))).collect();
+
+    for kill in 1..=KILLS {
+        under_load(&acknowledged, &mut senders).await?;
+        tokio::time::sleep(DEATH_AFTER_MAX.mul_f64(random.f64())).await;
+        bank.kill()?;
+        gate.send_replace(Gate::Shut);
+        bank = site.start().await.with_context(|| format!("after kill {kill}"))?;
+        let there = acknowledged_are_there_once(bank.surfaces(), &acknowledged).await;
+        there.with_context(|| format!("after kill {kill}, seed {seed}"))?;
+        audit_is_clean(&site).await.with_context(|| format!("after kill {kill}, seed {seed}"))?;
+        gate.send_replace(Gate::Open(bank.surfaces().clone()));
+    }
+
+    gate.send_replace(Gate::Last(bank.surfaces().clone()));
+    while let Some(ended) = senders.join_next().await {
+        ended??;
+    }
+    let events = acknowledged_are_there_once(bank.surfaces(), &acknowledged).await?;
+    let answered = acknowledged.lock().await.len();
+    assert_eq!(events, ACCOUNTS + answered, "every command is answered now, and each has one event");
+    println!("{KILLS} kills, {answered} acknowledged commands");
+    audit_is_clean(&site).await
+}
+
+/// Returns when enough commands were acknowledged since the call, or a sender has failed.
+async fn under_load(acknowledged: &Acknowledged, senders: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let before = acknowledged.lock().await.len() as u64;
+    while (acknowledged.lock().await.len() as u64) < before + ACKNOWLEDGED_BEFORE_DEATH {
+        if let Some(ended) = senders.try_join_next() {
+            ended??;
+        }
+        ensure!(begun.elapsed() < LOAD_MAX, "no load within {LOAD_MAX:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
