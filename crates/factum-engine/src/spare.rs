@@ -8,8 +8,10 @@ use crate::disk::{Disk, DiskFile, remove_if_there, write_all};
 
 /// The spare's file until it becomes a segment.
 pub(crate) const SPARE_FILE: &str = "segment.next";
-/// Zeros written between two syncs: bounds how long a writer waits behind them.
-const FILL_STEP_BYTES: u64 = 1 << 20;
+/// Zeros written between two syncs: bounds how long the writer's own sync waits behind them.
+const FILL_STEP_BYTES: u64 = 256 << 10;
+/// What a writer fills itself when it needs a segment before the helper has got that far.
+const UNREADY_BYTES: u64 = 1 << 20;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Writes zeros from one offset to another.
@@ -74,7 +76,8 @@ impl State {
 impl Spare {
     /// Asks the helper to prepare a spare of this size.
     pub(crate) fn want(&self, size: u64) {
-        let mut state = lock(&self.state);
+        // The helper has the lock while it fills: then it was asked before, and the writer must not wait for it.
+        let Ok(mut state) = self.state.try_lock() else { return };
         if state.target < size && !state.failed {
             state.target = size;
             drop(state);
@@ -93,7 +96,7 @@ impl Spare {
     ) -> io::Result<(Arc<dyn DiskFile>, u64)> {
         let mut state = lock(&self.state);
         (state.target, state.failed) = (0, false);
-        let enough = if helped { least.max(size.min(FILL_STEP_BYTES)) } else { least.max(size) };
+        let enough = if helped { least.max(size.min(UNREADY_BYTES)) } else { least.max(size) };
         while state.file.is_none() || state.filled < enough {
             state.fill(disk, enough)?;
         }
