@@ -8,5 +8,6 @@ mod independence;
 mod killed;
 mod load_and_audit;
 mod racing;
+mod readme;
 mod teller;
 mod walk;

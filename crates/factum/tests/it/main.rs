@@ -6,5 +6,6 @@ mod engine_store;
 mod event_store;
 mod given;
 mod read_store;
+mod readme;
 mod relay;
 mod world;
