@@ -5,6 +5,7 @@ mod crashing;
 mod damage;
 mod faults;
 mod fixtures;
+mod lives;
 mod opening;
 mod progress;
 mod reading;
