@@ -1,5 +1,6 @@
 //! A small system for the tests of relay, bus and consumer: counters are raised in one service, and another one keeps
 //! their totals.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
     borrow::Cow,
@@ -10,17 +11,17 @@ use std::{
 };
 
 use factum::{
-    ActorId, Delivery, Event, EventId, Message, Projection,
+    ActorId, Delivery, Event, EventId, Message, Projection, Timestamp,
     bus::{Assignment, Bus, ConsumerOptions, Envelope, LocalBus, LocalBusOptions, MemoryBus, Record, TopicPartition},
     consumer::{ConsumerEnd, ProjectionConsumer},
     model::CorrelationId,
     projections::{self, Watermarks},
     read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
     relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
-    runtime::{Runtime, Status, Stop, Stopper},
+    runtime::{Driver, ManualClock, Runtime, Status, Stop, Stopper, Task},
     store::{
-        Append, EngineOptions, EngineStore, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent, Position,
-        StreamName,
+        Append, BoxFuture, EngineOptions, EngineStore, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent,
+        Position, StreamName,
     },
     testing,
 };
@@ -120,6 +121,37 @@ impl Projection for Totals {
     }
 }
 
+/// A runtime on which a wait is over at once, and no time passes but what was waited for.
+pub fn impatient() -> Runtime {
+    struct Impatient(ManualClock);
+    impl Driver for Impatient {
+        fn now(&self) -> Timestamp {
+            self.0.now()
+        }
+
+        fn random(&self) -> u64 {
+            self.0.random()
+        }
+
+        fn spawn(&self, task: BoxFuture<'static, ()>) -> Task {
+            self.0.spawn(task)
+        }
+
+        fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+            let clock = self.0.clone();
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                clock.advance(duration);
+            })
+        }
+
+        fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+            self.0.blocking(work)
+        }
+    }
+    Runtime::new(Arc::new(Impatient(Runtime::manual(1).1)))
+}
+
 /// Every counter with its total, in the order of their names.
 pub fn totals(read_store: &dyn ReadStore) -> Vec<Total> {
     let mut all = Vec::new();
@@ -169,6 +201,16 @@ pub async fn raise(store: &dyn EventStore, counter: u64, by: u64) -> Position {
     append(store, counter, CounterEvent::Raised(Raised { by })).await
 }
 
+/// Appends this much, and looks at nothing else.
+pub async fn raise_some(store: &dyn EventStore, expected: &mut [u64]) {
+    for counter in 0..expected.len() {
+        let by = 1 + expected[counter] + counter as u64;
+        raise(store, counter as u64, by).await;
+        append(store, counter as u64, CounterEvent::Polished(Polished {})).await;
+        expected[counter] += by;
+    }
+}
+
 /// Two services and the bus between them; each part can be replaced.
 pub struct World {
     pub store: Arc<dyn EventStore>,
@@ -186,7 +228,7 @@ pub fn world() -> (World, MemoryBus) {
         bus: Arc::new(bus.clone()),
         read_store: Arc::new(MemoryReadStore::default()),
         watermarks: Arc::default(),
-        runtime: Runtime::tokio(),
+        runtime: impatient(),
     };
     (world, bus)
 }

@@ -1,0 +1,379 @@
+//! Stores and buses that fail, or never answer, at the n-th call.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::{
+    future::Future,
+    sync::{Arc, Condvar, Mutex},
+};
+
+use factum::{
+    CommandId, ProjectionKey,
+    bus::{
+        Bus, BusError, BusEvent, Consumer, ConsumerOptions, NewRecord, Offset, Producer, Record, TopicPartition,
+        TopicSpec,
+    },
+    read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadSnapshot, ReadStore, ReadTransaction},
+    store::{
+        Append, AppendError, Batch, BoxFuture, Direction, EventStore, Heads, Identity, KnownCommand, Position,
+        Progress, ProgressError, Receipt, Selection, StoreError, StreamName, Version,
+    },
+};
+
+use crate::world::World;
+
+/// What happens at the n-th call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails, and had no effect.
+    FailBefore,
+    /// It fails although it had its effect; a call with several effects had some of them.
+    FailAfter,
+    /// Its caller dies before it.
+    DieBefore,
+    /// Its caller dies after it; a call with several effects had some of them.
+    DieAfter,
+}
+
+impl Fault {
+    pub const ALL: [Self; 4] = [Self::FailBefore, Self::FailAfter, Self::DieBefore, Self::DieAfter];
+
+    const fn is_before(self) -> bool {
+        matches!(self, Self::FailBefore | Self::DieBefore)
+    }
+
+    const fn is_death(self) -> bool {
+        matches!(self, Self::DieBefore | Self::DieAfter)
+    }
+}
+
+/// One fault at one call, counted over everything that shares it.
+#[derive(Clone)]
+pub struct Faults(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    released: Condvar,
+}
+
+struct State {
+    calls: u64,
+    at: u64,
+    fault: Fault,
+    dead: bool,
+    released: bool,
+    armed: Option<&'static str>,
+    site: Option<&'static str>,
+}
+
+impl Faults {
+    /// The fault happens at call number `at`, from 1.
+    pub fn new(at: u64, fault: Fault) -> Self {
+        let state = State { calls: 0, at, fault, dead: false, released: false, armed: None, site: None };
+        Self(Arc::new(Shared { state: Mutex::new(state), released: Condvar::new() }))
+    }
+
+    /// No fault, until one is armed.
+    pub fn none() -> Self {
+        Self::new(0, Fault::FailBefore)
+    }
+
+    /// The fault happens at the next call of this kind.
+    pub fn arm(&self, site: &'static str, fault: Fault) {
+        let mut state = self.0.state.lock().unwrap();
+        state.armed = Some(site);
+        state.fault = fault;
+    }
+
+    /// Where the fault happened, if it did.
+    pub fn site(&self) -> Option<&'static str> {
+        self.0.state.lock().unwrap().site
+    }
+
+    /// Whether the caller is to be killed now; says so once.
+    pub fn take_death(&self) -> bool {
+        std::mem::take(&mut self.0.state.lock().unwrap().dead)
+    }
+
+    /// Lets threads go that were held where their caller died.
+    pub fn release(&self) {
+        self.0.state.lock().unwrap().released = true;
+        self.0.released.notify_all();
+    }
+
+    /// The fault of this call, if it is its turn.
+    fn turn(&self, site: &'static str) -> Option<Fault> {
+        let mut state = self.0.state.lock().unwrap();
+        state.calls += 1;
+        let armed = state.armed == Some(site);
+        (armed || state.calls == state.at).then(|| {
+            state.armed = None;
+            state.site = Some(site);
+            state.fault
+        })
+    }
+
+    async fn die<T>(&self) -> T {
+        self.0.state.lock().unwrap().dead = true;
+        std::future::pending().await
+    }
+
+    /// A blocking call cannot be killed, only its caller: it is held until the test is over.
+    fn hold(&self) {
+        let mut state = self.0.state.lock().unwrap();
+        state.dead = true;
+        while !state.released {
+            state = self.0.released.wait(state).unwrap();
+        }
+    }
+
+    async fn around<T, E>(
+        &self,
+        site: &'static str,
+        error: fn() -> E,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let Some(fault) = self.turn(site) else { return call.await };
+        if !fault.is_before() {
+            call.await?;
+        }
+        if fault.is_death() { self.die().await } else { Err(error()) }
+    }
+
+    fn around_blocking<T>(
+        &self,
+        site: &'static str,
+        call: impl FnOnce() -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let Some(fault) = self.turn(site) else { return call() };
+        if !fault.is_before() {
+            call()?;
+        }
+        if fault.is_death() {
+            self.hold();
+        }
+        Err(ReadError::Unavailable(Box::new(Injected)))
+    }
+}
+
+/// The error of a fault.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("an injected fault")]
+pub struct Injected;
+
+fn bus_fails() -> BusError {
+    BusError::Unavailable(Box::new(Injected))
+}
+
+fn store_fails() -> StoreError {
+    StoreError::Unavailable(Box::new(Injected))
+}
+
+fn progress_fails() -> ProgressError {
+    ProgressError::Store(store_fails())
+}
+
+/// The world as its loops see it when they will meet a fault.
+pub fn faulty(world: &World, faults: &Faults) -> World {
+    World {
+        store: Arc::new(FaultyStore { inner: world.store.clone(), faults: faults.clone() }),
+        bus: Arc::new(FaultyBus { inner: world.bus.clone(), faults: faults.clone() }),
+        read_store: Arc::new(FaultyReadStore { inner: world.read_store.clone(), faults: faults.clone() }),
+        watermarks: world.watermarks.clone(),
+        runtime: world.runtime.clone(),
+    }
+}
+
+struct FaultyStore {
+    inner: Arc<dyn EventStore>,
+    faults: Faults,
+}
+
+impl EventStore for FaultyStore {
+    fn identity(&self) -> &Identity {
+        self.inner.identity()
+    }
+
+    fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>> {
+        self.inner.append(append)
+    }
+
+    fn read_stream<'a>(
+        &'a self,
+        stream: &'a StreamName,
+        from: Version,
+        direction: Direction,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
+        self.inner.read_stream(stream, from, direction, limit)
+    }
+
+    fn read<'a>(
+        &'a self,
+        selection: &'a Selection,
+        after: Position,
+        direction: Direction,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
+        Box::pin(self.faults.around("store.read", store_fails, self.inner.read(selection, after, direction, limit)))
+    }
+
+    fn command(&self, id: CommandId) -> BoxFuture<'_, Result<Option<KnownCommand>, StoreError>> {
+        self.inner.command(id)
+    }
+
+    fn heads(&self) -> BoxFuture<'_, Result<Heads, StoreError>> {
+        Box::pin(self.faults.around("store.heads", store_fails, self.inner.heads()))
+    }
+
+    fn synced_beyond(&self, after: Position) -> BoxFuture<'_, Result<Position, StoreError>> {
+        self.inner.synced_beyond(after)
+    }
+
+    fn progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
+        Box::pin(self.faults.around("store.progress", progress_fails, self.inner.progress(name)))
+    }
+
+    fn claim_progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
+        Box::pin(self.faults.around("store.claim_progress", progress_fails, self.inner.claim_progress(name)))
+    }
+
+    fn advance_progress<'a>(
+        &'a self,
+        name: &'a str,
+        epoch: Epoch,
+        previous: Option<&'a [u8]>,
+        next: &'a [u8],
+    ) -> BoxFuture<'a, Result<(), ProgressError>> {
+        let call = self.inner.advance_progress(name, epoch, previous, next);
+        Box::pin(self.faults.around("store.advance_progress", progress_fails, call))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.close()
+    }
+}
+
+struct FaultyBus {
+    inner: Arc<dyn Bus>,
+    faults: Faults,
+}
+
+impl Bus for FaultyBus {
+    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
+        Box::pin(self.faults.around("bus.ensure_topics", bus_fails, self.inner.ensure_topics(topics)))
+    }
+
+    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
+        Box::pin(self.faults.around("bus.partitions", bus_fails, self.inner.partitions(topic)))
+    }
+
+    fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
+        Box::pin(self.faults.around("bus.producer", bus_fails, async {
+            let producer = FaultyProducer { inner: self.inner.producer().await?, faults: self.faults.clone() };
+            Ok(Box::new(producer) as Box<dyn Producer>)
+        }))
+    }
+
+    fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
+        Box::pin(self.faults.around("bus.consumer", bus_fails, async {
+            let consumer = FaultyConsumer { inner: self.inner.consumer(options).await?, faults: self.faults.clone() };
+            Ok(Box::new(consumer) as Box<dyn Consumer>)
+        }))
+    }
+
+    fn tail<'a>(
+        &'a self,
+        partition: &'a TopicPartition,
+        below: Option<Offset>,
+    ) -> BoxFuture<'a, Result<Option<Record>, BusError>> {
+        Box::pin(self.faults.around("bus.tail", bus_fails, self.inner.tail(partition, below)))
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
+        self.inner.close()
+    }
+}
+
+struct FaultyProducer {
+    inner: Box<dyn Producer>,
+    faults: Faults,
+}
+
+impl Producer for FaultyProducer {
+    fn produce(
+        &mut self,
+        mut records: Vec<(TopicPartition, NewRecord)>,
+    ) -> BoxFuture<'_, Result<Vec<Offset>, BusError>> {
+        Box::pin(async move {
+            // Two faults can happen here: with all of the records sent, and with some.
+            let Some(fault) = self.faults.turn("producer.produce, some sent") else {
+                return self.faults.around("producer.produce", bus_fails, self.inner.produce(records)).await;
+            };
+            if !fault.is_before() {
+                records.truncate(records.len() / 2);
+                self.inner.produce(records).await?;
+            }
+            if fault.is_death() { self.faults.die().await } else { Err(bus_fails()) }
+        })
+    }
+}
+
+struct FaultyConsumer {
+    inner: Box<dyn Consumer>,
+    faults: Faults,
+}
+
+impl Consumer for FaultyConsumer {
+    fn next(&mut self) -> BoxFuture<'_, Result<BusEvent, BusError>> {
+        Box::pin(self.faults.around("consumer.next", bus_fails, self.inner.next()))
+    }
+
+    fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.inner.position(partition)
+    }
+
+    fn seek<'a>(&'a mut self, partition: &'a TopicPartition, offset: Offset) -> BoxFuture<'a, Result<(), BusError>> {
+        Box::pin(self.faults.around("consumer.seek", bus_fails, self.inner.seek(partition, offset)))
+    }
+
+    fn earliest<'a>(&'a mut self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<Offset, BusError>> {
+        Box::pin(self.faults.around("consumer.earliest", bus_fails, self.inner.earliest(partition)))
+    }
+
+    fn pause(&mut self, partition: &TopicPartition) {
+        self.inner.pause(partition);
+    }
+
+    fn resume(&mut self, partition: &TopicPartition) {
+        self.inner.resume(partition);
+    }
+}
+
+struct FaultyReadStore {
+    inner: Arc<dyn ReadStore>,
+    faults: Faults,
+}
+
+impl ReadStore for FaultyReadStore {
+    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
+        self.faults.around_blocking("read_store.claim", || self.inner.claim(projection))
+    }
+
+    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
+        self.faults.around_blocking("read_store.checkpoints", || self.inner.checkpoints(projection))
+    }
+
+    fn write(
+        &self,
+        projection: ProjectionKey,
+        epoch: Epoch,
+        moves: &[CheckpointMove],
+        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        self.faults.around_blocking("read_store.write", || self.inner.write(projection, epoch, moves, work))
+    }
+
+    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        self.inner.read(work)
+    }
+}

@@ -1,0 +1,101 @@
+//! The relay fails, and is killed, between any two of its steps: no gap, no reorder; what comes again is dropped.
+
+use factum::{bus::MemoryBus, relay::RelayEnd, store::Position};
+
+use crate::{
+    faults::{Fault, Faults, faulty},
+    world::{Running, eventually, message, partitions, raise_some, totals, world},
+};
+
+const ROUNDS: usize = 3;
+const COUNTERS: usize = 4;
+/// Far more calls than a relay makes in a story.
+const CALLS_MAX: u64 = 500;
+
+/// Every message follows the ones it says it does.
+fn nothing_is_missing_or_out_of_order(bus: &MemoryBus) {
+    for partition in partitions() {
+        let mut watermark = 0;
+        for record in bus.records(&partition) {
+            let message = message(&record);
+            assert!(message.previous.get() <= watermark, "a gap on {partition} before {message:?}");
+            watermark = watermark.max(message.position.get());
+        }
+    }
+}
+
+/// Waits until the relay is to be killed, or has published everything.
+async fn died_before_arriving(relay: &Running<RelayEnd>, head: Position, faults: &Faults) -> bool {
+    let look = || {
+        let report = relay.status.report();
+        if faults.take_death() { Some(true) } else { (report.position >= head).then_some(false) }
+    };
+    eventually(look, || format!("{:?}: {:?}", faults.site(), relay.status.report())).await
+}
+
+/// One story: some events, a fault somewhere, more events. Says where the fault was, if the story was long enough.
+async fn story(at: u64, fault: Fault) -> Option<&'static str> {
+    let (world, bus) = world();
+    let faults = Faults::new(at, fault);
+    let consumer = world.consumer();
+    let faulty = faulty(&world, &faults);
+    let mut relay = faulty.relay();
+    let mut expected = [0; COUNTERS];
+    for _ in 0..ROUNDS {
+        raise_some(world.store.as_ref(), &mut expected).await;
+        let head = world.store.heads().await.unwrap().synced;
+        while died_before_arriving(&relay, head, &faults).await {
+            relay.kill().await;
+            relay = faulty.relay();
+        }
+    }
+    world.shows(&expected).await;
+    world.folded_once_and_in_order();
+    nothing_is_missing_or_out_of_order(&bus);
+    let report = consumer.status.report();
+    assert!(report.alarms.is_empty(), "call {at}, {fault:?} at {:?}: {:?}", faults.site(), report.alarms);
+    consumer.stop().await.unwrap();
+    relay.kill().await;
+    faults.site()
+}
+
+#[tokio::test]
+async fn relay_killed_anywhere() {
+    for fault in Fault::ALL {
+        let mut sites = Vec::new();
+        for at in 1..CALLS_MAX {
+            match story(at, fault).await {
+                Some(site) => sites.push(site),
+                None => break,
+            }
+        }
+        // Claiming, the topic, three tails, then each round's reading, sending and progress.
+        for site in ["store.claim_progress", "bus.ensure_topics", "bus.tail", "producer.produce", "store.read"] {
+            assert!(sites.contains(&site), "{site} was never hit by {fault:?}: {sites:?}");
+        }
+        assert!(sites.iter().filter(|site| **site == "store.advance_progress").count() >= ROUNDS, "{sites:?}");
+        assert!(sites.len() < CALLS_MAX as usize - 1);
+    }
+}
+
+#[tokio::test]
+async fn twin_relay_alive() {
+    let (world, bus) = world();
+    let consumer = world.consumer();
+    let mut expected = [0; COUNTERS];
+    let mut first = world.relay();
+    raise_some(world.store.as_ref(), &mut expected).await;
+    world.shows(&expected).await;
+
+    let second = world.relay();
+    eventually(|| (second.status.report().position.get() > 0).then_some(()), || "the twin does not start".into()).await;
+    raise_some(world.store.as_ref(), &mut expected).await;
+    let end = first.ended().await;
+    assert!(matches!(end, Err(RelayEnd::StoodDown)), "{end:?}");
+    world.shows(&expected).await;
+    world.folded_once_and_in_order();
+    nothing_is_missing_or_out_of_order(&bus);
+    assert_eq!(totals(world.read_store.as_ref()).len(), COUNTERS);
+    second.stop().await.unwrap();
+    consumer.stop().await.unwrap();
+}
