@@ -1,6 +1,8 @@
 //! Tests of factum from the outside, in one binary.
 
 mod bus;
+mod consumer;
+mod consumer_faults;
 mod derives;
 mod engine_store;
 mod event_store;

@@ -15,7 +15,7 @@ use factum::{
     bus::{Assignment, Bus, ConsumerOptions, Envelope, LocalBus, LocalBusOptions, MemoryBus, Record, TopicPartition},
     consumer::{ConsumerEnd, ProjectionConsumer},
     model::CorrelationId,
-    projections::{self, Watermarks},
+    projections::{self, DynProjection, Watermarks},
     read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
     relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
     runtime::{Driver, ManualClock, Runtime, Status, Stop, Stopper, Task},
@@ -283,13 +283,17 @@ impl World {
     }
 
     pub fn consumer(&self) -> Running<ConsumerEnd> {
+        self.consumer_of(projections::erase::<Totals>())
+    }
+
+    pub fn consumer_of(&self, projection: DynProjection) -> Running<ConsumerEnd> {
         let options = ConsumerOptions {
             group: "totals".to_owned(),
             topics: vec![TOPIC.into()],
             assignment: Assignment::Everything,
         };
         let consumer = ProjectionConsumer::new(
-            projections::erase::<Totals>(),
+            projection,
             options,
             self.bus.clone(),
             self.read_store.clone(),

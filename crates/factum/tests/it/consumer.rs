@@ -1,0 +1,412 @@
+//! The watermark and gap rules, poison, and histories that fork, as a read model sees them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use factum::{
+    ActorId, Delivery, EventId, ProjectionKey, RawEvent,
+    bus::{Bus, Envelope, Headers, MemoryBus, NewRecord, Offset, Origin, TopicPartition, TopicSpec},
+    consumer::ConsumerEnd,
+    model::{CorrelationId, Incarnation, Source, StoreId},
+    projections::{self, AnyProjection, ApplyError, DynProjection, Phase},
+    read::{Checkpoint, CheckpointMove, Lane, ReadTransaction},
+    runtime::LoopState,
+    store::{Fork, Position, StreamName, Version},
+    testing::NOW,
+};
+use uuid::Uuid;
+
+use crate::world::{POISON, Running, TOPIC, Total, Totals, World, eventually, raise_some, totals, world};
+
+/// A message of a hand-made history: everything is on one counter, and raises it by one.
+#[derive(Clone)]
+struct Letter {
+    incarnation: u128,
+    position: u64,
+    previous: u64,
+    by: u64,
+    lineage: Vec<(u128, u64)>,
+}
+
+fn letter(previous: u64, position: u64) -> Letter {
+    Letter { incarnation: 1, position, previous, by: 1, lineage: Vec::new() }
+}
+
+impl Letter {
+    /// The same in a later incarnation.
+    fn restored(self, incarnation: u128, lineage: &[(u128, u64)]) -> Self {
+        Self { incarnation, lineage: lineage.to_vec(), ..self }
+    }
+
+    fn by(self, by: u64) -> Self {
+        Self { by, ..self }
+    }
+
+    fn source(&self) -> Source {
+        source(self.incarnation)
+    }
+
+    fn record(&self) -> NewRecord {
+        let fork = |(parent, position): &(u128, u64)| Fork {
+            parent: Incarnation::from_uuid(Uuid::from_u128(*parent)),
+            position: Position::new(*position),
+        };
+        let id = Uuid::from_u128(self.incarnation << 64 | u128::from(self.position));
+        let envelope = Envelope {
+            id: EventId::from_uuid(id),
+            origin: Origin { system: "shop".into(), service: "counters".into(), source: self.source() },
+            name: "shop.counters.raised.v1".to_owned(),
+            stream: StreamName::new("counter-1").unwrap(),
+            version: Version::new(self.position),
+            recorded_at: NOW,
+            position: Position::new(self.position),
+            previous: Position::new(self.previous),
+            lineage: self.lineage.iter().map(fork).collect(),
+            command_id: None,
+            correlation_id: CorrelationId::from_uuid(Uuid::from_u128(3)),
+            causation_id: None,
+            actor: ActorId::system(),
+            data: format!("{{\"by\":{}}}", self.by).into(),
+        };
+        envelope.encode()
+    }
+}
+
+fn source(incarnation: u128) -> Source {
+    let incarnation = Incarnation::from_uuid(Uuid::from_u128(incarnation));
+    Source { store: StoreId::from_uuid(Uuid::from_u128(9)), incarnation }
+}
+
+fn home() -> TopicPartition {
+    TopicPartition::new(TOPIC, 0)
+}
+
+/// A topic with one partition, and nobody who publishes on it.
+async fn quiet_world() -> (World, MemoryBus) {
+    let (world, bus) = world();
+    world.bus.ensure_topics(&[TopicSpec::new(TOPIC, 1).unwrap()]).await.unwrap();
+    (world, bus)
+}
+
+async fn send(bus: &dyn Bus, letters: impl IntoIterator<Item = Letter>) {
+    let records = letters.into_iter().map(|letter| (home(), letter.record())).collect();
+    bus.producer().await.unwrap().produce(records).await.unwrap();
+}
+
+/// The positions folded in, in order.
+fn folded(world: &World) -> Vec<u64> {
+    totals(world.read_store.as_ref()).into_iter().next().unwrap_or_default().positions
+}
+
+/// Waits until exactly these positions were folded in and every record was dealt with.
+async fn folds(world: &World, bus: &MemoryBus, expected: &[u64]) {
+    let end = bus.records(&home()).last().map_or(0, |last| last.offset.get() + 1);
+    let at_end = || checkpoint(world, &Lane::offset(TOPIC, 0)).is_some_and(|at| at.position.get() == end);
+    let story = || format!("expected {expected:?}, folded {:?}", folded(world));
+    eventually(|| (folded(world) == expected && at_end()).then_some(()), story).await;
+}
+
+fn checkpoint(world: &World, lane: &Lane) -> Option<Checkpoint> {
+    let all = world.read_store.checkpoints(ProjectionKey::of::<Totals>()).unwrap();
+    all.into_iter().find(|(own, _)| own == lane).map(|(_, at)| at)
+}
+
+/// Waits for an alarm that says this.
+async fn alarm(consumer: &Running<ConsumerEnd>, text: &str) {
+    consumer.status.shows(|report| report.alarms.values().any(|alarm| alarm.contains(text))).await;
+}
+
+async fn no_alarm(consumer: &Running<ConsumerEnd>) {
+    consumer.status.shows(|report| report.alarms.is_empty()).await;
+}
+
+#[tokio::test]
+async fn everything_delivered_twice_changes_nothing() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    let letters = [letter(0, 3), letter(3, 4), letter(4, 9)];
+    for letter in &letters {
+        send(&bus, [letter.clone(), letter.clone()]).await;
+    }
+    send(&bus, letters.clone()).await;
+    send(&bus, letters.into_iter().rev()).await;
+    folds(&world, &bus, &[3, 4, 9]).await;
+    consumer.status.shows(|report| report.dropped == 9 && report.processed == 3).await;
+    no_alarm(&consumer).await;
+    assert_eq!(checkpoint(&world, &Lane::topic(&source(1), TOPIC, 0)).unwrap().position.get(), 9);
+}
+
+#[tokio::test]
+async fn a_gap_is_reported_and_nothing_after_it_applied_until_it_is_filled() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 1), letter(5, 6), letter(6, 7)]).await;
+    folds(&world, &bus, &[1]).await;
+    let lane = Lane::topic(&source(1), TOPIC, 0);
+    alarm(&consumer, "publish again from position 1").await;
+    let (about, text) = consumer.status.report().alarms.pop_first().unwrap();
+    assert_eq!(about, lane.as_str());
+    for named in [source(1).store.to_string(), format!("{TOPIC}/0"), "up to 6".to_owned()] {
+        assert!(text.contains(&named), "{named}: {text}");
+    }
+    // A restart forgets that it looked, and looks again.
+    consumer.stop().await.unwrap();
+    let consumer = world.consumer();
+    send(&bus, [letter(7, 8)]).await;
+    alarm(&consumer, "up to 7").await;
+    folds(&world, &bus, &[1]).await;
+    // The relay was told to publish again.
+    send(&bus, [letter(1, 5), letter(5, 6), letter(6, 7), letter(7, 8), letter(8, 9)]).await;
+    folds(&world, &bus, &[1, 5, 6, 7, 8, 9]).await;
+    no_alarm(&consumer).await;
+}
+
+#[tokio::test]
+async fn a_gap_that_the_partition_itself_can_fill_is_filled() {
+    let (world, bus) = quiet_world().await;
+    send(&bus, (1..=5).map(|position| letter(position - 1, position))).await;
+    // The place to resume reading is a place, no proof: this one is too far.
+    let key = ProjectionKey::of::<Totals>();
+    let epoch = world.read_store.claim(key).unwrap();
+    let next =
+        Checkpoint { position: Position::new(3), incarnation: Incarnation::from_uuid(Uuid::nil()), event_id: None };
+    let step = CheckpointMove { lane: Lane::offset(TOPIC, 0), previous: None, next };
+    world.read_store.write(key, epoch, &[step], &mut |_| Ok(())).unwrap();
+    let consumer = world.consumer();
+    folds(&world, &bus, &[1, 2, 3, 4, 5]).await;
+    no_alarm(&consumer).await;
+}
+
+#[tokio::test]
+async fn an_offset_out_of_range_is_read_from_the_beginning() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, (1..=5).map(|position| letter(position - 1, position))).await;
+    folds(&world, &bus, &[1, 2, 3, 4, 5]).await;
+    // With the consumer running: the topic is empty again, and then has everything and more.
+    bus.lose_records(&home(), Offset::new(0));
+    send(&bus, (1..=7).map(|position| letter(position - 1, position))).await;
+    folds(&world, &bus, &[1, 2, 3, 4, 5, 6, 7]).await;
+    consumer.stop().await.unwrap();
+    // And with the consumer stopped: it has less than was read.
+    bus.lose_records(&home(), Offset::new(0));
+    send(&bus, [letter(7, 8)]).await;
+    let consumer = world.consumer();
+    folds(&world, &bus, &[1, 2, 3, 4, 5, 6, 7, 8]).await;
+    no_alarm(&consumer).await;
+}
+
+/// The projection, which can take everything once it is cured.
+struct Curable {
+    totals: DynProjection,
+    cured: Arc<AtomicBool>,
+}
+
+impl AnyProjection for Curable {
+    fn key(&self) -> ProjectionKey {
+        self.totals.key()
+    }
+
+    fn apply(&self, raw: RawEvent<'_>, delivery: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ApplyError> {
+        if self.cured.load(Ordering::SeqCst) {
+            return self.totals.apply(RawEvent { data: br#"{"by":1}"#, ..raw }, delivery, tx);
+        }
+        self.totals.apply(raw, delivery, tx)
+    }
+}
+
+#[tokio::test]
+async fn poison_message_stops_its_partition_and_nothing_else() {
+    let (world, bus) = world();
+    let mut expected = [0; 6];
+    let relay = world.relay();
+    let cured = Arc::new(AtomicBool::new(false));
+    let curable = Curable { totals: projections::erase::<Totals>(), cured: cured.clone() };
+    let consumer = world.consumer_of(Box::new(curable));
+    raise_some(world.store.as_ref(), &mut expected).await;
+    world.shows(&expected).await;
+
+    let poison = crate::world::raise(world.store.as_ref(), 0, POISON).await;
+    let stuck = crate::world::partition_of(0);
+    for counter in 0..6 {
+        crate::world::raise(world.store.as_ref(), counter, 1).await;
+        if crate::world::partition_of(counter) != stuck {
+            expected[counter as usize] += 1;
+        }
+    }
+    world.shows(&expected).await;
+    alarm(&consumer, &format!("message {poison}")).await;
+    let report = consumer.status.report();
+    assert_eq!(report.alarms.keys().collect::<Vec<_>>(), [&stuck.to_string()]);
+    assert!(report.alarms[&stuck.to_string()].contains("more than a counter can bear"), "{report:?}");
+    let behind = |world: &World| {
+        let all = totals(world.read_store.as_ref());
+        all.iter().map(|total| total.positions.len()).sum::<usize>() < bus_messages(&bus)
+    };
+    assert!(behind(&world));
+
+    // It is tried again by itself, and once it can be taken, everything behind it follows in order.
+    cured.store(true, Ordering::SeqCst);
+    eventually(|| (!behind(&world)).then_some(()), || format!("{:?}", totals(world.read_store.as_ref()))).await;
+    no_alarm(&consumer).await;
+    world.folded_once_and_in_order();
+    relay.stop().await.unwrap();
+}
+
+fn bus_messages(bus: &MemoryBus) -> usize {
+    crate::world::partitions().map(|partition| bus.records(&partition).len()).sum()
+}
+
+#[tokio::test]
+async fn what_comes_before_a_poison_message_in_its_batch_is_applied() {
+    let (world, bus) = quiet_world().await;
+    send(&bus, [letter(0, 1), letter(1, 2), letter(2, 3).by(POISON), letter(3, 4)]).await;
+    let consumer = world.consumer();
+    alarm(&consumer, "offset 2").await;
+    assert_eq!(folded(&world), [1, 2]);
+    assert_eq!(checkpoint(&world, &Lane::offset(TOPIC, 0)).unwrap().position.get(), 2);
+    assert_eq!(consumer.status.report().processed, 2);
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_message_stops_its_partition() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 1)]).await;
+    let junk = NewRecord { key: "k".into(), headers: Headers::new(), value: "hello".into(), timestamp: NOW };
+    bus.producer().await.unwrap().produce(vec![(home(), junk)]).await.unwrap();
+    send(&bus, [letter(1, 2)]).await;
+    alarm(&consumer, "no message").await;
+    assert_eq!(folded(&world), [1]);
+    // The operator cuts it away.
+    bus.lose_records(&home(), Offset::new(1));
+    send(&bus, [letter(1, 2)]).await;
+    folds(&world, &bus, &[1, 2]).await;
+    no_alarm(&consumer).await;
+}
+
+#[tokio::test]
+async fn a_restored_source_goes_on_where_both_histories_agree() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 2), letter(2, 4)]).await;
+    folds(&world, &bus, &[2, 4]).await;
+    // Restored at 5: what was published up to there is shared.
+    let restored = |previous, position| letter(previous, position).restored(2, &[(1, 5)]);
+    send(&bus, [restored(2, 4), restored(4, 6), restored(6, 7)]).await;
+    folds(&world, &bus, &[2, 4, 6, 7]).await;
+    // The old machine was still alive: its history was left.
+    send(&bus, [letter(4, 6), letter(6, 8), restored(7, 9)]).await;
+    folds(&world, &bus, &[2, 4, 6, 7, 9]).await;
+    no_alarm(&consumer).await;
+    consumer.stop().await.unwrap();
+    // That it was left is not forgotten in a restart; and a second restore is one more step.
+    let consumer = world.consumer();
+    let again = |previous, position| letter(previous, position).restored(3, &[(1, 5), (2, 9)]);
+    send(&bus, [letter(4, 20), again(9, 10), restored(9, 11)]).await;
+    folds(&world, &bus, &[2, 4, 6, 7, 9, 10]).await;
+    no_alarm(&consumer).await;
+}
+
+#[tokio::test]
+async fn event_store_restored_to_before_what_was_applied_stops_the_consumer() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 2), letter(2, 4)]).await;
+    folds(&world, &bus, &[2, 4]).await;
+    send(&bus, [letter(2, 4).restored(2, &[(1, 3)])]).await;
+    alarm(&consumer, "source forked at 3, you are at 4: rebuild").await;
+    assert_eq!(folded(&world), [2, 4], "no event is dropped as a re-send, none applied on top of another history");
+    assert_eq!(checkpoint(&world, &Lane::offset(TOPIC, 0)).unwrap().position.get(), 2);
+}
+
+#[tokio::test]
+async fn a_fork_of_a_fork_counts_where_the_histories_really_part() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 2), letter(2, 4)]).await;
+    folds(&world, &bus, &[2, 4]).await;
+    // Restored at 8, and then that one at 3.
+    send(&bus, [letter(2, 4).restored(3, &[(1, 8), (2, 3)])]).await;
+    alarm(&consumer, "source forked at 3, you are at 4: rebuild").await;
+}
+
+#[tokio::test]
+async fn a_history_that_does_not_descend_from_the_applied_one_stops_the_consumer() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 2)]).await;
+    folds(&world, &bus, &[2]).await;
+    send(&bus, [letter(0, 3).restored(7, &[(6, 1)])]).await;
+    alarm(&consumer, "does not descend from").await;
+    assert_eq!(folded(&world), [2]);
+}
+
+#[tokio::test]
+async fn another_event_at_an_applied_position_stops_the_consumer() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 2)]).await;
+    folds(&world, &bus, &[2]).await;
+    let mut forged = letter(0, 2).record();
+    let headers = forged.headers.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect::<Vec<_>>();
+    forged.headers = Headers::new();
+    for (name, value) in headers {
+        let value = if name == "ce_id" { Uuid::from_u128(77).to_string().into() } else { value };
+        forged.headers.push(name, value);
+    }
+    bus.producer().await.unwrap().produce(vec![(home(), forged)]).await.unwrap();
+    alarm(&consumer, "where").await;
+    assert!(consumer.status.report().last_error.unwrap().contains("rebuild this projection"));
+}
+
+#[tokio::test]
+async fn sources_on_one_topic_do_not_mix() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    let mut other = letter(0, 1);
+    other.incarnation = 1;
+    send(&bus, [letter(0, 5), letter(5, 6)]).await;
+    let mut record = other.record();
+    let headers = record.headers.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect::<Vec<_>>();
+    record.headers = Headers::new();
+    for (name, value) in headers {
+        let stranger = Source { store: StoreId::from_uuid(Uuid::from_u128(10)), ..source(1) };
+        let origin = Origin { system: "shop".into(), service: "shelves".into(), source: stranger };
+        let value = if name == "ce_source" { origin.to_string().into() } else { value };
+        record.headers.push(name, value);
+    }
+    bus.producer().await.unwrap().produce(vec![(home(), record)]).await.unwrap();
+    folds(&world, &bus, &[5, 6, 1]).await;
+    no_alarm(&consumer).await;
+}
+
+#[tokio::test]
+async fn a_read_model_that_is_being_filled_says_so() {
+    let (world, bus) = quiet_world().await;
+    let key = ProjectionKey::of::<Totals>();
+    send(&bus, (1..=5).map(|position| letter(position - 1, position))).await;
+    send(&bus, [letter(5, 6).by(POISON), letter(6, 7)]).await;
+    let consumer = world.consumer();
+    assert!(matches!(world.watermarks.phase(key), Phase::Refilling { .. }), "before anything is known");
+    alarm(&consumer, "stands still").await;
+    eventually(
+        || (world.watermarks.phase(key) == Phase::Refilling { done: 5, total: 7 }).then_some(()),
+        || format!("{:?}", world.watermarks.phase(key)),
+    )
+    .await;
+    assert_eq!(consumer.status.report().state, LoopState::CatchingUp);
+    bus.lose_records(&home(), Offset::new(5));
+    send(&bus, [letter(5, 6), letter(6, 7)]).await;
+    folds(&world, &bus, &[1, 2, 3, 4, 5, 6, 7]).await;
+    consumer.status.shows(|report| report.state == LoopState::Live).await;
+    assert_eq!(world.watermarks.phase(key), Phase::Live);
+    consumer.stop().await.unwrap();
+    // Filled once, it is whole, also before its consumer runs again.
+    let consumer = world.consumer();
+    consumer.status.shows(|report| report.state == LoopState::Live).await;
+    assert_eq!(world.watermarks.phase(key), Phase::Live);
+    let _ = Total::default();
+}
