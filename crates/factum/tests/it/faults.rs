@@ -1,5 +1,4 @@
 //! Stores and buses that fail, or never answer, at the n-th call.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
     future::Future,

@@ -1,4 +1,5 @@
 //! Tests of factum from the outside, in one binary.
+#![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
 mod bus;
 mod consumer;

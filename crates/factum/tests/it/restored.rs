@@ -1,5 +1,4 @@
 //! Stores as they come back from a backup, and buses as they were.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::sync::Arc;
 

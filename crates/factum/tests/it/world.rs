@@ -1,6 +1,5 @@
 //! A small system for the tests of relay, bus and consumer: counters are raised in one service, and another one keeps
 //! their totals.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::{
     borrow::Cow,

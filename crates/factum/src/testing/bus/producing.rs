@@ -132,7 +132,7 @@ pub(super) async fn reopened(bus: Arc<dyn Bus>, round: u64) {
         let lane = received.iter().filter(|(from, _)| from.partition == odd).map(|(_, number)| *number);
         assert!(lane.eq((0..expected).filter(|number| number % 2 == u64::from(odd))), "{received:?}");
     }
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         ok(bus.close().await);
     }
 }
