@@ -7,7 +7,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::append::{Append, KnownCommand, Receipt};
-use crate::core::{Core, lock};
 use crate::disk::{Disk, StdDisk, put_file};
 use crate::error::{AppendError, CloseError, OpenError, ReadError};
 use crate::format::encode::encode;
@@ -21,6 +20,7 @@ use crate::progress::{Progress, ProgressBook, ProgressError};
 use crate::queue::{Lead, Queue, Request, Role, Ticket};
 use crate::read;
 use crate::recovery::{CLOSED_FILE, Recovered, RecoveryReport, recover};
+use crate::shared::{Shared, lock};
 use crate::spare::Spare;
 use crate::subscribe::{Announcer, Heads, SyncedBeyond};
 use crate::verify::{VerifyError, VerifyProgress, VerifyReport, verify};
@@ -48,7 +48,7 @@ pub struct Engine {
 
 /// What the engine's own threads share with its users.
 struct Inner {
-    core: Core,
+    shared: Shared,
     queue: Queue,
     /// Held by whoever leads the queue, and by the one who closes.
     writer: Mutex<Writer>,
@@ -88,7 +88,7 @@ impl Engine {
         let drive = options.drive;
         let announcer = Announcer::new(index.head());
         let spare = Arc::new(Spare::default());
-        let core = Core {
+        let shared = Shared {
             disk,
             options,
             identity,
@@ -98,7 +98,7 @@ impl Engine {
             closed: AtomicBool::new(false),
         };
         let inner = Arc::new(Inner {
-            core,
+            shared,
             queue: Queue::default(),
             writer: Mutex::new(Writer::new(tail, spare.clone())),
             spare,
@@ -134,7 +134,7 @@ impl Engine {
         if role == Role::Waits {
             return ticket.wait();
         }
-        let threads = inner.core.options.drive == Drive::Threads;
+        let threads = inner.shared.options.drive == Drive::Threads;
         let answer = inner.lead(|| ticket.try_take());
         inner.queue.leave(threads);
         answer
@@ -147,7 +147,7 @@ impl Engine {
     /// for two threads to wake up. Everybody else is answered by the writer's thread.
     pub fn submit(&self, append: Append) -> Ticket {
         let inner = self.inner();
-        let lead = match inner.core.options.drive {
+        let lead = match inner.shared.options.drive {
             Drive::Threads => Lead::LoneCaller,
             Drive::Manual => Lead::Nobody,
         };
@@ -170,7 +170,7 @@ impl Engine {
             return 0;
         }
         let answered = inner.step_once();
-        inner.queue.leave(inner.core.options.drive == Drive::Threads);
+        inner.queue.leave(inner.shared.options.drive == Drive::Threads);
         answered
     }
 
@@ -186,7 +186,7 @@ impl Engine {
         direction: Direction,
         limit: usize,
     ) -> Result<Page, ReadError> {
-        read::read_stream(&self.inner().core, stream, from, direction, limit)
+        read::read_stream(&self.inner().shared, stream, from, direction, limit)
     }
 
     /// Reads everything: forward the positions above `after`, backward those below. At most `limit` events.
@@ -195,13 +195,13 @@ impl Engine {
     /// # Errors
     /// See [`ReadError`]. Of damaged bytes nothing is served.
     pub fn read(&self, after: Position, direction: Direction, limit: usize) -> Result<Page, ReadError> {
-        read::read(&self.inner().core, after, direction, limit)
+        read::read(&self.inner().shared, after, direction, limit)
     }
 
     /// The version a stream is at; zero when it has no events.
     #[must_use]
     pub fn stream_version(&self, stream: &StreamName) -> Version {
-        self.inner().core.index().version(stream.as_str())
+        self.inner().shared.index().version(stream.as_str())
     }
 
     /// What is remembered of a command id.
@@ -209,26 +209,26 @@ impl Engine {
     /// # Errors
     /// See [`ReadError`].
     pub fn command(&self, id: [u8; 16]) -> Result<Option<KnownCommand>, ReadError> {
-        self.inner().core.check_open()?;
-        read::command(&self.inner().core, &id)
+        self.inner().shared.check_open()?;
+        read::command(&self.inner().shared, &id)
     }
 
     /// The last positions written and known durable.
     #[must_use]
     pub fn heads(&self) -> Heads {
-        let synced = self.inner().core.announcer.synced();
+        let synced = self.inner().shared.announcer.synced();
         Heads { written: synced, synced }
     }
 
     /// Waits until the synced head is beyond a position.
     pub fn beyond(&self, after: Position) -> SyncedBeyond {
-        SyncedBeyond::new(self.inner().core.announcer.clone(), after)
+        SyncedBeyond::new(self.inner().shared.announcer.clone(), after)
     }
 
     /// Who the store is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.inner().core.identity
+        &self.inner().shared.identity
     }
 
     /// The progress recorded under a name: 1 to 200 bytes without control characters.
@@ -236,7 +236,7 @@ impl Engine {
     /// # Errors
     /// See [`ProgressError`].
     pub fn progress(&self, name: &str) -> Result<Progress, ProgressError> {
-        self.inner().progress.get(&self.inner().core, name)
+        self.inner().progress.get(&self.inner().shared, name)
     }
 
     /// Raises the epoch of a progress record, durably, which fences whoever held it; returns it.
@@ -244,7 +244,7 @@ impl Engine {
     /// # Errors
     /// See [`ProgressError`].
     pub fn claim_progress(&self, name: &str) -> Result<Progress, ProgressError> {
-        self.inner().progress.claim(&self.inner().core, name)
+        self.inner().progress.claim(&self.inner().shared, name)
     }
 
     /// Records progress, durably, if the record is at this epoch and this previous value.
@@ -258,7 +258,7 @@ impl Engine {
         previous: Option<&[u8]>,
         next: &[u8],
     ) -> Result<(), ProgressError> {
-        self.inner().progress.advance(&self.inner().core, name, epoch, previous, next)
+        self.inner().progress.advance(&self.inner().shared, name, epoch, previous, next)
     }
 
     /// Reads the whole log up to the synced head and checks every byte of it; appends go on meanwhile. Blocks.
@@ -266,7 +266,7 @@ impl Engine {
     /// # Errors
     /// [`VerifyError::Corrupt`] names the first damage found.
     pub fn verify(&self, on_progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
-        verify(&self.inner().core, on_progress)
+        verify(&self.inner().shared, on_progress)
     }
 
     /// Closes the store: what is queued is done, a marker says that the close was clean, the lock is released.
@@ -299,12 +299,12 @@ impl Drop for Leading<'_> {
 impl Inner {
     /// Checks and encodes on the caller's side, and queues.
     fn enqueue(&self, append: Append, lead: Lead) -> Result<(Role, Ticket), AppendError> {
-        let batch = encode(&append, &self.core.options)?;
+        let batch = encode(&append, &self.shared.options)?;
         let streams = append.streams.into_iter();
         let streams = streams.map(|stream| (stream.stream, stream.expected, stream.events.len() as u16)).collect();
         let (ticket, answer) = Ticket::new();
         let request = Request { batch, streams, command: append.command, answer };
-        let role = self.queue.push(request, lead, self.core.options.queue_appends_max)?;
+        let role = self.queue.push(request, lead, self.shared.options.queue_appends_max)?;
         Ok((role, ticket))
     }
 
@@ -328,7 +328,7 @@ impl Inner {
             let mut writer = lock(&self.writer);
             // Before the answers: who is answered and alone may lead its next append at once.
             self.queue.note_group(requests == 1 && writer.last_sync() < LONE_SYNC_MAX);
-            writer.step(&self.core, &mut group);
+            writer.step(&self.shared, &mut group);
         }
         requests
     }
@@ -381,14 +381,14 @@ impl Inner {
         let result = match writer.broken() {
             Some(error) => Err(CloseError::Poisoned(error)),
             None => {
-                let marker = writer.marker().encode(mask(&self.core.identity.incarnation, 0));
-                put_file(&*self.core.disk, CLOSED_FILE, &marker)
+                let marker = writer.marker().encode(mask(&self.shared.identity.incarnation, 0));
+                put_file(&*self.shared.disk, CLOSED_FILE, &marker)
                     .map_err(|error| CloseError::Unavailable(Arc::new(error)))
             }
         };
         drop(writer);
-        self.core.closed.store(true, Ordering::Release);
-        self.core.announcer.close();
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.announcer.close();
         self.queue.end_thread();
         self.spare.end_help();
         // Last: the next to open the store must find nothing of this one under way.
@@ -429,6 +429,6 @@ fn start_threads(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let write = thread::Builder::new().name("factum-writer".to_owned()).spawn(move || writer.write_on())?;
     let help = thread::Builder::new()
         .name("factum-segments".to_owned())
-        .spawn(move || helper.spare.help(&*helper.core.disk))?;
+        .spawn(move || helper.spare.help(&*helper.shared.disk))?;
     Ok(vec![write, help])
 }

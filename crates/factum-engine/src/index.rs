@@ -120,8 +120,18 @@ impl Index {
         Some(chunk * CHUNK_BATCHES + within)
     }
 
+    /// Batches from the one with this number on.
+    pub(crate) fn batches_from(&self, ordinal: usize) -> impl Iterator<Item = BatchPlace> {
+        (ordinal..).map_while(|ordinal| self.batch(ordinal))
+    }
+
+    /// Batches from the one with this number down to the first.
+    pub(crate) fn batches_down_from(&self, ordinal: usize) -> impl Iterator<Item = BatchPlace> {
+        (0..=ordinal).rev().map_while(|ordinal| self.batch(ordinal))
+    }
+
     /// The batch with this number.
-    pub(crate) fn batch(&self, ordinal: usize) -> Option<BatchPlace> {
+    fn batch(&self, ordinal: usize) -> Option<BatchPlace> {
         self.chunks.get(ordinal / CHUNK_BATCHES)?.get(ordinal % CHUNK_BATCHES).copied()
     }
 }

@@ -56,7 +56,7 @@ mod index;
 
 mod subscribe;
 
-mod core;
+mod shared;
 
 mod read;
 

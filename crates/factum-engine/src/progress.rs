@@ -5,12 +5,12 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use crate::core::{Core, lock};
 use crate::disk::{DiskFile, TEMPORARY_SUFFIX, read_file, remove_if_there, write_all};
 use crate::format::mask;
 use crate::format::small::{ProgressSlot, SMALL_HEADER_BYTES, Unusable};
 use crate::names;
 use crate::options::{PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX};
+use crate::shared::{Shared, lock};
 use crate::spare::write_zeros;
 
 /// Bytes of one slot: room for the largest, in whole sectors, so that writing one never touches the other.
@@ -122,21 +122,21 @@ struct Record {
 }
 
 impl ProgressBook {
-    pub(crate) fn get(&self, core: &Core, name: &str) -> Result<Progress, ProgressError> {
-        Ok(lock(&*self.record(core, name)?).progress.clone())
+    pub(crate) fn get(&self, shared: &Shared, name: &str) -> Result<Progress, ProgressError> {
+        Ok(lock(&*self.record(shared, name)?).progress.clone())
     }
 
-    pub(crate) fn claim(&self, core: &Core, name: &str) -> Result<Progress, ProgressError> {
-        let record = self.record(core, name)?;
+    pub(crate) fn claim(&self, shared: &Shared, name: &str) -> Result<Progress, ProgressError> {
+        let record = self.record(shared, name)?;
         let mut record = lock(&record);
         let next = Progress { epoch: record.progress.epoch + 1, value: record.progress.value.clone() };
-        record.put(core, name, next)?;
+        record.put(shared, name, next)?;
         Ok(record.progress.clone())
     }
 
     pub(crate) fn advance(
         &self,
-        core: &Core,
+        shared: &Shared,
         name: &str,
         epoch: u64,
         previous: Option<&[u8]>,
@@ -145,7 +145,7 @@ impl ProgressBook {
         if next.len() > PROGRESS_BYTES_MAX {
             return Err(ProgressError::TooLarge { bytes: next.len() });
         }
-        let record = self.record(core, name)?;
+        let record = self.record(shared, name)?;
         let mut record = lock(&record);
         if epoch != record.progress.epoch {
             return Err(ProgressError::Fenced { epoch, current: record.progress.epoch });
@@ -153,17 +153,17 @@ impl ProgressBook {
         if previous != record.progress.value.as_deref() {
             return Err(ProgressError::Moved { current: record.progress.value.clone() });
         }
-        record.put(core, name, Progress { epoch, value: Some(next.to_vec()) })
+        record.put(shared, name, Progress { epoch, value: Some(next.to_vec()) })
     }
 
-    fn record(&self, core: &Core, name: &str) -> Result<Arc<Mutex<Record>>, ProgressError> {
-        core.check_open().map_err(|_| ProgressError::Closed)?;
+    fn record(&self, shared: &Shared, name: &str) -> Result<Arc<Mutex<Record>>, ProgressError> {
+        shared.check_open().map_err(|_| ProgressError::Closed)?;
         names::check(name, "a progress name", 1, PROGRESS_NAME_BYTES_MAX).map_err(|_| ProgressError::InvalidName)?;
         let mut records = lock(&self.records);
         if let Some(record) = records.get(name) {
             return Ok(record.clone());
         }
-        let record = Arc::new(Mutex::new(Record::load(core, name)?));
+        let record = Arc::new(Mutex::new(Record::load(shared, name)?));
         records.insert(name.to_owned(), record.clone());
         Ok(record)
     }
@@ -175,12 +175,12 @@ fn file_name(name: &str) -> String {
 }
 
 impl Record {
-    fn load(core: &Core, name: &str) -> Result<Record, ProgressError> {
+    fn load(shared: &Shared, name: &str) -> Result<Record, ProgressError> {
         let file_name = file_name(name);
-        let Some(bytes) = read_file(&*core.disk, &file_name)? else {
+        let Some(bytes) = read_file(&*shared.disk, &file_name)? else {
             return Ok(Record::default());
         };
-        let mask = mask(&core.identity.incarnation, 0);
+        let mask = mask(&shared.identity.incarnation, 0);
         let slots = [bytes.get(..SLOT_BYTES), bytes.get(SLOT_BYTES..)];
         let sound = slots.into_iter().flatten().filter_map(|slot| match ProgressSlot::decode(slot, mask) {
             Ok(slot) if slot.name == name => Some(Ok(slot)),
@@ -191,25 +191,25 @@ impl Record {
         let Some(slot) = sound.into_iter().max_by_key(|slot| slot.write) else {
             return Err(ProgressError::Corrupt { file: file_name });
         };
-        let file = core.disk.open(&file_name)?;
+        let file = shared.disk.open(&file_name)?;
         let progress = Progress { epoch: slot.epoch, value: slot.value };
         let mut record = Record { file: Some(file), write: slot.write, progress, broken: None };
         // What a failed sync left in the page cache is made durable before anyone acts on it.
-        record.put(core, name, record.progress.clone())?;
+        record.put(shared, name, record.progress.clone())?;
         Ok(record)
     }
 
     /// Records `next` durably.
-    fn put(&mut self, core: &Core, name: &str, next: Progress) -> Result<(), ProgressError> {
+    fn put(&mut self, shared: &Shared, name: &str, next: Progress) -> Result<(), ProgressError> {
         if let Some(error) = &self.broken {
             return Err(ProgressError::Unavailable(error.clone()));
         }
         let write = self.write + 1;
         let slot = ProgressSlot { write, epoch: next.epoch, name: name.to_owned(), value: next.value.clone() };
-        let bytes = slot.encode(mask(&core.identity.incarnation, 0));
+        let bytes = slot.encode(mask(&shared.identity.incarnation, 0));
         assert!(bytes.len() <= SLOT_BYTES, "a slot has room for the largest value");
         match &self.file {
-            None => self.file = Some(create(core, name, &bytes)?),
+            None => self.file = Some(create(shared, name, &bytes)?),
             Some(file) => {
                 // The slot that does not hold: a torn write of it leaves the other as it was.
                 let offset = (write % 2) * SLOT_BYTES as u64;
@@ -228,8 +228,8 @@ impl Record {
 }
 
 /// Makes a record's file with its first slot, durably.
-fn create(core: &Core, name: &str, slot: &[u8]) -> Result<Arc<dyn DiskFile>, ProgressError> {
-    let disk = &*core.disk;
+fn create(shared: &Shared, name: &str, slot: &[u8]) -> Result<Arc<dyn DiskFile>, ProgressError> {
+    let disk = &*shared.disk;
     let file_name = file_name(name);
     let temporary = format!("{file_name}{TEMPORARY_SUFFIX}");
     remove_if_there(disk, &temporary)?;

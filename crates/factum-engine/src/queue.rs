@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use crate::append::{CommandRecord, ExpectedVersion, Receipt};
-use crate::core::lock;
 use crate::error::AppendError;
 use crate::format::encode::EncodedBatch;
 use crate::names::StreamName;
 use crate::options::GROUP_BYTES_MAX;
+use crate::shared::lock;
 
 /// Groups of one request after which their caller is taken to be alone.
 const LONE_AFTER_GROUPS: u32 = 4;

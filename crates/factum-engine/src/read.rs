@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::append::{KnownCommand, Receipt};
-use crate::core::{Core, Segment};
 use crate::error::ReadError;
 use crate::format::batch::{BATCH_FIXED_BYTES, BatchHead, check_record, head_length};
 use crate::index::BatchPlace;
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
 use crate::page::{Direction, Page, StoredEvent};
+use crate::shared::{Segment, Shared};
 
 /// Batches longer than this are read in part when only a part is asked for.
 const WHOLE_BATCH_BYTES_MAX: u32 = 64 << 10;
@@ -42,18 +42,19 @@ struct Placed {
     skipped: usize,
 }
 
-pub(crate) fn read(core: &Core, after: Position, direction: Direction, limit: usize) -> Result<Page, ReadError> {
-    core.check_open()?;
-    let index = core.index();
+pub(crate) fn read(shared: &Shared, after: Position, direction: Direction, limit: usize) -> Result<Page, ReadError> {
+    shared.check_open()?;
+    let index = shared.index();
     let head = index.head().get();
-    let mut gathered = Gathered::new(core, limit);
+    let mut gathered = Gathered::new(shared, limit);
     match direction {
         Direction::Forward => {
             let mut next = after.get().saturating_add(1);
-            while next <= head && gathered.wants_more() {
-                let Some(place) = index.batch_at(next) else {
+            let places = index.ordinal(next).into_iter().flat_map(|from| index.batches_from(from));
+            for place in places {
+                if !gathered.wants_more() {
                     break;
-                };
+                }
                 let last = place.last().min(next.saturating_add(gathered.left as u64 - 1));
                 gathered.push(place, next, last);
                 next = last + 1;
@@ -61,10 +62,11 @@ pub(crate) fn read(core: &Core, after: Position, direction: Direction, limit: us
         }
         Direction::Backward => {
             let mut next = after.get().saturating_sub(1).min(head);
-            while next > 0 && gathered.wants_more() {
-                let Some(place) = index.batch_at(next) else {
+            let places = index.ordinal(next).into_iter().flat_map(|to| index.batches_down_from(to));
+            for place in places {
+                if !gathered.wants_more() {
                     break;
-                };
+                }
                 let first = place.first.max((next + 1).saturating_sub(gathered.left as u64));
                 gathered.push(place, first, next);
                 next = first - 1;
@@ -83,18 +85,18 @@ pub(crate) fn read(core: &Core, after: Position, direction: Direction, limit: us
 }
 
 pub(crate) fn read_stream(
-    core: &Core,
+    shared: &Shared,
     stream: &StreamName,
     from: Version,
     direction: Direction,
     limit: usize,
 ) -> Result<Page, ReadError> {
-    core.check_open()?;
-    let index = core.index();
+    shared.check_open()?;
+    let index = shared.index();
     let head = index.head();
     let positions = index.positions(stream.as_str());
     let count = positions.len() as u64;
-    let mut gathered = Gathered::new(core, limit);
+    let mut gathered = Gathered::new(shared, limit);
     // How many of the stream's events lie before the page's first, in the order of the log.
     let (mut low, mut high) = match direction {
         Direction::Forward => (from.get().saturating_sub(1).min(count) as usize, positions.len()),
@@ -138,11 +140,11 @@ pub(crate) fn read_stream(
 }
 
 /// The receipt and fingerprint a command left in the log.
-pub(crate) fn command(core: &Core, id: &[u8; 16]) -> Result<Option<KnownCommand>, ReadError> {
-    let Some(place) = core.index().command(id) else {
+pub(crate) fn command(shared: &Shared, id: &[u8; 16]) -> Result<Option<KnownCommand>, ReadError> {
+    let Some(place) = shared.index().command(id) else {
         return Ok(None);
     };
-    let segment = core.segment(place.segment)?;
+    let segment = shared.segment(place.segment)?;
     let head = read_head(&segment, &place)?;
     let damage = |what| segment.damage(u64::from(place.offset), place.first, what);
     let head = BatchHead::read(&head, segment.mask).map_err(damage)?;
@@ -169,7 +171,7 @@ fn read_head(segment: &Segment, place: &BatchPlace) -> Result<Vec<u8>, ReadError
 
 /// What a page wants, in the direction of the read.
 struct Gathered<'a> {
-    core: &'a Core,
+    shared: &'a Shared,
     wanted: Vec<Wanted>,
     /// Events still wanted.
     left: usize,
@@ -178,8 +180,8 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    fn new(core: &'a Core, limit: usize) -> Self {
-        Gathered { core, wanted: Vec::new(), left: limit, budget: core.options.page_bytes_max }
+    fn new(shared: &'a Shared, limit: usize) -> Self {
+        Gathered { shared, wanted: Vec::new(), left: limit, budget: shared.options.page_bytes_max }
     }
 
     fn wants_more(&self) -> bool {
@@ -200,8 +202,8 @@ impl<'a> Gathered<'a> {
 
     /// Reads and checks it all.
     fn load(self, direction: Direction) -> Result<Vec<StoredEvent>, ReadError> {
-        let mut plan = Plan { core: self.core, stretches: Vec::new(), placed: Vec::new(), length: 0 };
-        let mut budget = self.core.options.page_bytes_max;
+        let mut plan = Plan { shared: self.shared, stretches: Vec::new(), placed: Vec::new(), length: 0 };
+        let mut budget = self.shared.options.page_bytes_max;
         for wanted in self.wanted {
             if !plan.add(wanted, direction, &mut budget)? {
                 break;
@@ -226,7 +228,7 @@ impl<'a> Gathered<'a> {
 }
 
 struct Plan<'a> {
-    core: &'a Core,
+    shared: &'a Shared,
     stretches: Vec<Stretch>,
     placed: Vec<Placed>,
     length: usize,
@@ -236,7 +238,7 @@ impl Plan<'_> {
     /// Plans the reading of a batch; `false` when the page is full and nothing more should be added.
     fn add(&mut self, mut wanted: Wanted, direction: Direction, budget: &mut usize) -> Result<bool, ReadError> {
         let place = wanted.place;
-        let segment = self.core.segment(place.segment)?;
+        let segment = self.shared.segment(place.segment)?;
         let whole = place.length <= WHOLE_BATCH_BYTES_MAX;
         if whole {
             *budget = budget.saturating_sub(place.length as usize);

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use crate::core::Segment;
 use crate::disk::{Disk, TEMPORARY_SUFFIX, put_file, read_file, read_up_to, remove_if_there, write_all};
 use crate::error::{Damage, OpenError};
 use crate::format::batch::{BatchHead, GENESIS, Link};
@@ -16,6 +15,7 @@ use crate::index::{BatchPlace, Index};
 use crate::numbers::Position;
 use crate::options::Options;
 use crate::scan::{Chain, Cursor, Fault, Group, next_group};
+use crate::shared::Segment;
 use crate::spare::{SPARE_FILE, write_zeros};
 use crate::writer::Tail;
 

@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crate::core::lock;
 use crate::disk::{Disk, DiskFile, remove_if_there, write_all};
+use crate::shared::lock;
 
 /// The spare's file until it becomes a segment.
 pub(crate) const SPARE_FILE: &str = "segment.next";

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use crate::core::lock;
 use crate::error::Closed;
 use crate::numbers::Position;
+use crate::shared::lock;
 
 /// The last positions written and known durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use crate::core::Core;
 use crate::error::{Damage, ReadError};
 use crate::format::batch::GENESIS;
 use crate::format::small::SegmentHeader;
 use crate::numbers::Position;
 use crate::scan::{Chain, Cursor, next_group};
+use crate::shared::Shared;
 
 /// How far a verification is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,14 +83,17 @@ impl From<ReadError> for VerifyError {
     }
 }
 
-pub(crate) fn verify(core: &Core, on_progress: &mut dyn FnMut(VerifyProgress)) -> Result<VerifyReport, VerifyError> {
-    core.check_open()?;
-    let head = core.index().head().get();
-    let segments = core.index().batch_at(head).map_or(1, |place| place.segment);
+pub(crate) fn verify(
+    shared: &Shared,
+    on_progress: &mut dyn FnMut(VerifyProgress),
+) -> Result<VerifyReport, VerifyError> {
+    shared.check_open()?;
+    let head = shared.index().head().get();
+    let segments = shared.index().batch_at(head).map_or(1, |place| place.segment);
     let mut cursor = Cursor::at_segment(1, 1, GENESIS);
     let (mut batches, mut bytes) = (0, Vec::new());
     for number in 1..=segments {
-        let segment = core.segment(number)?;
+        let segment = shared.segment(number)?;
         bytes.clear();
         bytes.resize(usize::try_from(segment.size).map_err(|error| ReadError::from(io::Error::other(error)))?, 0);
         segment.read(&mut bytes, 0, cursor.head + 1)?;

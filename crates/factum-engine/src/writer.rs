@@ -7,7 +7,6 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::append::Receipt;
-use crate::core::{Core, Segment};
 use crate::disk::write_all;
 use crate::error::{AppendError, is_full};
 use crate::format::batch::{self, Link};
@@ -20,6 +19,7 @@ use crate::numbers::{Position, Version};
 use crate::options::Drive;
 use crate::queue::Request;
 use crate::read;
+use crate::shared::{Segment, Shared};
 use crate::spare::{SPARE_FILE, Spare, write_zeros};
 
 /// Where the log goes on.
@@ -117,16 +117,16 @@ impl Writer {
     }
 
     /// Judges a group, writes and syncs what is accepted, makes it visible and answers everyone.
-    pub(crate) fn step(&mut self, core: &Core, group: &mut Vec<Request>) {
+    pub(crate) fn step(&mut self, shared: &Shared, group: &mut Vec<Request>) {
         let broken = self.broken();
         self.in_step = true;
         let mut verdicts = match broken {
             Some(error) => vec![Err(AppendError::Poisoned(error)); group.len()],
-            None => self.judge(core, group),
+            None => self.judge(shared, group),
         };
         if !self.staged.is_empty() {
-            match self.commit(core, group) {
-                Ok(()) => self.publish(core, group),
+            match self.commit(shared, group) {
+                Ok(()) => self.publish(shared, group),
                 Err(failure) => {
                     if let Failure::Broken(error) = &failure {
                         self.broken = Some(error.clone());
@@ -147,15 +147,15 @@ impl Writer {
     }
 
     /// Judges each request against the log and those staged before it, and stages what passes.
-    fn judge(&mut self, core: &Core, group: &[Request]) -> Vec<Verdict> {
+    fn judge(&mut self, shared: &Shared, group: &[Request]) -> Vec<Verdict> {
         self.buffer.clear();
         self.buffer.resize(GROUP_HEADER_BYTES, 0);
         let (mut head, mut link) = (self.tail.head, self.tail.link);
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(group.len());
         for (number, request) in group.iter().enumerate() {
-            let verdict = match self.known(core, request, &verdicts) {
+            let verdict = match self.known(shared, request, &verdicts) {
                 Some(verdict) => verdict,
-                None => self.bases(core, request).map(|bases| {
+                None => self.bases(shared, request).map(|bases| {
                     let at = self.buffer.len();
                     let first = head + 1;
                     link = batch::place(&request.batch, first, bases.iter().copied(), &link, &mut self.buffer);
@@ -171,14 +171,14 @@ impl Writer {
     }
 
     /// The verdict on a command that was seen before, in the log or in this group.
-    fn known(&self, core: &Core, request: &Request, verdicts: &[Verdict]) -> Option<Verdict> {
+    fn known(&self, shared: &Shared, request: &Request, verdicts: &[Verdict]) -> Option<Verdict> {
         let command = request.command?;
         let (fingerprint, receipt) = match self.commands.get(&command.id) {
             Some((fingerprint, number)) => {
                 let receipt = verdicts[*number].clone().map(|receipt| Receipt { repeated: true, ..receipt });
                 (*fingerprint, receipt)
             }
-            None => match read::command(core, &command.id) {
+            None => match read::command(shared, &command.id) {
                 Ok(None) => return None,
                 Ok(Some(known)) => (known.fingerprint, Ok(known.receipt)),
                 Err(error) => return Some(Err(error.into())),
@@ -189,8 +189,8 @@ impl Writer {
     }
 
     /// Versions of the request's streams before it, if all are as expected.
-    fn bases(&self, core: &Core, request: &Request) -> Result<Vec<u64>, AppendError> {
-        let index = core.index();
+    fn bases(&self, shared: &Shared, request: &Request) -> Result<Vec<u64>, AppendError> {
+        let index = shared.index();
         let mut bases = Vec::with_capacity(request.streams.len());
         for (stream, expected, _) in &request.streams {
             let staged = self.versions.get(stream).map(|version| Version::new(*version));
@@ -219,10 +219,10 @@ impl Writer {
     }
 
     /// Writes and syncs the staged requests as one group.
-    fn commit(&mut self, core: &Core, group: &[Request]) -> Result<(), Failure> {
+    fn commit(&mut self, shared: &Shared, group: &[Request]) -> Result<(), Failure> {
         let length = self.buffer.len() as u64;
         if self.tail.offset + length > self.tail.segment.size {
-            self.roll(core, length)?;
+            self.roll(shared, length)?;
         }
         let Tail { segment, offset, group: number, head, .. } = &self.tail;
         let events = self.staged.iter().map(|staged| group[staged.request].batch.events).sum();
@@ -263,15 +263,15 @@ impl Writer {
     }
 
     /// Goes on in a new segment that has room for a group of this length.
-    fn roll(&mut self, core: &Core, length: u64) -> Result<(), Failure> {
+    fn roll(&mut self, shared: &Shared, length: u64) -> Result<(), Failure> {
         let number = self.tail.segment.number + 1;
         let least = (SEGMENT_HEADER_BYTES + length).next_multiple_of(4096);
-        let helped = core.options.drive == Drive::Threads;
-        let wanted = core.options.segment_size(number);
-        let (file, size) = self.spare.take(&*core.disk, least, wanted, helped)?;
+        let helped = shared.options.drive == Drive::Threads;
+        let wanted = shared.options.segment_size(number);
+        let (file, size) = self.spare.take(&*shared.disk, least, wanted, helped)?;
         let header = SegmentHeader {
-            store: core.identity.store,
-            incarnation: core.identity.incarnation,
+            store: shared.identity.store,
+            incarnation: shared.identity.incarnation,
             number,
             size,
             first_group: self.tail.group + 1,
@@ -281,23 +281,23 @@ impl Writer {
         write_all(&*file, &header.encode(), 0).map_err(|partial| Failure::from(partial.error))?;
         file.sync()?;
         let name = Segment::file_name(number);
-        core.disk.rename(SPARE_FILE, &name)?;
+        shared.disk.rename(SPARE_FILE, &name)?;
         // From here on a failure breaks: whether the segment keeps its name is not known.
         let broken = |error| Failure::Broken(Arc::new(error));
-        core.disk.sync_dir().map_err(broken)?;
+        shared.disk.sync_dir().map_err(broken)?;
         // A handle of its own: errors of the helper's syncs and the writer's are never taken for one another.
-        let file = core.disk.open(&name).map_err(broken)?;
-        let mask = mask(&core.identity.incarnation, number);
+        let file = shared.disk.open(&name).map_err(broken)?;
+        let mask = mask(&shared.identity.incarnation, number);
         let segment = Arc::new(Segment { number, size, mask, file });
-        core.add_segment(segment.clone());
+        shared.add_segment(segment.clone());
         self.tail.segment = segment;
         self.tail.offset = SEGMENT_HEADER_BYTES;
         Ok(())
     }
 
     /// Makes a synced group visible.
-    fn publish(&mut self, core: &Core, group: &[Request]) {
-        let mut index = core.index_mut();
+    fn publish(&mut self, shared: &Shared, group: &[Request]) {
+        let mut index = shared.index_mut();
         for staged in &self.staged {
             let request = &group[staged.request];
             let place = BatchPlace {
@@ -316,9 +316,9 @@ impl Writer {
         self.tail.offset += self.buffer.len() as u64;
         self.tail.group += 1;
         self.tail.head = head.get();
-        core.announcer.announce(head);
-        if self.tail.offset * 2 > self.tail.segment.size && core.options.drive == Drive::Threads {
-            self.spare.want(core.options.segment_size(self.tail.segment.number + 1));
+        shared.announcer.announce(head);
+        if self.tail.offset * 2 > self.tail.segment.size && shared.options.drive == Drive::Threads {
+            self.spare.want(shared.options.segment_size(self.tail.segment.number + 1));
         }
     }
 

@@ -20,8 +20,8 @@ mod world;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use crate::core::lock;
 use crate::disk::{Disk, DiskFile};
+use crate::shared::lock;
 use world::{Change, World};
 
 /// What happens instead of an operation's success.

@@ -46,7 +46,7 @@ impl Segment {
 }
 
 /// The parts of an open store that need no writer.
-pub(crate) struct Core {
+pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) options: Options,
     pub(crate) identity: Identity,
@@ -58,7 +58,7 @@ pub(crate) struct Core {
     pub(crate) closed: AtomicBool,
 }
 
-impl Core {
+impl Shared {
     pub(crate) fn check_open(&self) -> Result<(), ReadError> {
         if self.closed.load(Ordering::Acquire) { Err(ReadError::Closed) } else { Ok(()) }
     }
