@@ -15,4 +15,5 @@ mod relay;
 mod relay_evidence;
 mod relay_faults;
 mod restored;
+mod service;
 mod world;

@@ -1,0 +1,171 @@
+//! Services put together: two of them on one bus, each believing it is the only one in the world.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use factum::{
+    Aggregate, Answers, Command, Context, Events, Handle, Query, QueryError, Service,
+    bus::{Bus, MemoryBus},
+    dispatch::BuildError,
+    read::{Key, MemoryReadStore, ReadSnapshot, ReadStore, Table},
+    runtime::LoopState,
+    service::{StartError, settle},
+    store::{EventStore, MemoryStore},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::world::{CounterEvent, Counters, Raised, TOPIC, Total, Totals, WAIT_MAX};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Which counter: a number, as text.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct CounterId(u64);
+
+impl factum::AggregateId for CounterId {
+    fn from_uuid(id: uuid::Uuid) -> Self {
+        Self(id.as_u64_pair().0)
+    }
+}
+
+impl std::fmt::Display for CounterId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Counter;
+
+impl Aggregate for Counter {
+    const CATEGORY: &'static str = "counter";
+    type Id = CounterId;
+    type Event = CounterEvent;
+    type Rejection = Infallible;
+
+    fn apply(&mut self, _: &CounterEvent) {}
+}
+
+#[derive(Clone, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "raise", aggregate = Counter, id = counter)]
+struct Raise {
+    counter: CounterId,
+    by: u64,
+}
+
+impl Handle<Raise> for Counter {
+    fn handle(&self, command: &Raise, _: &Context) -> Result<Events<CounterEvent>, Infallible> {
+        Ok(CounterEvent::from(Raised { by: command.by }).into())
+    }
+}
+
+#[derive(Serialize, Deserialize, JsonSchema, Query)]
+#[factum(name = "total", reads(Totals))]
+struct GetTotal {
+    counter: u64,
+}
+
+const TOTALS: Table<Total> = Table::of::<Totals>("totals");
+
+impl Answers for GetTotal {
+    type Answer = u64;
+
+    fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<u64, QueryError> {
+        let key = Key::from(format!("counter-{}", self.counter).as_str());
+        Ok(TOTALS.get(read, &key)?.unwrap_or_default().total)
+    }
+}
+
+fn raise(counter: u64, by: u64) -> Raise {
+    Raise { counter: CounterId(counter), by }
+}
+
+async fn counters(store: &Arc<dyn EventStore>, bus: &Arc<dyn Bus>) -> Service {
+    let builder = Service::builder("shop", "counters").store(Arc::clone(store)).bus(Arc::clone(bus));
+    builder.handles::<Raise>().publishes::<Counters>().start().await.expect("all parts are there")
+}
+
+async fn totals(read_store: &Arc<dyn ReadStore>, bus: &Arc<dyn Bus>) -> Service {
+    let builder = Service::builder("shop", "totals").read_store(Arc::clone(read_store)).bus(Arc::clone(bus));
+    builder.consumes::<Totals>(&[TOPIC]).answers::<GetTotal>().start().await.expect("all parts are there")
+}
+
+async fn settled(services: &[&Service]) {
+    let settled = tokio::time::timeout(WAIT_MAX, settle(services)).await;
+    settled.expect("settles in time").expect("settles");
+}
+
+#[tokio::test]
+async fn what_one_service_records_another_answers_from() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let (counters, totals) = (counters(&store, &bus).await, totals(&read_store, &bus).await);
+
+    settled(&[&counters, &totals]).await;
+    let receipt = counters.commands().dispatch(raise(1, 40)).await.expect("is accepted");
+    let total = totals.queries().ask(GetTotal { counter: 1 }).at_least(receipt.token()).await;
+    assert_eq!(total.expect("the token is waited for"), 40);
+
+    for counter in 1..=20 {
+        counters.commands().dispatch(raise(counter, 2)).await.expect("is accepted");
+    }
+    settled(&[&counters, &totals]).await;
+    for (counter, expected) in [(1, 42), (20, 2), (21, 0)] {
+        assert_eq!(totals.queries().ask(GetTotal { counter }).await.expect("answers"), expected);
+    }
+    assert!(counters.health().readiness().ready && totals.health().readiness().ready);
+    assert_eq!(counters.stop(LIMIT).await, Ok(()));
+    assert_eq!(totals.stop(LIMIT).await, Ok(()));
+}
+
+#[tokio::test]
+async fn everything_derived_can_be_lost() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let writing = counters(&store, &bus).await;
+    for by in 1..=10 {
+        writing.commands().dispatch(raise(7, by)).await.expect("is accepted");
+    }
+    settled(&[&writing]).await;
+
+    // The read database, and then the bus as well: filled again from what is left.
+    for lost_bus in [false, true] {
+        let bus: Arc<dyn Bus> = if lost_bus { Arc::new(MemoryBus::new()) } else { Arc::clone(&bus) };
+        let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
+        // The twin takes the relay over; the first one stands down.
+        let (twin, reading) = (counters(&store, &bus).await, totals(&read_store, &bus).await);
+        settled(&[&twin, &reading]).await;
+        assert_eq!(reading.queries().ask(GetTotal { counter: 7 }).await.expect("answers"), 55, "bus lost: {lost_bus}");
+        assert_eq!(reading.stop(LIMIT).await, Ok(()));
+        drop(twin);
+    }
+}
+
+#[tokio::test]
+async fn a_service_says_what_it_lacks() {
+    let start = Service::builder("shop", "counters").handles::<Raise>().start().await;
+    assert!(matches!(start, Err(StartError::Missing { what: "commands", missing: "event store", .. })));
+    let store = Arc::new(MemoryStore::new());
+    let start = Service::builder("shop", "counters").store(store.clone()).publishes::<Counters>().start().await;
+    assert!(matches!(start, Err(StartError::Missing { what: "publications", missing: "bus", .. })));
+    let builder = || Service::builder("shop", "counters").store(store.clone());
+    let start = builder().handles::<Raise>().handles::<Raise>().start().await;
+    assert!(matches!(start, Err(StartError::Build(BuildError::DuplicateName { what: "commands", .. }))));
+    let start = builder().read_store(Arc::new(MemoryReadStore::default())).answers::<GetTotal>().start().await;
+    assert!(matches!(start, Err(StartError::Build(BuildError::ProjectionNotRegistered { query: "total", .. }))));
+}
+
+#[tokio::test]
+async fn a_service_that_stops_shows_it_and_takes_nothing_more() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let service = counters(&store, &bus).await;
+    let (commands, health) = (service.commands().clone(), service.health().clone());
+    commands.dispatch(raise(1, 1)).await.expect("is accepted");
+    assert_eq!(service.stop(LIMIT).await, Ok(()));
+    assert_eq!(health.readiness().reason, "stopping");
+    assert!(health.loops().iter().all(|(_, report)| report.state == LoopState::Stopped));
+    commands.dispatch(raise(1, 1)).await.expect_err("the store is closed");
+}
