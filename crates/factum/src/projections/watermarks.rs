@@ -43,7 +43,7 @@ type Progress = (ProjectionKey, Feed, Vec<(Lane, Checkpoint)>);
 
 struct Tracked {
     feed: Feed,
-    phase: Phase,
+    phase: watch::Sender<Phase>,
     lanes: watch::Sender<Lanes>,
 }
 
@@ -64,7 +64,10 @@ impl Watermarks {
                 tracked.lanes.send_replace(lanes);
             }
             None => {
-                projections.insert(projection, Tracked { feed, phase: Phase::Live, lanes: watch::Sender::new(lanes) });
+                projections.insert(
+                    projection,
+                    Tracked { feed, phase: watch::Sender::default(), lanes: watch::Sender::new(lanes) },
+                );
             }
         }
     }
@@ -83,14 +86,22 @@ impl Watermarks {
 
     /// Tells whether a projection's read models are whole.
     pub fn set_phase(&self, projection: ProjectionKey, phase: Phase) {
-        if let Some(tracked) = self.projections().get_mut(&projection) {
-            tracked.phase = phase;
+        if let Some(tracked) = self.projections().get(&projection) {
+            tracked.phase.send_replace(phase);
         }
     }
 
     /// Whether a projection's read models are whole.
     pub fn phase(&self, projection: ProjectionKey) -> Phase {
-        self.projections().get(&projection).map(|tracked| tracked.phase).unwrap_or_default()
+        self.projections().get(&projection).map(|tracked| *tracked.phase.borrow()).unwrap_or_default()
+    }
+
+    /// Waits until a projection's read models are whole. Bound it from outside.
+    pub async fn whole(&self, projection: ProjectionKey) {
+        let receiver = self.projections().get(&projection).map(|tracked| tracked.phase.subscribe());
+        let Some(mut phase) = receiver else { return };
+        // The sender lives in `self`, which outlives this borrow: the wait cannot fail.
+        let _ = phase.wait_for(|phase| *phase == Phase::Live).await;
     }
 
     /// Where a projection is on a lane; [`Position::ZERO`] before anything came.

@@ -146,6 +146,10 @@ impl Core {
         let access = Access { principal: &options.principal, name, stream: None };
         self.policy.authorize(access).map_err(|_| AskError::Denied)?;
         for projection in reads {
+            if options.at_least.is_some() {
+                // A token says that the caller would rather wait, bounded, than be told to ask again.
+                self.runtime.within(self.token_wait, self.watermarks.whole(*projection)).await;
+            }
             if let Phase::Refilling { done, total } = self.watermarks.phase(*projection) {
                 return Err(AskError::Rebuilding { done, total });
             }

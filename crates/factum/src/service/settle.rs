@@ -73,7 +73,12 @@ async fn consumed(service: &Service) -> Result<(), SettleError> {
     for (projection, feed, _) in service.watermarks().all() {
         let Feed::Topics(topics) = feed else { continue };
         for topic in topics {
-            for partition in 0..bus.partitions(&topic).await? {
+            let partitions = match bus.partitions(&topic).await {
+                // Its publisher has not started yet: nothing is under way there.
+                Err(BusError::UnknownTopic(_)) => 0,
+                found => found?,
+            };
+            for partition in 0..partitions {
                 let Some(last) = bus.tail(&TopicPartition::new(topic.as_str(), partition), None).await? else {
                     continue;
                 };
