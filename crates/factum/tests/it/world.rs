@@ -31,6 +31,8 @@ use uuid::Uuid;
 
 /// How long a test waits for something that should happen at once.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long to wait between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// The topic of the counters.
 pub const TOPIC: &str = "shop.counters.counter.events";
 /// Its partitions.
@@ -202,11 +204,11 @@ pub async fn raise(store: &dyn EventStore, counter: u64, by: u64) -> Position {
 
 /// Appends this much, and looks at nothing else.
 pub async fn raise_some(store: &dyn EventStore, expected: &mut [u64]) {
-    for counter in 0..expected.len() {
-        let by = 1 + expected[counter] + counter as u64;
-        raise(store, counter as u64, by).await;
-        append(store, counter as u64, CounterEvent::Polished(Polished {})).await;
-        expected[counter] += by;
+    for (counter, total) in (0..).zip(expected) {
+        let by = 1 + *total + counter;
+        raise(store, counter, by).await;
+        append(store, counter, CounterEvent::Polished(Polished {})).await;
+        *total += by;
     }
 }
 
@@ -339,11 +341,17 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 /// Waits until `look` finds something.
 pub async fn eventually<T>(mut look: impl FnMut() -> Option<T>, story: impl Fn() -> String) -> T {
     let start = Instant::now();
-    loop {
+    for turn in 0.. {
         if let Some(found) = look() {
             return found;
         }
         assert!(start.elapsed() < WAIT_MAX, "{}", story());
-        tokio::task::yield_now().await;
+        // Mostly a few turns are enough; whoever waits longer leaves the processor to others.
+        if turn < 100 {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
+    unreachable!("it is found, or it takes too long")
 }
