@@ -94,8 +94,8 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, O
 
     let mut recovery = Recovery::new(disk, &identity);
     let numbers = segment_numbers(disk)?;
-    for number in &numbers {
-        recovery.load(*number, *number as usize == numbers.len())?;
+    for number in numbers {
+        recovery.load(number)?;
     }
     let clean = recovery.judge_end(marker)?;
     // What is durable already is kept before anything is changed.
@@ -175,7 +175,7 @@ struct Recovery<'a> {
     bytes: Vec<u8>,
     /// Its groups that nothing proved synced yet: their number and offset.
     unproven: VecDeque<(u64, u64)>,
-    /// What ended the walk of the active segment, if not its end.
+    /// What ended the walk of the last segment loaded, if not zeros.
     fault: Option<Fault>,
 }
 
@@ -198,8 +198,8 @@ impl<'a> Recovery<'a> {
         OpenError::Corrupt(Damage { segment, offset, position, what })
     }
 
-    /// Loads a segment into the index; in a sealed one everything must be sound.
-    fn load(&mut self, number: u32, active: bool) -> Result<(), OpenError> {
+    /// Loads a segment into the index, as far as it is sound.
+    fn load(&mut self, number: u32) -> Result<(), OpenError> {
         let expected = self.segments.len() as u32 + 1;
         if number != expected {
             return Err(self.damage(expected, 0, "the segment is missing"));
@@ -222,11 +222,7 @@ impl<'a> Recovery<'a> {
         }
         let rest = self.bytes.get(self.cursor.offset as usize..).unwrap_or_default();
         let ended = rest.iter().all(|byte| *byte == 0);
-        if active {
-            self.fault = (!ended).then_some(fault);
-        } else if !ended {
-            return Err(OpenError::Corrupt(segment.damage(fault.offset, fault.position, fault.what)));
-        }
+        self.fault = (!ended).then_some(fault);
         Ok(())
     }
 
@@ -253,10 +249,17 @@ impl<'a> Recovery<'a> {
         if (read as u64) < header.size {
             return Err(self.damage(number, read as u64, "the file is shorter than it was made"));
         }
+        // The header says where the segment before it ends. What follows there is of no account: a torn tail that was
+        // cut, and came back because the power failed before the zeros in its place were synced.
         let Cursor { offset, group, head, link } = self.cursor;
         if (header.first_group, header.first, header.previous) != (group + 1, head + 1, link) {
             let before = number.saturating_sub(1).max(1);
-            return Err(self.damage(before, offset, "the log ends before the next segment begins"));
+            return Err(match self.fault {
+                Some(Fault { offset, position, what }) if header.first_group > group + 1 => {
+                    OpenError::Corrupt(Damage { segment: before, offset, position: Position::new(position), what })
+                }
+                _ => self.damage(before, offset, "the log does not end where the next segment begins"),
+            });
         }
         self.bytes.truncate(header.size as usize);
         self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);

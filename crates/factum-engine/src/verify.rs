@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::{Damage, ReadError};
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::format::batch::GENESIS;
 use crate::format::small::SegmentHeader;
 use crate::numbers::Position;
@@ -94,21 +95,21 @@ pub(crate) fn verify(
     let (mut batches, mut bytes) = (0, Vec::new());
     for number in 1..=segments {
         let segment = shared.segment(number)?;
+        // A sealed segment ends where the next begins; the last may be written to meanwhile, but not up to the head.
+        let until = if number < segments { first_of(shared, number + 1)?.saturating_sub(1) } else { head };
         bytes.clear();
         bytes.resize(usize::try_from(segment.size).map_err(|error| ReadError::from(io::Error::other(error)))?, 0);
         segment.read(&mut bytes, 0, cursor.head + 1)?;
         let damage = |offset, what| VerifyError::Corrupt(segment.damage(offset, cursor.head + 1, what));
         let header = SegmentHeader::decode(&bytes).map_err(|_| damage(0, "header of the segment"))?;
         if (header.first_group, header.first) != (cursor.group + 1, cursor.head + 1) {
-            return Err(damage(0, "the log ends before the next segment begins"));
+            return Err(damage(0, "the log does not end where the next segment begins"));
         }
         if header.previous != cursor.link {
             return Err(damage(0, "the chain of hashes is broken"));
         }
         cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
-        // The last segment may be written to meanwhile; up to the head nothing changes any more.
-        let sealed = number < segments;
-        while cursor.head < head && (!sealed || bytes[cursor.offset as usize..].iter().any(|byte| *byte != 0)) {
+        while cursor.head < until {
             let group = next_group(&bytes, segment.mask, Chain::Checked, &mut cursor)
                 .map_err(|fault| VerifyError::Corrupt(segment.damage(fault.offset, fault.position, fault.what)))?;
             batches += group.batches.len() as u64;
@@ -118,4 +119,13 @@ pub(crate) fn verify(
     }
     let Cursor { group: groups, link: hash, .. } = cursor;
     Ok(VerifyReport { head: Position::new(head), events: head, batches, groups, segments, hash })
+}
+
+/// Position of a segment's first event, by its header.
+fn first_of(shared: &Shared, number: u32) -> Result<u64, VerifyError> {
+    let segment = shared.segment(number)?;
+    let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
+    segment.read(&mut bytes, 0, 0)?;
+    let damage = |_| VerifyError::Corrupt(segment.damage(0, 0, "header of the segment"));
+    Ok(SegmentHeader::decode(&bytes).map_err(damage)?.first)
 }

@@ -143,6 +143,13 @@ fn live(seed: u64) {
     }
 }
 
+/// A torn tail was cut, the process killed before the zeros in its place were synced, the next one rolled on to another
+/// segment, and the power failed: the tail was back, in a sealed segment, and was taken for damage.
+#[test]
+fn a_cut_tail_that_comes_back_in_a_sealed_segment_is_of_no_account() {
+    live(5_582);
+}
+
 #[test]
 fn every_life_begins_with_what_the_ones_before_it_acknowledged() {
     for seed in SEEDS {
