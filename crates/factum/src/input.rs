@@ -48,6 +48,18 @@ impl InvalidInputKind {
     }
 }
 
+impl InvalidInput {
+    /// A value that is not allowed, of a field that is not known by name.
+    pub(crate) const fn invalid(reason: String) -> Self {
+        Self { kind: InvalidInputKind::Invalid, field: None, reason }
+    }
+
+    /// No document of the expected format.
+    pub(crate) const fn malformed(reason: String) -> Self {
+        Self { kind: InvalidInputKind::Malformed, field: None, reason }
+    }
+}
+
 impl From<InvalidField> for InvalidInput {
     fn from(field: InvalidField) -> Self {
         Self { kind: InvalidInputKind::Invalid, field: Some(field.field), reason: field.reason }
@@ -58,11 +70,11 @@ impl From<InvalidField> for InvalidInput {
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields) -> Result<T, InvalidInput> {
     // serde would also take an array for a struct.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(malformed("the body must be a JSON object"));
+        return Err(InvalidInput::malformed("the body must be a JSON object".to_owned()));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = read(&mut json, unknown)?;
-    json.end().map_err(|error| malformed(error.to_string()))?;
+    json.end().map_err(|error| InvalidInput::malformed(error.to_string()))?;
     Ok(value)
 }
 
@@ -82,7 +94,7 @@ where
     let mut track = serde_path_to_error::Track::new();
     let mut surplus = None;
     let read = serde_ignored::deserialize(serde_path_to_error::Deserializer::new(deserializer, &mut track), |path| {
-        surplus.get_or_insert_with(|| path.to_string());
+        surplus.get_or_insert_with(|| path_text(&path));
     });
     let value = read.map_err(|error: D::Error| {
         let path = track.path().to_string();
@@ -99,8 +111,18 @@ where
     }
 }
 
-fn malformed(reason: impl Into<String>) -> InvalidInput {
-    InvalidInput { kind: InvalidInputKind::Malformed, field: None, reason: reason.into() }
+/// The path of a surplus field, written as that of a wrong one is: `lines[2].currency`.
+fn path_text(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => String::new(),
+        Path::Seq { parent, index } => format!("{}[{index}]", path_text(parent)),
+        Path::Map { parent, key } => match path_text(parent) {
+            parent if parent.is_empty() => key.clone(),
+            parent => format!("{parent}.{key}"),
+        },
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => path_text(parent),
+    }
 }
 
 /// Tells a document that is no document from one with a wrong field.

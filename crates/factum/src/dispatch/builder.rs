@@ -9,11 +9,12 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    model::Command,
+    model::{Command, Source},
     principal::{AllowAll, Authorize},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
-    store::EventStore,
+    store::{EventStore, Position},
+    token::{Token, TopicMark},
 };
 
 /// How often a command is decided before it is given up as contended, unless told otherwise.
@@ -34,10 +35,10 @@ pub struct CommandDispatcherBuilder {
 /// Why a dispatcher or service cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    /// Two commands, or two queries, share a wire name.
-    #[error("two {what} are called `{name}`: wire names are unique within a service")]
+    /// Two things of a kind share a name.
+    #[error("two {what} are called `{name}`: such names are unique within a service")]
     DuplicateName {
-        /// `commands`, `queries`, `projections` or `topics`.
+        /// `commands`, `queries`, `projections`, `topics`, or `aggregates` by their category.
         what: &'static str,
         /// The name.
         name: String,
@@ -45,6 +46,12 @@ pub enum BuildError {
     /// A category holds the character that ends it in a stream's name.
     #[error("`{0}` is no category: 1 to 64 lower case letters, digits and `_`")]
     InvalidCategory(String),
+    /// The tokens of receipts name every topic, and would be longer than anybody reads.
+    #[error("tokens would have up to {bytes} bytes, the limit is {}: publish on fewer topics", Token::TEXT_BYTES_MAX)]
+    TokenTooLong {
+        /// The longest token, in bytes of text.
+        bytes: usize,
+    },
     /// A query reads a projection that does not run in this service.
     #[error("query `{query}` reads {projection}, which is not registered in this service")]
     ProjectionNotRegistered {
@@ -111,16 +118,23 @@ impl CommandDispatcherBuilder {
     /// Builds the dispatcher.
     ///
     /// # Errors
-    /// Two commands share a name, or a category is not well-formed.
+    /// Two commands share a name or two aggregates a category, a category is not well-formed, or there are too many
+    /// topics.
     pub fn build(self) -> Result<CommandDispatcher, BuildError> {
         let mut commands = BTreeMap::new();
+        let mut aggregates = BTreeMap::new();
         for command in self.commands {
-            let info = command.info();
-            check_category(info.category)?;
-            if commands.insert(info.name, command).is_some() {
-                return Err(BuildError::DuplicateName { what: "commands", name: info.name.to_owned() });
+            let (name, category) = (command.name(), command.category());
+            check_category(category)?;
+            // Two types folding the same streams would read each other's events.
+            if *aggregates.entry(category).or_insert(command.aggregate()) != command.aggregate() {
+                return Err(BuildError::DuplicateName { what: "aggregates", name: category.to_owned() });
+            }
+            if commands.insert(name, command).is_some() {
+                return Err(BuildError::DuplicateName { what: "commands", name: name.to_owned() });
             }
         }
+        check_token(self.store.identity().source(), &self.publications)?;
         let core = Core {
             service: self.service,
             source: self.store.identity().source(),
@@ -139,4 +153,17 @@ fn check_category(category: &str) -> Result<(), BuildError> {
     let fits = (1..=64).contains(&category.len())
         && category.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if fits { Ok(()) } else { Err(BuildError::InvalidCategory(category.to_owned())) }
+}
+
+/// The longest token there can be must be one that is read back.
+fn check_token(source: Source, publications: &[DynPublication]) -> Result<(), BuildError> {
+    let longest = |publication: &DynPublication| TopicMark {
+        topic: publication.topic().to_owned(),
+        partition: publication.partitions(),
+        position: u64::MAX,
+    };
+    let topics = publications.iter().map(longest).collect();
+    let token = Token { source, position: Position::MAX, topics };
+    let bytes = token.to_string().len();
+    if bytes > Token::TEXT_BYTES_MAX { Err(BuildError::TokenTooLong { bytes }) } else { Ok(()) }
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use factum_engine::ExpectedVersion;
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     CommandDispatcherBuilder, CommandInfo, CommandKey, CommandReceipt, DispatchError,
+    canonical::canonical,
     identity::fingerprint,
     registry::AnyCommand,
     run::{Request, run},
@@ -18,7 +18,7 @@ use crate::{
     model::{Aggregate, Command, CommandId, CorrelationId, Message, Source},
     principal::{Authorize, Principal},
     relay::DynPublication,
-    runtime::{Backoff, Runtime},
+    runtime::{Backoff, Runtime, contained},
     store::{CommandRecord, EventStore},
 };
 
@@ -118,11 +118,13 @@ impl CommandDispatcher {
 }
 
 impl Core {
-    pub(super) fn request<C: Message>(&self, payload: &Value, options: CommandOptions) -> Request {
+    /// Fixes what stays the same over all attempts. `document` is the command as it came; `None`: it is no document.
+    pub(super) fn request<C: Message>(&self, document: &[u8], options: CommandOptions) -> Option<Request> {
         let effective = options.key.effective(&self.service);
         let id = effective.unwrap_or_else(|| CommandId::from_uuid(self.runtime.new_id()));
-        let fingerprint = fingerprint(&self.store.identity().key, C::NAME, payload);
-        Request {
+        let document = canonical(document).ok()?;
+        let fingerprint = fingerprint(&self.store.identity().key, C::NAME, &document);
+        Some(Request {
             record: CommandRecord { id, fingerprint },
             fresh: effective.is_none(),
             now: self.runtime.now(),
@@ -130,10 +132,11 @@ impl Core {
             principal: options.principal,
             correlation_id: options.correlation_id.unwrap_or_else(|| CorrelationId::from_uuid(id.as_uuid())),
             causation_id: options.causation_id,
-        }
+        })
     }
 
-    pub(super) async fn pause_after_conflict(&self, attempt: u32) {
+    /// Lets whoever was faster finish.
+    pub(super) async fn pause(&self, attempt: u32) {
         let mut backoff = Backoff::new(CONFLICT_WAIT_FIRST, CONFLICT_WAIT_MAX).after(attempt - 1);
         let wait = backoff.next(&self.runtime);
         self.runtime.sleep(wait).await;
@@ -184,9 +187,12 @@ impl<'a, C: Command> IntoFuture for Dispatch<'a, C> {
             if !dispatcher.commands.contains_key(C::NAME) {
                 return Err(DispatchError::UnknownCommand(C::NAME.to_owned()));
             }
-            let payload = serde_json::to_value(&command)
+            let document = contained(|| serde_json::to_vec(&command))
+                .map_err(DispatchError::Panicked)?
                 .map_err(|error| DispatchError::Refused(format!("the command cannot be written as JSON: {error}")))?;
-            let request = dispatcher.core.request::<C>(&payload, options);
+            let request = dispatcher.core.request::<C>(&document, options);
+            let request =
+                request.ok_or_else(|| DispatchError::Refused("the command is nested too deeply".to_owned()))?;
             run(&dispatcher.core, &command, &request).await
         })
     }

@@ -4,7 +4,7 @@ use factum_engine::{ExpectedVersion, Version};
 
 use crate::{
     input::InvalidInput,
-    model::{AnyRejection, DecodeError, Rejection},
+    model::{AnyRejection, Rejection},
     store::StoreError,
 };
 
@@ -41,8 +41,8 @@ pub enum DispatchError<R = AnyRejection> {
     /// The command id was used before for another command or payload.
     #[error("this command id was used before for another request")]
     CommandIdReused,
-    /// The handler panicked. Nothing was appended; the service goes on.
-    #[error("the handler panicked: {0}")]
+    /// The command's own code, the aggregate's or the policy's panicked. Nothing was appended; the service goes on.
+    #[error("it panicked: {0}")]
     Panicked(String),
     /// What the decision led to is over a limit of the store.
     #[error("the store refuses the events: {0}")]
@@ -86,11 +86,5 @@ impl<R> From<StoreError> for DispatchError<R> {
             StoreError::Damaged(_) => Self::Corrupt(error.to_string()),
             StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::Closed => Self::Unavailable(error),
         }
-    }
-}
-
-impl<R> From<DecodeError> for DispatchError<R> {
-    fn from(error: DecodeError) -> Self {
-        Self::Corrupt(error.to_string())
     }
 }

@@ -1,6 +1,5 @@
 //! Command ids: so that a repeated request is recognised, and nobody meets another's.
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -56,14 +55,13 @@ impl CommandKey {
     }
 }
 
-/// The fingerprint of a request as it came, before defaults are filled in. Independent of white space and of the
-/// order of fields.
-pub(super) fn fingerprint(key: &[u8; 32], command: &str, payload: &Value) -> Fingerprint {
+/// The fingerprint of a request as it came, before defaults are filled in. `document` is in its canonical form, so
+/// that white space and the order of fields make no difference.
+pub(super) fn fingerprint(key: &[u8; 32], command: &str, document: &[u8]) -> Fingerprint {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&(command.len() as u64).to_le_bytes());
     hasher.update(command.as_bytes());
-    // serde_json keeps the fields of an object sorted by name.
-    hasher.update(payload.to_string().as_bytes());
+    hasher.update(document);
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     Fingerprint(fingerprint)
@@ -72,6 +70,7 @@ pub(super) fn fingerprint(key: &[u8; 32], command: &str, payload: &Value) -> Fin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::canonical::canonical;
 
     fn keyed(surface: Surface, key: &str) -> Option<CommandId> {
         CommandKey::Keyed { surface, key: key.into() }.effective("accounts")
@@ -89,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_sees_content_not_layout() {
-        let print = |json: &str| fingerprint(&[7; 32], "deposit-funds", &serde_json::from_str(json).expect("is JSON"));
+        let print =
+            |json: &str| fingerprint(&[7; 32], "deposit-funds", &canonical(json.as_bytes()).expect("is a document"));
         assert_eq!(print(r#"{"a":1,"b":2}"#), print(r#"{ "b": 2, "a": 1 }"#));
         assert_ne!(print(r#"{"a":1,"b":2}"#), print(r#"{"a":1,"b":3}"#));
     }

@@ -1,14 +1,12 @@
 //! From a stream to the state of its aggregate.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use factum_engine::{Direction, Position, StreamName, Version};
 
 use super::DispatchError;
 use crate::{
     model::{Aggregate, Decoded},
-    runtime::panic_text,
-    store::EventStore,
+    runtime::contained,
+    store::{EventStore, RecordedEvent},
 };
 
 /// How many events one read of a stream asks for.
@@ -33,14 +31,9 @@ pub(super) async fn load<A: Aggregate>(
         let batch = store.read_stream(stream, from, Direction::Forward, LOAD_PAGE_EVENTS).await?;
         for event in &batch.events {
             assert_eq!(event.version, loaded.version.next(), "versions of {stream} are dense");
-            match event.decode::<A::Event>()? {
-                Decoded::Known(fact) => fold(&mut loaded.state, &fact)?,
-                // Deciding on a state that lacks a fact would be deciding on a guess.
-                Decoded::Unknown => {
-                    let what = format!("{stream} holds `{}`, which this build does not know", event.name);
-                    return Err(DispatchError::Corrupt(what));
-                }
-            }
+            // The state is dropped after a panic, never used again.
+            let folded = contained(|| fold(&mut loaded.state, event)).map_err(DispatchError::Panicked)?;
+            folded.map_err(DispatchError::Corrupt)?;
             loaded.version = event.version;
             loaded.position = event.position;
         }
@@ -50,7 +43,14 @@ pub(super) async fn load<A: Aggregate>(
     }
 }
 
-fn fold<A: Aggregate>(state: &mut A, fact: &A::Event) -> Result<(), DispatchError<A::Rejection>> {
-    catch_unwind(AssertUnwindSafe(|| state.apply(fact)))
-        .map_err(|payload| DispatchError::Panicked(panic_text(payload.as_ref())))
+fn fold<A: Aggregate>(state: &mut A, event: &RecordedEvent) -> Result<(), String> {
+    match event.decode::<A::Event>() {
+        Ok(Decoded::Known(fact)) => {
+            state.apply(&fact);
+            Ok(())
+        }
+        // Deciding on a state that lacks a fact would be deciding on a guess.
+        Ok(Decoded::Unknown) => Err(format!("{} holds `{}`, which this build does not know", event.stream, event.name)),
+        Err(error) => Err(format!("{} version {}: {error}", event.stream, event.version)),
+    }
 }

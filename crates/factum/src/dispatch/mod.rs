@@ -4,11 +4,13 @@
 //! doors: typed ([`CommandDispatcher::dispatch`]) and by name ([`CommandDispatcher::dispatch_named`]).
 
 mod builder;
+mod canonical;
 mod dispatcher;
 mod error;
 mod identity;
 mod load;
 mod receipt;
+mod record;
 mod registry;
 mod run;
 mod turns;

@@ -1,6 +1,6 @@
 //! Which commands there are, by name: the door for callers that have bytes.
 
-use std::marker::PhantomData;
+use std::{any::TypeId, marker::PhantomData};
 
 use schemars::{Schema, schema_for};
 
@@ -10,8 +10,9 @@ use super::{
     run::run,
 };
 use crate::{
-    input::{self, InvalidInput, InvalidInputKind},
+    input::{self, InvalidInput},
     model::{Aggregate, Command},
+    runtime::contained,
     store::BoxFuture,
 };
 
@@ -28,6 +29,10 @@ pub struct CommandInfo {
 
 /// A command whose type is forgotten.
 pub(super) trait AnyCommand: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn category(&self) -> &'static str;
+    /// Which type decides about it.
+    fn aggregate(&self) -> TypeId;
     fn info(&self) -> CommandInfo;
 
     fn run<'a>(
@@ -45,9 +50,20 @@ pub(super) fn erase<C: Command>() -> Box<dyn AnyCommand> {
 struct Erased<C>(PhantomData<fn() -> C>);
 
 impl<C: Command> AnyCommand for Erased<C> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+
+    fn category(&self) -> &'static str {
+        <C::Aggregate as Aggregate>::CATEGORY
+    }
+
+    fn aggregate(&self) -> TypeId {
+        TypeId::of::<C::Aggregate>()
+    }
+
     fn info(&self) -> CommandInfo {
-        let category = <C::Aggregate as Aggregate>::CATEGORY;
-        CommandInfo { name: C::NAME, category, schema: schema_for!(C) }
+        CommandInfo { name: self.name(), category: self.category(), schema: schema_for!(C) }
     }
 
     fn run<'a>(
@@ -57,17 +73,16 @@ impl<C: Command> AnyCommand for Erased<C> {
         options: CommandOptions,
     ) -> BoxFuture<'a, Result<CommandReceipt, DispatchError>> {
         Box::pin(async move {
-            let command: C = input::from_json(body, options.unknown_fields).map_err(DispatchError::Invalid)?;
+            let command: C = contained(|| input::from_json(body, options.unknown_fields))
+                .map_err(DispatchError::Panicked)?
+                .map_err(DispatchError::Invalid)?;
             // As it came, before defaults are filled in: what was left out stays left out.
-            let payload = serde_json::from_slice(body).map_err(|error| {
-                DispatchError::Invalid(InvalidInput {
-                    kind: InvalidInputKind::Malformed,
-                    field: None,
-                    reason: error.to_string(),
-                })
+            let request = core.request::<C>(body, options).ok_or_else(|| {
+                DispatchError::Invalid(InvalidInput::malformed("the body is nested too deeply".to_owned()))
             })?;
-            let request = core.request::<C>(&payload, options);
-            run(core, &command, &request).await.map_err(DispatchError::erased)
+            let outcome = run(core, &command, &request).await;
+            // The rejection's words are the aggregate's code, too.
+            outcome.map_err(|no| contained(|| no.erased()).unwrap_or_else(DispatchError::Panicked))
         })
     }
 }

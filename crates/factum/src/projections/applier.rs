@@ -1,11 +1,9 @@
 //! A projection of any type, fed with undecoded events.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crate::{
     model::{DecodeError, Decoded, Delivery, Event, Projection, ProjectionKey, RawEvent},
     read::{ReadError, ReadTransaction},
-    runtime::panic_text,
+    runtime::contained,
 };
 
 /// A projection whose type is forgotten.
@@ -37,13 +35,6 @@ pub enum ApplyError {
     Read(#[from] ReadError),
 }
 
-impl ApplyError {
-    /// Whether trying again may help.
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Read(ReadError::Unavailable(_)))
-    }
-}
-
 /// Forgets the type of a projection. Each call builds the projection anew: it has no state of its own.
 pub fn erase<P: Projection>() -> DynProjection {
     Box::new(Erased::<P>(std::marker::PhantomData))
@@ -57,13 +48,11 @@ impl<P: Projection> AnyProjection for Erased<P> {
     }
 
     fn apply(&self, raw: RawEvent<'_>, delivery: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ApplyError> {
-        let event = match P::Event::decode(raw)? {
-            Decoded::Known(event) => event,
-            Decoded::Unknown => return Ok(()),
-        };
         // A panic in one projection must not take the loops of the others with it; the transaction is rolled back.
-        catch_unwind(AssertUnwindSafe(|| P::default().project(&event, delivery, tx)))
-            .map_err(|payload| ApplyError::Panicked(panic_text(payload.as_ref())))?
-            .map_err(ApplyError::Read)
+        let applied = contained(|| match P::Event::decode(raw)? {
+            Decoded::Known(event) => P::default().project(&event, delivery, tx).map_err(ApplyError::Read),
+            Decoded::Unknown => Ok(()),
+        });
+        applied.unwrap_or_else(|panic| Err(ApplyError::Panicked(panic)))
     }
 }

@@ -6,10 +6,10 @@ use factum_engine::{Direction, Position};
 
 use super::{ApplyError, DynProjection, Feed, Phase, Watermarks};
 use crate::{
-    model::{ProjectionKey, RawEvent, Source},
+    model::{ProjectionKey, RawEvent},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
-    runtime::{Backoff, LoopState, Runtime, Status, Stop},
-    store::{EventStore, RecordedEvent, Selection, StoreError, Subscription},
+    runtime::{Backoff, LoopState, Runtime, Status, Stop, TaskFailure},
+    store::{Batch, EventStore, RecordedEvent, Selection, StoreError, Subscription},
 };
 
 /// How many events one transaction takes at most.
@@ -32,8 +32,9 @@ pub enum ProjectionEnd {
 
 /// Feeds one projection from the service's own event store: in order, each batch's effects and checkpoint in one
 /// transaction. Transient errors are retried with growing waits; an event that cannot be applied stops the projection
-/// there, visibly, and is tried again with growing waits. Nothing is skipped.
+/// right before it, visibly, and is tried again with growing waits. Nothing is skipped.
 pub struct ProjectionRunner {
+    key: ProjectionKey,
     store: Arc<dyn EventStore>,
     read_store: Arc<dyn ReadStore>,
     watermarks: Arc<Watermarks>,
@@ -42,21 +43,49 @@ pub struct ProjectionRunner {
     status: Status,
 }
 
+/// What one run of the loop works with.
+struct Session {
+    epoch: Epoch,
+    at: Option<Checkpoint>,
+    /// The read models are whole from this position on.
+    whole_from: Position,
+    /// That position is not in the read store yet.
+    whole_from_is_new: bool,
+}
+
+/// The first event of a batch that cannot be applied; nothing was written.
+struct Refused {
+    index: usize,
+    source: ApplyError,
+}
+
 /// What goes wrong within the loop.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("event {position} ({name}): {source}")]
+    Read(ReadError),
+    #[error("the read store failed: {0}")]
+    Task(#[from] TaskFailure),
+    #[error("event {position} ({name}) cannot be applied: {source}")]
     Apply { position: Position, name: String, source: ApplyError },
     #[error("{0}")]
     End(#[from] ProjectionEnd),
 }
 
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Fenced { .. } => Self::End(ProjectionEnd::StoodDown),
+            other => Self::Read(other),
+        }
+    }
+}
+
 impl ProjectionRunner {
-    /// Puts a loop together; [`ProjectionRunner::run`] is it.
+    /// Puts a loop together; [`ProjectionRunner::run`] is it. Until that has looked at the checkpoint, the projection
+    /// counts as being refilled.
     pub fn new(
         projection: DynProjection,
         store: Arc<dyn EventStore>,
@@ -66,8 +95,9 @@ impl ProjectionRunner {
     ) -> Self {
         let key = projection.key();
         watermarks.track(key, Feed::OwnStore, Vec::new());
+        watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         let status = Status::new(&format!("projection {key}"));
-        Self { store, read_store, watermarks, projection: Arc::new(projection), runtime, status }
+        Self { key, store, read_store, watermarks, projection: Arc::new(projection), runtime, status }
     }
 
     /// What the loop shows of itself.
@@ -81,18 +111,17 @@ impl ProjectionRunner {
     /// See [`ProjectionEnd`].
     pub async fn run(&self, mut stop: Stop) -> Result<(), ProjectionEnd> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+        let mut epoch = None;
         while !stop.is_stopped() {
-            match self.follow(&mut stop, &mut backoff).await {
+            match self.follow(&mut stop, &mut epoch, &mut backoff).await {
                 Ok(()) => break,
-                Err(Trouble::Store(StoreError::Closed)) if stop.is_stopped() => break,
                 Err(Trouble::End(end)) => {
-                    let state =
-                        if matches!(end, ProjectionEnd::StoodDown) { LoopState::StoodDown } else { LoopState::Failed };
-                    self.fail(state, &end);
+                    let stood_down = matches!(end, ProjectionEnd::StoodDown);
+                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
                     return Err(end);
                 }
                 Err(trouble) => {
-                    self.fail(LoopState::BackingOff, &trouble);
+                    self.show_failure(LoopState::BackingOff, &trouble);
                     let wait = backoff.next(&self.runtime);
                     if stop.unless(self.runtime.sleep(wait)).await.is_none() {
                         break;
@@ -104,167 +133,171 @@ impl ProjectionRunner {
         Ok(())
     }
 
-    fn fail(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
-        tracing::warn!(loop_name = self.status.name(), state = state.as_str(), error = %trouble, "projection stopped");
-        let text = trouble.to_string();
-        self.status.update(|report| {
-            report.state = state;
-            report.last_error = Some(text);
-        });
-    }
-
-    async fn follow(&self, stop: &mut Stop, backoff: &mut Backoff) -> Result<(), Trouble> {
-        let key = self.projection.key();
-        let (epoch, mut at) = self.take_over(key).await?;
-        let from = at.map_or(Position::ZERO, |checkpoint| checkpoint.position);
-        let head = self.store.heads().await?.synced;
-        self.watermarks.track(key, Feed::OwnStore, at.map(|at| (Lane::own_store(), at)).into_iter().collect());
-        self.show(from, head, at.is_none());
-        let mut subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), from);
+    /// From the checkpoint to the stop signal or the first trouble.
+    async fn follow(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
+        let mut session = self.take_over(epoch).await?;
+        let mut subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), session.position());
         while let Some(batch) = stop.unless(subscription.next(BATCH_EVENTS_MAX)).await {
-            let batch = batch?;
-            let count = batch.events.len() as u64;
-            let next = Checkpoint {
-                position: batch.read_to,
-                incarnation: self.store.identity().incarnation,
-                event_id: batch.events.last().filter(|event| event.position == batch.read_to).map(|event| event.id),
-            };
-            self.apply(key, epoch, CheckpointMove { lane: Lane::own_store(), previous: at, next }, batch.events)
-                .await?;
-            at = Some(next);
+            self.apply(&mut session, batch?).await?;
             backoff.reset();
-            self.watermarks.moved(key, [(Lane::own_store(), next)]);
-            self.status.update(|report| report.processed += count);
-            let refilling = matches!(self.watermarks.phase(key), Phase::Refilling { .. });
-            self.show(next.position, head, refilling && next.position < head);
         }
         Ok(())
     }
 
-    /// Claims the projection and checks that its checkpoint belongs to this store.
-    async fn take_over(&self, key: ProjectionKey) -> Result<(Epoch, Option<Checkpoint>), Trouble> {
-        let read_store = Arc::clone(&self.read_store);
-        let claimed = self.blocking(move || {
-            let epoch = read_store.claim(key)?;
-            Ok((epoch, read_store.checkpoints(key)?))
-        });
-        let (epoch, checkpoints) = claimed.await?;
-        let at = checkpoints.into_iter().find(|(lane, _)| *lane == Lane::own_store()).map(|(_, checkpoint)| checkpoint);
-        if let Some(checkpoint) = at {
-            self.check(checkpoint).await?;
+    /// Claims the projection, once: a loop that claimed it again after an error would take it back from a new owner.
+    /// Checks that the checkpoint belongs to this store.
+    async fn take_over(&self, claimed: &mut Option<Epoch>) -> Result<Session, Trouble> {
+        let (key, read_store, known) = (self.key, Arc::clone(&self.read_store), *claimed);
+        let look = move || {
+            let epoch = known.map_or_else(|| read_store.claim(key), Ok)?;
+            Ok::<_, ReadError>((epoch, read_store.checkpoints(key)?))
+        };
+        let (epoch, checkpoints) = self.runtime.blocking(look).await??;
+        *claimed = Some(epoch);
+        let on = |lane: Lane| checkpoints.iter().find(|(known, _)| *known == lane).map(|(_, checkpoint)| *checkpoint);
+        let (at, whole_from) = (on(Lane::own_store()), on(Lane::whole_from()));
+        let head = self.store.heads().await?.synced;
+        if let Some(at) = at {
+            self.check(at, head).await?;
         }
-        Ok((epoch, at))
+        let session = Session {
+            epoch,
+            at,
+            // What was there when the filling began; less, if a restore has cut it off since.
+            whole_from: whole_from.map_or(head, |checkpoint| checkpoint.position.min(head)),
+            whole_from_is_new: whole_from.is_none(),
+        };
+        self.watermarks.track(key, Feed::OwnStore, at.map(|at| (Lane::own_store(), at)).into_iter().collect());
+        self.show_position(&session, 0, head);
+        Ok(session)
     }
 
     /// A position means something only in its own history.
-    async fn check(&self, at: Checkpoint) -> Result<(), Trouble> {
+    async fn check(&self, at: Checkpoint, head: Position) -> Result<(), Trouble> {
         let identity = self.store.identity();
+        let position = at.position;
         if at.incarnation != identity.incarnation {
-            let fork = identity.forks.iter().find(|fork| fork.parent == at.incarnation);
-            return match fork {
-                Some(fork) if at.position <= fork.position => Ok(()),
-                Some(fork) => Err(foreign(format!(
-                    "the store forked at {}, this read model is at {}: delete the read database, it is restored",
-                    fork.position, at.position
-                ))),
-                None => Err(foreign(
-                    "this read model was filled from another event store: delete the read database, it is restored"
-                        .to_owned(),
-                )),
-            };
+            // Each restore since then has cut something off.
+            let forks = identity.forks.iter().skip_while(|fork| fork.parent != at.incarnation);
+            match forks.map(|fork| fork.position).min() {
+                None => return Err(foreign("this read model was filled from another event store")),
+                Some(fork) if fork < position => {
+                    return Err(foreign(&format!("the store forked at {fork}, this read model is at {position}")));
+                }
+                Some(_) => {}
+            }
+        }
+        if position > head {
+            return Err(foreign(&format!("the store ends at {head}, this read model is at {position}")));
         }
         let Some(expected) = at.event_id else { return Ok(()) };
-        let before = Position::new(at.position.get() - 1);
+        let before = Position::new(position.get().saturating_sub(1));
         let batch = self.store.read(&Selection::everything(), before, Direction::Forward, 1).await?;
         match batch.events.first() {
-            Some(event) if event.id == expected => Ok(()),
-            _ => Err(foreign(format!(
-                "event {} is not the one this read model was filled with: delete the read database, it is restored",
-                at.position
-            ))),
+            Some(event) if event.position == position && event.id == expected => Ok(()),
+            _ => Err(foreign(&format!("event {position} is not the one this read model was filled with"))),
         }
     }
 
-    /// Effects and checkpoint, in one transaction.
-    async fn apply(
+    /// Applies a batch; where an event of it cannot be applied, what comes before that event.
+    async fn apply(&self, session: &mut Session, batch: Batch) -> Result<(), Trouble> {
+        let Batch { events, read_to, end } = batch;
+        let events: Arc<[RecordedEvent]> = events.into();
+        let head = if end { read_to } else { self.store.heads().await?.synced };
+        let Some(Refused { index, source }) = self.write(session, &events, events.len(), read_to, head).await? else {
+            return Ok(());
+        };
+        if let Some(before) = index.checked_sub(1) {
+            // A refusal that comes earlier this time is told when the batch is read again.
+            self.write(session, &events, index, events[before].position, head).await?;
+        }
+        Err(Trouble::Apply { position: events[index].position, name: events[index].name.to_string(), source })
+    }
+
+    /// The effects of the first `count` events and the checkpoint, in one transaction.
+    async fn write(
         &self,
-        key: ProjectionKey,
-        epoch: Epoch,
-        step: CheckpointMove,
-        events: Vec<RecordedEvent>,
-    ) -> Result<(), Trouble> {
+        session: &mut Session,
+        events: &Arc<[RecordedEvent]>,
+        count: usize,
+        read_to: Position,
+        head: Position,
+    ) -> Result<Option<Refused>, Trouble> {
+        let identity = self.store.identity();
+        let last = events[..count].last().filter(|event| event.position == read_to);
+        let incarnation = identity.incarnation;
+        let next = Checkpoint { position: read_to, incarnation, event_id: last.map(|event| event.id) };
+        let mut moves = vec![CheckpointMove { lane: Lane::own_store(), previous: session.at, next }];
+        if session.whole_from_is_new {
+            let next = Checkpoint { position: session.whole_from, incarnation, event_id: None };
+            moves.push(CheckpointMove { lane: Lane::whole_from(), previous: None, next });
+        }
+        let (key, epoch, source, events) = (self.key, session.epoch, identity.source(), Arc::clone(events));
         let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
-        let source = self.store.identity().source();
         let work = move || {
-            let mut broken = None;
-            let written = read_store.write(key, epoch, &[step], &mut |tx| {
-                for event in &events {
-                    if let Err(error) = apply_one(projection.as_ref().as_ref(), event, source, tx) {
-                        broken = Some((event.position, event.name.to_string(), error));
+            let mut refused = None;
+            let written = read_store.write(key, epoch, &moves, &mut |tx| {
+                for (index, event) in events[..count].iter().enumerate() {
+                    let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
+                    if let Err(source) = projection.apply(raw, &event.delivery(source), tx) {
+                        refused = Some(Refused { index, source });
                         return Err(ReadError::Broken("rolled back".to_owned()));
                     }
                 }
                 Ok(())
             });
-            (written, broken)
+            (written, refused)
         };
-        let (written, broken) = self.runtime.blocking(work).await.map_err(panicked)?;
-        match (written, broken) {
-            (Ok(()), _) => Ok(()),
-            (Err(_), Some((_, _, ApplyError::Read(error)))) if !matches!(error, ReadError::Broken(_)) => {
-                Err(stood(error))
+        match self.runtime.blocking(work).await? {
+            (Ok(()), _) => {}
+            (Err(_), Some(Refused { source: ApplyError::Read(error), .. })) if error.is_the_stores() => {
+                return Err(error.into());
             }
-            (Err(_), Some((position, name, source))) => Err(Trouble::Apply { position, name, source }),
-            (Err(error), None) => Err(stood(error)),
+            (Err(_), Some(refused)) => return Ok(Some(refused)),
+            (Err(error), None) => return Err(error.into()),
         }
+        (session.at, session.whole_from_is_new) = (Some(next), false);
+        self.watermarks.moved(key, [(Lane::own_store(), next)]);
+        self.show_position(session, count, head);
+        Ok(None)
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, Trouble> {
-        self.runtime.blocking(work).await.map_err(panicked)?.map_err(stood)
-    }
-
-    fn show(&self, position: Position, head: Position, refilling: bool) {
-        let key = self.projection.key();
-        let behind = position < head;
-        let phase = if refilling && behind {
-            Phase::Refilling { done: position.get(), total: head.get() }
+    fn show_position(&self, session: &Session, processed: usize, head: Position) {
+        let position = session.position();
+        let phase = if position < session.whole_from {
+            Phase::Refilling { done: position.get(), total: session.whole_from.get() }
         } else {
             Phase::Live
         };
-        self.watermarks.set_phase(key, phase);
+        self.watermarks.set_phase(self.key, phase);
         self.status.update(|report| {
-            report.state = if behind { LoopState::CatchingUp } else { LoopState::Live };
             report.position = position;
             report.target = head.max(position);
-            report.last_error = None;
+            report.processed += processed as u64;
+            // An error is over when something was written since, or when there is nothing to write.
+            if processed > 0 || position >= head || report.last_error.is_none() {
+                report.state = if position < head { LoopState::CatchingUp } else { LoopState::Live };
+                report.last_error = None;
+            }
+        });
+    }
+
+    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
+        let text = trouble.to_string();
+        tracing::warn!(loop_name = self.status.name(), state = state.as_str(), error = text, "projection interrupted");
+        self.status.update(|report| {
+            report.state = state;
+            report.last_error = Some(text);
         });
     }
 }
 
-fn apply_one(
-    projection: &dyn super::AnyProjection,
-    event: &RecordedEvent,
-    source: Source,
-    tx: &mut dyn crate::read::ReadTransaction,
-) -> Result<(), ApplyError> {
-    let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
-    projection.apply(raw, &event.delivery(source), tx)
-}
-
-fn foreign(what: String) -> Trouble {
-    Trouble::End(ProjectionEnd::Foreign(what))
-}
-
-fn stood(error: ReadError) -> Trouble {
-    match error {
-        ReadError::Fenced { .. } => Trouble::End(ProjectionEnd::StoodDown),
-        other => Trouble::Read(other),
+impl Session {
+    fn position(&self) -> Position {
+        self.at.map_or(Position::ZERO, |checkpoint| checkpoint.position)
     }
 }
 
-fn panicked(failure: crate::runtime::TaskFailure) -> Trouble {
-    Trouble::Read(ReadError::Broken(failure.to_string()))
+fn foreign(what: &str) -> Trouble {
+    Trouble::End(ProjectionEnd::Foreign(format!("{what}: delete the read database, it is restored from its sources")))
 }

@@ -9,10 +9,10 @@ use super::{
 use crate::{
     dispatch::BuildError,
     model::{Answers, ProjectionKey, Query, Source},
-    principal::{Access, AllowAll, Authorize, Principal},
+    principal::{Access, AllowAll, Authorize, Denied, Principal},
     projections::{Feed, Phase, Watermarks},
     read::{Lane, ReadStore},
-    runtime::Runtime,
+    runtime::{Runtime, contained},
     store::BoxFuture,
     token::Token,
 };
@@ -130,8 +130,7 @@ impl QueryDispatcher {
     /// See [`AskError`].
     pub async fn ask_named(&self, name: &str, query_string: &str, options: AskOptions) -> Result<Vec<u8>, AskError> {
         let query = self.queries.get(name).ok_or_else(|| AskError::UnknownQuery(name.to_owned()))?;
-        self.core.admit(name, query.reads(), &options).await?;
-        query.answer(Arc::clone(&self.core), query_string).await
+        query.ask(&self.core, query_string, &options).await
     }
 
     /// The registered queries, by name.
@@ -141,36 +140,42 @@ impl QueryDispatcher {
 }
 
 impl Core {
-    /// Permission first, then what the token asks for, then whether there is anything whole to answer from.
-    async fn admit(&self, name: &str, reads: &[ProjectionKey], options: &AskOptions) -> Result<(), AskError> {
-        let access = Access { principal: &options.principal, name, stream: None };
-        self.policy.authorize(access).map_err(|_| AskError::Denied)?;
-        for projection in reads {
-            if options.at_least.is_some() {
-                // A token says that the caller would rather wait, bounded, than be told to ask again.
-                self.runtime.within(self.token_wait, self.watermarks.whole(*projection)).await;
-            }
-            if let Phase::Refilling { done, total } = self.watermarks.phase(*projection) {
-                return Err(AskError::Rebuilding { done, total });
-            }
-        }
-        match &options.at_least {
-            Some(token) => self.wait_for(token, reads).await,
-            None => Ok(()),
-        }
+    /// Permission comes before everything else.
+    pub(super) fn permit<Q: Query>(&self, options: &AskOptions) -> Result<(), AskError> {
+        let access = Access { principal: &options.principal, name: Q::NAME, stream: None };
+        let permitted = contained(|| self.policy.authorize(access)).map_err(AskError::Panicked)?;
+        permitted.map_err(|Denied| AskError::Denied)
     }
 
-    async fn wait_for(&self, token: &Token, reads: &[ProjectionKey]) -> Result<(), AskError> {
-        let marks: Vec<_> = reads.iter().flat_map(|projection| self.marks(*projection, token)).collect();
+    /// Whether there is anything whole to answer from. A token says that the caller would rather wait, bounded, for
+    /// that and for what it stands for than be told to ask again.
+    pub(super) async fn visible<Q: Query>(&self, options: &AskOptions) -> Result<(), AskError> {
+        let Some(token) = &options.at_least else { return self.whole(Q::READS) };
+        let marks: Vec<_> = Q::READS.iter().flat_map(|projection| self.marks(*projection, token)).collect();
         if marks.is_empty() {
             return Err(AskError::TokenNotApplicable);
         }
         let all = async {
+            for projection in Q::READS {
+                self.watermarks.whole(*projection).await;
+            }
             for (projection, lane, position) in marks {
                 self.watermarks.reached(projection, &lane, position).await;
             }
         };
-        self.runtime.within(self.token_wait, all).await.ok_or(AskError::NotYet)
+        match self.runtime.within(self.token_wait, all).await {
+            Some(()) => Ok(()),
+            None => self.whole(Q::READS).and(Err(AskError::NotYet)),
+        }
+    }
+
+    fn whole(&self, reads: &[ProjectionKey]) -> Result<(), AskError> {
+        for projection in reads {
+            if let Phase::Refilling { done, total } = self.watermarks.phase(*projection) {
+                return Err(AskError::Rebuilding { done, total });
+            }
+        }
+        Ok(())
     }
 
     /// What one projection must have reached; empty when it sees nothing of the token's source.
@@ -191,8 +196,12 @@ impl Core {
         }
     }
 
-    /// Runs a query on one snapshot, off the async threads.
-    pub(super) async fn answer<Q: Query>(&self, query: Q) -> Result<<Q as Answers>::Answer, AskError> {
+    /// Runs a query on one snapshot, and finishes its answer, off the async threads.
+    pub(super) async fn answer<Q: Query, T: Send + 'static>(
+        &self,
+        query: Q,
+        finish: impl FnOnce(<Q as Answers>::Answer) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
         let read_store = Arc::clone(&self.read_store);
         let work = move || {
             let mut answer = None;
@@ -201,14 +210,11 @@ impl Core {
                 Ok(())
             })?;
             match answer {
-                Some(answer) => answer.map_err(AskError::from),
+                Some(answer) => finish(answer?),
                 None => Err(AskError::Panicked("the read store did not ask the query".to_owned())),
             }
         };
-        match self.runtime.blocking(work).await {
-            Ok(answer) => answer,
-            Err(failure) => Err(AskError::Panicked(failure.to_string())),
-        }
+        self.runtime.blocking(work).await.unwrap_or_else(|failure| Err(AskError::Panicked(failure.to_string())))
     }
 }
 
@@ -244,8 +250,9 @@ impl<'a, Q: Query> IntoFuture for Ask<'a, Q> {
             if !dispatcher.queries.contains_key(Q::NAME) {
                 return Err(AskError::UnknownQuery(Q::NAME.to_owned()));
             }
-            dispatcher.core.admit(Q::NAME, Q::READS, &options).await?;
-            dispatcher.core.answer(query).await
+            dispatcher.core.permit::<Q>(&options)?;
+            dispatcher.core.visible::<Q>(&options).await?;
+            dispatcher.core.answer(query, Ok).await
         })
     }
 }

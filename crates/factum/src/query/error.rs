@@ -33,11 +33,11 @@ pub enum AskError {
     Rebuilding {
         /// Positions done.
         done: u64,
-        /// Positions there were to do, when it started.
+        /// Positions there were to do, when it started; 0 while that is not known yet.
         total: u64,
     },
-    /// The query's own code panicked. The service goes on.
-    #[error("the query panicked: {0}")]
+    /// The query's own code or the policy's panicked. The service goes on.
+    #[error("it panicked: {0}")]
     Panicked(String),
     /// The read store cannot answer now.
     #[error(transparent)]

@@ -1,13 +1,17 @@
 //! Which queries there are, by name.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::marker::PhantomData;
 
 use schemars::{Schema, schema_for};
 
-use super::{AskError, dispatcher::Core};
+use super::{
+    AskError,
+    dispatcher::{AskOptions, Core},
+};
 use crate::{
     input,
     model::{Answers, ProjectionKey, Query},
+    runtime::contained,
     store::BoxFuture,
 };
 
@@ -27,8 +31,13 @@ pub struct QueryInfo {
 /// A query whose type is forgotten.
 pub(super) trait AnyQuery: Send + Sync {
     fn info(&self) -> QueryInfo;
-    fn reads(&self) -> &'static [ProjectionKey];
-    fn answer(&self, core: Arc<Core>, query_string: &str) -> BoxFuture<'static, Result<Vec<u8>, AskError>>;
+
+    fn ask<'a>(
+        &'a self,
+        core: &'a Core,
+        query_string: &'a str,
+        options: &'a AskOptions,
+    ) -> BoxFuture<'a, Result<Vec<u8>, AskError>>;
 }
 
 pub(super) fn erase<Q: Query>() -> Box<dyn AnyQuery> {
@@ -43,15 +52,23 @@ impl<Q: Query> AnyQuery for Erased<Q> {
         QueryInfo { name: Q::NAME, reads: Q::READS, schema: schema_for!(Q), answer }
     }
 
-    fn reads(&self) -> &'static [ProjectionKey] {
-        Q::READS
-    }
-
-    fn answer(&self, core: Arc<Core>, query_string: &str) -> BoxFuture<'static, Result<Vec<u8>, AskError>> {
-        let query = input::from_query_string::<Q>(query_string).map_err(AskError::Invalid);
+    fn ask<'a>(
+        &'a self,
+        core: &'a Core,
+        query_string: &'a str,
+        options: &'a AskOptions,
+    ) -> BoxFuture<'a, Result<Vec<u8>, AskError>> {
         Box::pin(async move {
-            let answer = core.answer(query?).await?;
-            serde_json::to_vec(&answer).map_err(|error| AskError::Panicked(error.to_string()))
+            core.permit::<Q>(options)?;
+            let query: Q = contained(|| input::from_query_string(query_string))
+                .map_err(AskError::Panicked)?
+                .map_err(AskError::Invalid)?;
+            core.visible::<Q>(options).await?;
+            let write = |answer| {
+                serde_json::to_vec(&answer)
+                    .map_err(|error| AskError::Panicked(format!("the answer cannot be written as JSON: {error}")))
+            };
+            core.answer(query, write).await
         })
     }
 }

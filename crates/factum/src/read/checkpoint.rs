@@ -28,6 +28,12 @@ impl Lane {
         Self("own".into())
     }
 
+    /// Beside [`Lane::own_store`]: the position from which on the read models are whole. Until then they are being
+    /// refilled.
+    pub fn whole_from() -> Self {
+        Self("own/whole-from".into())
+    }
+
     /// Messages of one source on one partition of a topic.
     pub fn topic(source: &Source, topic: &str, partition: u32) -> Self {
         Self(format!("topic/{topic}/{partition}/{}/{}", source.store, source.incarnation).into())

@@ -73,6 +73,14 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether it is about the store and has nothing to do with what was to be written: trying again, or standing
+    /// down, may help.
+    pub const fn is_the_stores(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Fenced { .. } | Self::Moved { .. })
+    }
+}
+
 /// A consistent view of the read models.
 pub trait ReadSnapshot {
     /// The document under a key.

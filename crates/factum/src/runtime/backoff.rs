@@ -40,7 +40,7 @@ impl Backoff {
         let step = self.first.saturating_mul(1 << self.failures.min(16)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         let half = u64::try_from(step.as_micros() / 2).unwrap_or(u64::MAX);
-        Duration::from_micros(half + runtime.random_below(half + 1))
+        Duration::from_micros(half.saturating_add(runtime.random_below(half.saturating_add(1))))
     }
 }
 

@@ -5,7 +5,12 @@ mod manual;
 mod status;
 mod tokio_driver;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -83,6 +88,11 @@ pub fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
+/// Runs code that is not ours; when it panics, its message. What it was changing must not be used after that.
+pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(payload.as_ref()))
+}
+
 impl Runtime {
     /// The real thing: the system's clock, the tokio runtime of whoever calls.
     pub fn tokio() -> Self {
@@ -147,10 +157,8 @@ impl Runtime {
     ) -> Result<T, TaskFailure> {
         let (answer, result) = tokio::sync::oneshot::channel();
         let run = move || {
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-                .map_err(|payload| TaskFailure::Panicked(panic_text(payload.as_ref())));
             // Nobody waits any more when the caller was dropped: the work is done all the same.
-            let _ = answer.send(outcome);
+            let _ = answer.send(contained(work).map_err(TaskFailure::Panicked));
         };
         self.driver.blocking(Box::new(run)).await;
         result.await.unwrap_or(Err(TaskFailure::Aborted))

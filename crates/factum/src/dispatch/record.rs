@@ -1,0 +1,82 @@
+//! From decided facts to an append.
+
+use factum_engine::{ExpectedVersion, StreamName, Version};
+
+use super::{DispatchError, dispatcher::Core, run::Request};
+use crate::{
+    model::{Event, EventId},
+    runtime::contained,
+    store::{Append, Metadata, NewEvent, Receipt, RecordedEvent},
+};
+
+/// Space made at first for an event's document, in bytes; it grows as needed.
+const DOCUMENT_BYTES_FIRST: usize = 256;
+
+/// What an append will have recorded, once its receipt says where.
+pub(super) struct Recorded(Option<Append>);
+
+/// The append of what was decided on a stream at a version.
+pub(super) fn record<E: Event, R>(
+    core: &Core,
+    stream: &StreamName,
+    version: Version,
+    facts: &[E],
+    request: &Request,
+) -> Result<(Append, Recorded), DispatchError<R>> {
+    let events = contained(|| facts.iter().enumerate().map(|(index, fact)| new_event(fact, request, index)).collect());
+    let metadata = Metadata {
+        correlation_id: request.correlation_id,
+        causation_id: request.causation_id,
+        actor: request.principal.actor.clone(),
+    };
+    let append = Append::new(metadata, request.now)
+        .stream(stream.clone(), ExpectedVersion::Exact(version), events.map_err(DispatchError::Panicked)?)
+        .command(request.record);
+    // Only publications look at what was recorded.
+    let recorded = Recorded((!core.publications.is_empty()).then(|| append.clone()));
+    Ok((append, recorded))
+}
+
+fn new_event<E: Event>(fact: &E, request: &Request, index: usize) -> NewEvent {
+    let mut data = Vec::with_capacity(DOCUMENT_BYTES_FIRST);
+    fact.encode(&mut data);
+    NewEvent {
+        // Derived, so that an attempt repeated after a conflict or a lost answer means the same event.
+        id: EventId::from_uuid(request.record.id.derive(&format!("event {index}"))),
+        name: fact.name().into(),
+        schema: fact.schema(),
+        tags: fact.tags(),
+        data,
+    }
+}
+
+impl Recorded {
+    /// The events as the store has them.
+    pub(super) fn events(self, receipt: &Receipt) -> Vec<RecordedEvent> {
+        let Some(Append { streams, command, metadata, recorded_at }) = self.0 else { return Vec::new() };
+        let mut position = receipt.first;
+        let mut events = Vec::new();
+        for part in streams {
+            let ExpectedVersion::Exact(mut version) = part.expected else { continue };
+            for event in part.events {
+                version = version.next();
+                events.push(RecordedEvent {
+                    position,
+                    stream: part.stream.clone(),
+                    version,
+                    id: event.id,
+                    name: event.name.into(),
+                    schema: event.schema,
+                    tags: event.tags,
+                    data: event.data.into(),
+                    command_id: command.map(|command| command.id),
+                    metadata: metadata.clone(),
+                    recorded_at,
+                });
+                position = position.next();
+            }
+        }
+        assert_eq!(position, receipt.last.next(), "an append is recorded whole");
+        events
+    }
+}
