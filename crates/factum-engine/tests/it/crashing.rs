@@ -255,3 +255,51 @@ fn a_process_killed_at_any_operation_leaves_what_it_acknowledged() {
         assert_eq!(all_texts(&engine), served, "{story}: served, then lost");
     }
 }
+
+#[test]
+fn the_power_fails_under_several_writers_and_each_finds_what_was_acknowledged_to_it() {
+    const WRITERS: u64 = 4;
+    for operation in (8..120).step_by(4) {
+        let disk = SimDisk::new();
+        disk.fail_at(operation, SimFault::PowerLoss);
+        let Ok(engine) = Engine::open_on(Arc::new(disk.clone()), options().drive(Drive::Threads)) else { continue };
+        let acknowledged: Vec<u64> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(writing(&engine, writer))).collect();
+            writers.into_iter().map(|writer| writer.join().expect("no panic")).collect()
+        });
+        drop(engine);
+        for seed in SEEDS {
+            let engine = Engine::open_on(Arc::new(disk.after_power_loss(seed)), options()).expect("opens");
+            for (writer, acknowledged) in acknowledged.iter().enumerate() {
+                let found = crate::support::texts_of(&engine, &format!("w-{writer}"));
+                let expected: Vec<String> = (0..found.len()).map(|number| number.to_string()).collect();
+                assert_eq!(found, expected, "operation {operation}, seed {seed}");
+                let count = found.len() as u64;
+                // One more may be there: it was under way.
+                assert!((*acknowledged..=acknowledged + 1).contains(&count), "operation {operation}, seed {seed}");
+            }
+            engine.verify(&mut |_| {}).expect("sound");
+        }
+    }
+}
+
+/// Appends to a stream of its own until the power fails; returns how many were acknowledged.
+fn writing(engine: &Engine, writer: u64) -> impl FnOnce() -> u64 + Send {
+    move || {
+        for number in 0.. {
+            let expected = ExpectedVersion::Exact(Version::new(number));
+            let append = expecting(&format!("w-{writer}"), expected, &[&number.to_string()]);
+            let answer = if writer.is_multiple_of(2) {
+                engine.append(append)
+            } else {
+                crate::support::wait(engine.submit(append))
+            };
+            match answer {
+                Ok(receipt) => assert_eq!(receipt.streams[0].1, Version::new(number + 1)),
+                Err(AppendError::Poisoned(_)) => return number,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        unreachable!("the power fails before the numbers end")
+    }
+}
