@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 
 use axum::{Router, body::Body, extract::ConnectInfo};
+use factum::{
+    ActorId, CorrelationId, EventId, Timestamp,
+    store::{Append, ExpectedVersion, Metadata, NewEvent, StreamName},
+};
 use http::Request;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -53,6 +57,34 @@ async fn a_line_an_event_with_everything_that_is_known_about_it() {
     assert!(metadata["recorded_at"].as_str().unwrap().ends_with('Z'));
     let top: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(top, ["data", "metadata", "position", "stream", "type", "version"]);
+}
+
+#[tokio::test]
+async fn a_document_is_shown_digit_by_digit_on_one_line_whatever_it_looks_like() {
+    let toy = Toy::new();
+    let documents = ["{\n \"by\": 1.10,\r\n \"large\": 123456789012345678901234567890\n}", "no\nJSON"];
+    for (index, document) in (1..).zip(documents) {
+        let metadata = Metadata {
+            correlation_id: CorrelationId::from_uuid(Uuid::from_u128(1)),
+            causation_id: None,
+            actor: ActorId::system(),
+        };
+        let event = NewEvent {
+            id: EventId::from_uuid(Uuid::from_u128(index)),
+            name: "counter.imported".into(),
+            schema: 1,
+            tags: Vec::new(),
+            data: document.into(),
+        };
+        let stream = StreamName::new(format!("counter-{index}")).unwrap();
+        let append = Append::new(metadata, Timestamp::from_micros(1));
+        toy.store.append(append.stream(stream, ExpectedVersion::NoStream, vec![event])).await.unwrap();
+    }
+    let answer = events(&toy.write_app(), "").await;
+    let (first, second) = answer.text().trim_end().split_once('\n').unwrap();
+    let data = r#""data":{  "by": 1.10,   "large": 123456789012345678901234567890 },"#;
+    assert!(first.contains(data), "{first}");
+    assert_eq!(serde_json::from_str::<Value>(second).unwrap()["data"], "no\nJSON");
 }
 
 #[tokio::test]
