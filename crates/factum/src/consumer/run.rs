@@ -10,7 +10,7 @@ use super::{
     standstill::Standstill,
 };
 use crate::{
-    bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Offset, Record, TopicPartition},
+    bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
     model::RawEvent,
     projections::{ApplyError, DynProjection, Feed, Phase, Watermarks},
     read::{CheckpointMove, Epoch, ReadError, ReadStore},
@@ -19,6 +19,8 @@ use crate::{
 
 /// The most records of one transaction.
 const BATCH_RECORDS_MAX: usize = 1_000;
+/// How long one transaction should take at most: when one took longer, the next ones take fewer records.
+const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 /// The first wait after an error.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.
@@ -45,6 +47,8 @@ struct Session {
     consumer: Box<dyn Consumer>,
     standstill: Standstill,
     catch_up: CatchUp,
+    /// How many records the next transaction takes.
+    batch_records: usize,
 }
 
 /// What became of a plan.
@@ -113,7 +117,14 @@ impl ProjectionConsumer {
         if !self.any_topic().await? {
             catch_up.nothing_there();
         }
-        let mut session = Session { epoch, book, consumer: consumer?, standstill: Standstill::default(), catch_up };
+        let mut session = Session {
+            epoch,
+            book,
+            consumer: consumer?,
+            standstill: Standstill::default(),
+            catch_up,
+            batch_records: BATCH_RECORDS_MAX,
+        };
         self.show_progress(&session);
         loop {
             let waiting = stop.unless(async {
@@ -141,10 +152,15 @@ impl ProjectionConsumer {
         match event {
             Ok(BusEvent::Assigned(partitions)) => self.assigned(&partitions, session).await,
             Ok(BusEvent::Records(partition, records)) => {
-                for batch in records.chunks(BATCH_RECORDS_MAX) {
+                let mut rest = records.as_slice();
+                while !rest.is_empty() {
+                    let (batch, later) = rest.split_at(session.batch_records.min(rest.len()));
+                    let before = self.runtime.now();
                     if !self.apply(&partition, batch, session).await? {
                         break;
                     }
+                    session.fit_batch(self.runtime.now().since(before));
+                    rest = later;
                 }
                 Ok(())
             }
@@ -218,7 +234,10 @@ impl ProjectionConsumer {
     async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
         let tail = self.bus.tail(partition, None).await?;
         session.catch_up.give_up(partition);
-        session.catch_up.begin(partition, at, tail.map(|tail| tail.offset));
+        session.catch_up.begin(partition, at, tail.as_ref().map(|tail| tail.offset));
+        if let Some(Ok(last)) = tail.map(|tail| Envelope::decode(&tail.headers, &tail.value)) {
+            self.status.update(|report| report.target = report.target.max(last.position));
+        }
         self.show_progress(session);
         Ok(())
     }
@@ -381,6 +400,15 @@ impl ProjectionConsumer {
 }
 
 impl Session {
+    /// Takes fewer records at once after a slow transaction, and more again after a quick one.
+    fn fit_batch(&mut self, took: Duration) {
+        self.batch_records = if took > BATCH_TIME_MAX {
+            (self.batch_records / 2).max(1)
+        } else {
+            (self.batch_records * 2).min(BATCH_RECORDS_MAX)
+        };
+    }
+
     /// Lets partitions that stood still long enough try again.
     fn resume_due(&mut self, runtime: &Runtime) {
         for partition in self.standstill.take_due(runtime.now()) {

@@ -113,12 +113,12 @@ impl Relay {
         let mut producer = self.bus.producer().await?;
         let start = lanes.start(&ledger.checkpoint);
         let mut subscription = Subscription::new(self.store.clone(), Selection::everything(), start);
-        self.show(start, start == self.head().await?);
+        self.show(start, self.head().await?);
         loop {
             let batch = subscription.next(READ_EVENTS_MAX).await?;
             self.ship(&batch, &mut lanes, producer.as_mut(), &mut ledger).await?;
             backoff.reset();
-            self.show(batch.read_to, batch.end);
+            self.show(batch.read_to, if batch.end { batch.read_to } else { self.head().await? });
         }
     }
 
@@ -189,11 +189,11 @@ impl Relay {
         Ok(self.store.heads().await?.synced)
     }
 
-    fn show(&self, position: Position, live: bool) {
+    fn show(&self, position: Position, head: Position) {
         self.status.update(|report| {
-            report.state = if live { LoopState::Live } else { LoopState::CatchingUp };
+            report.state = if position >= head { LoopState::Live } else { LoopState::CatchingUp };
             report.position = position;
-            report.target = report.target.max(position);
+            report.target = report.target.max(head);
             report.last_error = None;
         });
     }

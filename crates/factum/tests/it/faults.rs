@@ -61,13 +61,15 @@ struct State {
     dead: bool,
     released: bool,
     armed: Option<&'static str>,
+    bus_down: bool,
     site: Option<&'static str>,
 }
 
 impl Faults {
     /// The fault happens at call number `at`, from 1.
     pub fn new(at: u64, fault: Fault) -> Self {
-        let state = State { calls: 0, at, fault, dead: false, released: false, armed: None, site: None };
+        let state =
+            State { calls: 0, at, fault, dead: false, released: false, armed: None, bus_down: false, site: None };
         Self(Arc::new(Shared { state: Mutex::new(state), released: Condvar::new() }))
     }
 
@@ -81,6 +83,11 @@ impl Faults {
         let mut state = self.0.state.lock().unwrap();
         state.armed = Some(site);
         state.fault = fault;
+    }
+
+    /// Every call to the bus fails, or none any more.
+    pub fn bus_is_down(&self, down: bool) {
+        self.0.state.lock().unwrap().bus_down = down;
     }
 
     /// Where the fault happened, if it did.
@@ -103,6 +110,9 @@ impl Faults {
     fn turn(&self, site: &'static str) -> Option<Fault> {
         let mut state = self.0.state.lock().unwrap();
         state.calls += 1;
+        if state.bus_down && ["bus.", "producer.", "consumer."].iter().any(|prefix| site.starts_with(prefix)) {
+            return Some(Fault::FailBefore);
+        }
         let armed = state.armed == Some(site);
         (armed || state.calls == state.at).then(|| {
             state.armed = None;

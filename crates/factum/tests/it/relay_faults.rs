@@ -1,6 +1,6 @@
 //! The relay fails, and is killed, between any two of its steps: no gap, no reorder; what comes again is dropped.
 
-use factum::{bus::MemoryBus, relay::RelayEnd, store::Position};
+use factum::{bus::MemoryBus, relay::RelayEnd, runtime::LoopState, store::Position};
 
 use crate::{
     faults::{Fault, Faults, faulty},
@@ -97,5 +97,32 @@ async fn twin_relay_alive() {
     nothing_is_missing_or_out_of_order(&bus);
     assert_eq!(totals(world.read_store.as_ref()).len(), COUNTERS);
     second.stop().await.unwrap();
+    consumer.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn bus_down() {
+    let (world, bus) = world();
+    let faults = Faults::none();
+    let faulty = faulty(&world, &faults);
+    let mut expected = [0; COUNTERS];
+    let (relay, consumer) = (faulty.relay(), faulty.consumer());
+    for _ in 0..3 {
+        raise_some(world.store.as_ref(), &mut expected).await;
+        world.shows(&expected).await;
+
+        // Commands go on; the relay says why it does not, and tries again by itself.
+        faults.bus_is_down(true);
+        raise_some(world.store.as_ref(), &mut expected).await;
+        relay.status.shows(|report| report.state == LoopState::BackingOff).await;
+        assert!(relay.status.report().last_error.is_some_and(|error| error.contains("injected")));
+        raise_some(world.store.as_ref(), &mut expected).await;
+        faults.bus_is_down(false);
+        world.shows(&expected).await;
+        relay.status.shows(|report| report.state == LoopState::Live && report.last_error.is_none()).await;
+    }
+    world.folded_once_and_in_order();
+    nothing_is_missing_or_out_of_order(&bus);
+    relay.stop().await.unwrap();
     consumer.stop().await.unwrap();
 }
