@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use system_tests::Site;
 
-use crate::teller::{audit_report, open};
+use crate::teller::audit_report;
 
 /// How long the load may take, on a busy machine.
 const LOAD_MAX: Duration = Duration::from_secs(240);
@@ -71,29 +71,4 @@ fn one_more(amount: &Value) -> anyhow::Result<Value> {
     let text = amount.as_str().context("an amount is a number or a text")?;
     let (head, last) = text.split_at(text.len() - 1);
     Ok(Value::from(format!("{head}{}", if last == "1" { "2" } else { "1" })))
-}
-
-#[tokio::test]
-async fn events_shows_what_happened_and_follows() -> anyhow::Result<()> {
-    let site = Site::new()?;
-    let bank = site.start().await?;
-    let ann = open(bank.surfaces(), "Ann", "EUR").await?;
-
-    let events = site.run_tool("events", &[], Duration::from_secs(30)).await?;
-    ensure!(events.status.success(), "{}", events.stderr);
-    assert!(events.stdout.contains(&format!("account-{ann}  v1")), "{}", events.stdout);
-    assert!(events.stdout.contains("account.opened"), "{}", events.stdout);
-
-    let mut following = site.start_tool("events", &["--follow", "--json", "--after", "1"])?;
-    let ben = open(bank.surfaces(), "Ben", "EUR").await?;
-    let begun = std::time::Instant::now();
-    while following.stdout().lines().count() < 1 {
-        ensure!(begun.elapsed() < Duration::from_secs(30), "nothing followed: {}", following.stderr());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let line: Value = serde_json::from_str(following.stdout().trim())?;
-    assert_eq!(line["stream"], format!("account-{ben}"));
-    following.interrupt()?;
-    following.end_within(Duration::from_secs(10)).await?;
-    Ok(())
 }

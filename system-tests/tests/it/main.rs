@@ -10,4 +10,5 @@ mod load_and_audit;
 mod racing;
 mod readme;
 mod teller;
+mod tools;
 mod walk;

@@ -37,30 +37,38 @@ pub struct Work {
 /// Sends all of `work` with `concurrency` workers.
 ///
 /// # Errors
-/// When a worker panicked.
+/// When the bank is gone for longer than a request is repeated: nothing more is sent then.
 pub async fn send_all(work: Arc<Work>, concurrency: usize) -> anyhow::Result<Tally> {
-    let mut workers: JoinSet<Tally> = (0..concurrency).map(|_| worker(Arc::clone(&work))).collect();
+    let mut workers: JoinSet<Result<Tally, ClientError>> =
+        (0..concurrency).map(|_| worker(Arc::clone(&work))).collect();
     let mut tally = Tally::default();
+    let mut gone = None;
     while let Some(ended) = workers.join_next().await {
-        tally.add(ended.context("a load worker")?);
+        match ended.context("a load worker")? {
+            Ok(one) => tally.add(one),
+            Err(error) => {
+                work.stop.store(true, Ordering::Relaxed);
+                gone = Some(error);
+            }
+        }
     }
-    Ok(tally)
+    gone.map_or(Ok(tally), |error| Err(error).context("the bank does not answer"))
 }
 
-async fn worker(work: Arc<Work>) -> Tally {
+async fn worker(work: Arc<Work>) -> Result<Tally, ClientError> {
     let mut tally = Tally::default();
     while !work.stop.load(Ordering::Relaxed) {
         let index = work.next.fetch_add(1, Ordering::Relaxed);
         if index >= work.count {
             break;
         }
-        send(&work, &(work.planned)(index), index, &mut tally).await;
+        send(&work, &(work.planned)(index), index, &mut tally).await?;
         work.progress.inc(1);
     }
-    tally
+    Ok(tally)
 }
 
-async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tally) {
+async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tally) -> Result<(), ClientError> {
     let sent = Instant::now();
     let request = CommandRequest {
         name: command.name,
@@ -78,8 +86,10 @@ async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tal
             }
         }
         Err(error) if error.code() == Some("insufficient-funds") => tally.insufficient_funds += 1,
+        Err(error @ ClientError::Unreachable { .. }) => return Err(error),
         Err(error) => tally.fail(&error),
     }
+    Ok(())
 }
 
 /// Who has a token reads his own write: the summary must show at least the receipt's version.

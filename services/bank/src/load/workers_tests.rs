@@ -87,3 +87,15 @@ async fn once_stopped_no_further_command_is_begun() {
     let commands = server.asked().iter().filter(|asked| is_command(asked)).count();
     assert_eq!(tally.total(), commands as u64, "what was begun is answered and counted");
 }
+
+#[tokio::test]
+async fn a_bank_that_is_gone_ends_the_load() {
+    let server = FakeServer::start(|_| receipt()).await;
+    let (work, stop) = work(&server, u64::MAX);
+    drop(server);
+
+    let gone = send_all(work, CONCURRENCY).await.unwrap_err();
+
+    assert!(format!("{gone:#}").starts_with("the bank does not answer: no answer from 127.0.0.1:"), "{gone:#}");
+    assert!(stop.load(Ordering::Relaxed), "the other workers end as well");
+}
