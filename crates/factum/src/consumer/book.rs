@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::end::PartitionStop;
 use crate::{
     bus::{Envelope, Offset, TopicPartition},
-    model::{Incarnation, Source},
+    model::{Incarnation, Source, StoreId},
     read::{Checkpoint, CheckpointMove, Lane},
     store::{Fork, Position},
 };
@@ -18,6 +18,14 @@ pub(super) struct Book {
     stored: HashMap<Lane, Checkpoint>,
     /// Lanes whose partition was read again from its beginning because of a gap above this watermark.
     reread: HashMap<Lane, Position>,
+    /// The newest history known of a store on a partition, before its messages come.
+    histories: HashMap<(TopicPartition, StoreId), History>,
+}
+
+#[derive(Debug)]
+struct History {
+    incarnation: Incarnation,
+    lineage: Vec<Fork>,
 }
 
 /// Moves on top of the stored checkpoints, not yet written.
@@ -50,7 +58,7 @@ pub(super) struct Gap {
 
 impl Book {
     pub(super) fn new(stored: Vec<(Lane, Checkpoint)>) -> Self {
-        Self { stored: stored.into_iter().collect(), reread: HashMap::new() }
+        Self { stored: stored.into_iter().collect(), ..Self::default() }
     }
 
     /// Replaces what is stored; the gaps seen stay seen.
@@ -69,11 +77,30 @@ impl Book {
         self.stored.get(&lane).map(|at| Offset::new(at.position.get()))
     }
 
+    /// Learns from a partition's last message in which history its source goes on: a read model that is filled anew
+    /// leaves out what was published and then lost in a restore.
+    pub(super) fn learn(&mut self, partition: &TopicPartition, last: &Envelope) {
+        let Source { store, incarnation } = last.origin.source;
+        let history = History { incarnation, lineage: last.lineage.clone() };
+        self.histories.insert((partition.clone(), store), history);
+    }
+
+    /// Whether a message lies beyond the fork at which its history was left.
+    fn was_left(&self, partition: &TopicPartition, message: &Envelope) -> bool {
+        let Source { store, incarnation } = message.origin.source;
+        let Some(history) = self.histories.get(&(partition.clone(), store)) else { return false };
+        let shared = shared_up_to(&history.lineage, incarnation);
+        history.incarnation != incarnation && shared.is_some_and(|fork| message.position > fork)
+    }
+
     /// Judges a message; what is applied is noted in the draft.
     ///
     /// Applied only if previous ≤ watermark < position; position ≤ watermark is a re-send; previous > watermark is a
     /// gap.
     pub(super) fn judge(&self, draft: &mut Draft, partition: &TopicPartition, message: &Envelope) -> Verdict {
+        if self.was_left(partition, message) {
+            return Verdict::Repeat;
+        }
         let source = message.origin.source;
         let lane = Lane::topic(&source, &partition.topic, partition.partition);
         let (watermark, carried_from) = match draft.get(self, &lane) {

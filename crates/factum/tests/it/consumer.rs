@@ -11,7 +11,7 @@ use factum::{
     consumer::ConsumerEnd,
     model::{CorrelationId, Incarnation, Source, StoreId},
     projections::{self, AnyProjection, ApplyError, DynProjection, Phase},
-    read::{Checkpoint, CheckpointMove, Lane, ReadTransaction},
+    read::{Checkpoint, CheckpointMove, Lane, MemoryReadStore, ReadTransaction},
     runtime::LoopState,
     store::{Fork, Position, StreamName, Version},
     testing::NOW,
@@ -329,6 +329,25 @@ async fn event_store_restored_to_before_what_was_applied_stops_the_consumer() {
     alarm(&consumer, "source forked at 3, you are at 4: rebuild").await;
     assert_eq!(folded(&world), [2, 4], "no event is dropped as a re-send, none applied on top of another history");
     assert_eq!(checkpoint(&world, &Lane::offset(TOPIC, 0)).unwrap().position.get(), 2);
+}
+
+#[tokio::test]
+async fn a_read_model_filled_anew_leaves_out_what_a_restore_lost() {
+    let (world, bus) = quiet_world().await;
+    let lost = |previous, position| letter(previous, position).by(1_000);
+    send(&bus, [letter(0, 2), letter(2, 4), lost(4, 6), lost(6, 7)]).await;
+    let consumer = world.consumer();
+    folds(&world, &bus, &[2, 4, 6, 7]).await;
+    let restored = |previous, position| letter(previous, position).restored(2, &[(1, 5)]);
+    send(&bus, [restored(4, 6), restored(6, 8)]).await;
+    alarm(&consumer, "source forked at 5, you are at 7: rebuild").await;
+    consumer.stop().await.unwrap();
+    // Rebuilt, as it says.
+    let world = World { read_store: Arc::new(MemoryReadStore::default()), ..world };
+    let consumer = world.consumer();
+    folds(&world, &bus, &[2, 4, 6, 8]).await;
+    assert_eq!(totals(world.read_store.as_ref())[0].total, 4);
+    no_alarm(&consumer).await;
 }
 
 #[tokio::test]

@@ -126,3 +126,29 @@ async fn bus_down() {
     relay.stop().await.unwrap();
     consumer.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_relay_that_was_displaced_while_it_could_not_work_does_not_come_back() {
+    let (world, _bus) = world();
+    let faults = Faults::none();
+    let mut first = faulty(&world, &faults).relay();
+    first.status.shows(|report| report.state == LoopState::Live).await;
+    faults.bus_is_down(true);
+    let mut expected = [0; COUNTERS];
+    raise_some(world.store.as_ref(), &mut expected).await;
+    first.status.shows(|report| report.state == LoopState::BackingOff).await;
+
+    let second = world.relay();
+    let head = world.store.heads().await.unwrap().synced;
+    second.status.shows(|report| report.position == head).await;
+    faults.bus_is_down(false);
+    let end = first.ended().await;
+    assert!(matches!(end, Err(RelayEnd::StoodDown)), "{end:?}");
+    assert_eq!(first.status.report().state, LoopState::StoodDown);
+    // The one that took over was never disturbed.
+    raise_some(world.store.as_ref(), &mut expected).await;
+    let consumer = world.consumer();
+    world.shows(&expected).await;
+    second.stop().await.unwrap();
+    consumer.stop().await.unwrap();
+}
