@@ -23,8 +23,8 @@ use crate::{
     store::EventStore,
 };
 
-/// How long a service may take to stop, unless told otherwise.
-pub const STOP_LIMIT_DEFAULT: Duration = Duration::from_secs(10);
+/// How long a service may take to stop, unless told otherwise: longer than a surface waits for its requests.
+pub const STOP_LIMIT_DEFAULT: Duration = Duration::from_secs(15);
 
 /// A running service. Stop it with [`Service::stop`]; dropping it stops its loops without waiting for them.
 pub struct Service {
