@@ -66,6 +66,7 @@ async fn what_is_no_option_is_refused() -> anyhow::Result<()> {
     for option in ["--port-base", "--data", "--log-level", "--log-format", "load", "audit", "events"] {
         assert!(help.stdout.contains(option), "{option} is not in the help: {}", help.stdout);
     }
+    assert!(help.stdout.contains("[default: 7000]"), "{}", help.stdout);
     Ok(())
 }
 
@@ -92,6 +93,31 @@ async fn an_option_wins_over_the_environment_and_that_over_the_file() -> anyhow:
     site.start_command(with_option, site.port_base()).await?.stop().await?;
     assert!(site.folder().join("from-option/accounts/events").is_dir());
     assert!(!site.folder().join("from-environment").exists());
+
+    let by_default = site.command(&["--port-base", &port_base])?;
+    let bank = site.start_command(by_default, site.port_base()).await?;
+    assert!(site.folder().join("data/accounts/events").is_dir(), "the default is ./data");
+    let mut audit = site.command(&["audit"])?;
+    audit.env("BANK_PORT_BASE", &port_base);
+    let audit = run(&site, audit).await?;
+    assert!(audit.status.success(), "the tools read the environment too: {}", audit.stderr);
+    bank.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_setting_that_does_not_exist_is_no_setting() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let file = site.folder().join("bank.toml");
+    fs::write(&file, "port_bace = 7000\n")?;
+    let misspelt = run(&site, site.command(&["--config", "bank.toml"])?).await?;
+    assert_eq!(misspelt.status.code(), Some(1));
+    assert!(misspelt.stderr.contains("bank.toml") && misspelt.stderr.contains("port_bace"), "{}", misspelt.stderr);
+
+    let missing = run(&site, site.command(&["--config", "no-such-file.toml"])?).await?;
+    is_refused_in_one_line(&missing, "no-such-file.toml");
+    let too_high = run(&site, site.command(&["--port-base", "65535"])?).await?;
+    is_refused_in_one_line(&too_high, "65535");
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::client::{BankClient, ClientError, EVENTS_PAGE_MAX, PORT_BASE_MAX};
+use crate::client::{BankAddress, BankClient, ClientError, EVENTS_PAGE_MAX};
 use compare::{Comparison, compare};
 use fold::Ledger;
 
@@ -35,9 +35,8 @@ const COMPARISONS_AT_ONCE_MAX: usize = 16;
 /// The options of `bank audit`.
 #[derive(Debug, clap::Args)]
 pub struct AuditArgs {
-    /// The bank's surfaces listen above this port.
-    #[arg(long, default_value_t = 7000, value_parser = clap::value_parser!(u16).range(1..=i64::from(PORT_BASE_MAX)))]
-    port_base: u16,
+    #[command(flatten)]
+    bank: BankAddress,
     /// Print the report as one JSON document, amounts in minor units.
     #[arg(long)]
     json: bool,
@@ -58,7 +57,7 @@ struct Pending {
 /// # Errors
 /// When the bank does not answer, or standard output is gone.
 pub async fn run(args: AuditArgs) -> anyhow::Result<ExitCode> {
-    let client = BankClient::new(args.port_base);
+    let client = args.bank.client();
     let report = audit(&client, CATCH_UP_MAX).await?;
     let mut out = io::stdout().lock();
     if args.json {

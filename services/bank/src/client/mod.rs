@@ -3,6 +3,7 @@
 //! It knows where the surfaces listen, sends commands and queries, reads problems, and repeats only what cannot do
 //! harm twice: a query, or a command that carries an `Idempotency-Key`, and then always with the same key.
 
+mod address;
 mod answer;
 mod error;
 #[cfg(test)]
@@ -10,10 +11,11 @@ pub mod fake;
 #[cfg(test)]
 mod tests;
 
+pub use address::BankAddress;
 pub use answer::{LoggedEvent, Receipt, Statement, StatementLine, Summary};
 pub use error::{ClientError, Problem};
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,13 +27,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-/// Where the accounts service listens, above the port base.
-const ACCOUNTS_PORT_OFFSET: u16 = 1;
-/// Where the statements service listens, above the port base.
-const STATEMENTS_PORT_OFFSET: u16 = 3;
-/// The highest port base that leaves room for every surface.
-pub const PORT_BASE_MAX: u16 = u16::MAX - STATEMENTS_PORT_OFFSET;
 
 /// How long a connection may take; the bank is on this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -94,12 +89,6 @@ struct Answer {
 }
 
 impl BankClient {
-    /// A client for the bank whose surfaces listen on 127.0.0.1 above `port_base`. Connects lazily.
-    pub fn new(port_base: u16) -> Self {
-        let at = |offset: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port_base.saturating_add(offset)));
-        Self::at(at(ACCOUNTS_PORT_OFFSET), at(STATEMENTS_PORT_OFFSET))
-    }
-
     /// A client for surfaces at known addresses.
     pub fn at(accounts: SocketAddr, statements: SocketAddr) -> Self {
         let mut connector = HttpConnector::new();

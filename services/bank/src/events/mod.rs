@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::client::{BankClient, EVENTS_PAGE_MAX, LoggedEvent, PORT_BASE_MAX};
+use crate::client::{BankAddress, BankClient, EVENTS_PAGE_MAX, LoggedEvent};
 
 /// How often a followed log is asked for more.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -16,9 +16,8 @@ const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 /// The options of `bank events`.
 #[derive(Debug, clap::Args)]
 pub struct EventsArgs {
-    /// The bank's surfaces listen above this port.
-    #[arg(long, default_value_t = 7000, value_parser = clap::value_parser!(u16).range(1..=i64::from(PORT_BASE_MAX)))]
-    port_base: u16,
+    #[command(flatten)]
+    bank: BankAddress,
     /// Begin after this position.
     #[arg(long, default_value_t = 0)]
     after: u64,
@@ -35,7 +34,7 @@ pub struct EventsArgs {
 /// # Errors
 /// When the bank does not answer, or standard output fails otherwise.
 pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
-    let client = BankClient::new(args.port_base);
+    let client = args.bank.client();
     print_events(&client, &args, &mut io::stdout()).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,7 @@ async fn log_of_five() -> (FakeServer, BankClient) {
 }
 
 fn args(after: u64, json: bool) -> EventsArgs {
-    EventsArgs { port_base: 7000, after, follow: false, json }
+    EventsArgs { bank: BankAddress::above(7000), after, follow: false, json }
 }
 
 #[tokio::test]

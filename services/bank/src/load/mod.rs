@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::audit::{self, CATCH_UP_MAX, Report};
-use crate::client::{BankClient, PORT_BASE_MAX};
+use crate::client::BankAddress;
 use plan::Plan;
 use tally::Tally;
 use workers::{Planned, Work, send_all};
@@ -30,9 +30,8 @@ const EXIT_INTERRUPTED: u8 = 130;
 /// The options of `bank load`.
 #[derive(Debug, clap::Args)]
 pub struct LoadArgs {
-    /// The bank's surfaces listen above this port.
-    #[arg(long, default_value_t = 7000, value_parser = clap::value_parser!(u16).range(1..=i64::from(PORT_BASE_MAX)))]
-    port_base: u16,
+    #[command(flatten)]
+    bank: BankAddress,
     /// How many accounts to open.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=ACCOUNTS_MAX))]
     accounts: u64,
@@ -89,7 +88,7 @@ async fn stop_on_ctrl_c(stop: Arc<AtomicBool>) {
 }
 
 async fn load_and_audit(args: &LoadArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Outcome> {
-    let client = BankClient::new(args.port_base);
+    let client = args.bank.client();
     let plan = Plan { seed: args.seed, accounts: args.accounts };
     let send = |what: &'static str, count: u64, planned: Box<Planned>| {
         let progress = progress_line(what, count);
