@@ -134,6 +134,8 @@ impl Classify for serde_json::Error {
     fn kind(&self) -> InvalidInputKind {
         match self.classify() {
             serde_json::error::Category::Data => InvalidInputKind::Invalid,
+            // serde_json counts it as syntax, though only the field's type makes the number too large or too small.
+            _ if self.to_string().starts_with("number out of range") => InvalidInputKind::Invalid,
             _ => InvalidInputKind::Malformed,
         }
     }

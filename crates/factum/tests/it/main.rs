@@ -1,10 +1,12 @@
 //! Tests of factum from the outside, in one binary.
 #![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
+mod accounts;
 mod bus;
 mod consumer;
 mod consumer_faults;
 mod derives;
+mod dispatch;
 mod engine_store;
 mod event_store;
 mod faults;
@@ -16,4 +18,5 @@ mod relay_evidence;
 mod relay_faults;
 mod restored;
 mod service;
+mod watched;
 mod world;

@@ -1,0 +1,7 @@
+//! The command dispatcher, from the outside.
+
+mod command_ids;
+mod conflicts;
+mod containment;
+mod doors;
+mod failures;
