@@ -28,7 +28,6 @@ type Hook = Box<dyn Fn(Call, usize) -> BoxFuture<'static, Result<(), StoreError>
 
 pub struct Watched {
     inner: Arc<dyn EventStore>,
-    identity: Identity,
     calls: Mutex<HashMap<Call, usize>>,
     before: Hook,
     after: Hook,
@@ -38,7 +37,6 @@ impl Watched {
     pub fn new(inner: &Arc<dyn EventStore>) -> Self {
         Self {
             inner: Arc::clone(inner),
-            identity: inner.identity().clone(),
             calls: Mutex::default(),
             before: Box::new(|_, _| Box::pin(async { Ok(()) })),
             after: Box::new(|_, _| Box::pin(async { Ok(()) })),
@@ -59,11 +57,6 @@ impl Watched {
         F: Future<Output = Result<(), StoreError>> + Send + 'static,
     {
         Self { after: Box::new(move |call, nth| Box::pin(hook(call, nth))), ..self }
-    }
-
-    /// The same store under another identity.
-    pub fn identity(self, identity: Identity) -> Self {
-        Self { identity, ..self }
     }
 
     pub fn shared(self) -> (Arc<Self>, Arc<dyn EventStore>) {
@@ -119,7 +112,7 @@ pub async fn everything(store: &dyn EventStore) -> Vec<RecordedEvent> {
 
 impl EventStore for Watched {
     fn identity(&self) -> &Identity {
-        &self.identity
+        self.inner.identity()
     }
 
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>> {

@@ -319,7 +319,8 @@ impl World {
     }
 }
 
-fn running<E, F>(status: Status, run: impl FnOnce(Stop) -> F) -> Running<E>
+/// Starts a loop.
+pub fn running<E, F>(status: Status, run: impl FnOnce(Stop) -> F) -> Running<E>
 where
     E: Send + 'static,
     F: Future<Output = Result<(), E>> + Send + 'static,
