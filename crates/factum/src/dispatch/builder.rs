@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     CommandDispatcher,
+    cache::{CACHED_AGGREGATES_MAX_DEFAULT, Cache},
     dispatcher::Core,
     registry::{self, AnyCommand},
     turns::Turns,
@@ -28,6 +29,7 @@ pub struct CommandDispatcherBuilder {
     runtime: Runtime,
     policy: Arc<dyn Authorize>,
     attempts_max: u32,
+    cached_aggregates_max: usize,
     commands: Vec<Box<dyn AnyCommand>>,
     publications: Vec<DynPublication>,
 }
@@ -70,6 +72,7 @@ impl CommandDispatcherBuilder {
             runtime: Runtime::tokio(),
             policy: Arc::new(AllowAll),
             attempts_max: ATTEMPTS_MAX_DEFAULT,
+            cached_aggregates_max: CACHED_AGGREGATES_MAX_DEFAULT,
             commands: Vec::new(),
             publications: Vec::new(),
         }
@@ -115,6 +118,13 @@ impl CommandDispatcherBuilder {
         self
     }
 
+    /// How many aggregates' states are kept between commands, so that their streams need not be read again; the least
+    /// recently used gives way. 10,000 by default; 0 reads every stream for every command.
+    pub const fn cached_aggregates_max(mut self, aggregates: usize) -> Self {
+        self.cached_aggregates_max = aggregates;
+        self
+    }
+
     /// Builds the dispatcher.
     ///
     /// # Errors
@@ -143,6 +153,7 @@ impl CommandDispatcherBuilder {
             policy: self.policy,
             publications: self.publications,
             turns: Turns::new(),
+            cache: Cache::new(self.cached_aggregates_max),
             attempts_max: self.attempts_max,
         };
         Ok(CommandDispatcher { core: Arc::new(core), commands: Arc::new(commands) })

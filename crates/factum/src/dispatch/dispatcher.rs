@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     CommandDispatcherBuilder, CommandInfo, CommandKey, CommandReceipt, DispatchError,
+    cache::Cache,
     canonical::canonical,
     identity::fingerprint,
     registry::AnyCommand,
@@ -45,6 +46,7 @@ pub(super) struct Core {
     pub(super) policy: Arc<dyn Authorize>,
     pub(super) publications: Vec<DynPublication>,
     pub(super) turns: Turns,
+    pub(super) cache: Cache,
     pub(super) attempts_max: u32,
 }
 

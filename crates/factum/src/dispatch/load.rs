@@ -4,9 +4,9 @@ use factum_engine::{Direction, Position, StreamName, Version};
 
 use super::DispatchError;
 use crate::{
-    model::{Aggregate, Decoded},
+    model::{Aggregate, Decoded, Event, RawEvent},
     runtime::contained,
-    store::{EventStore, RecordedEvent},
+    store::{EventStore, NewEvent},
 };
 
 /// How many events one read of a stream asks for.
@@ -18,6 +18,31 @@ pub(super) struct Loaded<A> {
     pub(super) version: Version,
     /// The position of the last event folded in.
     pub(super) position: Position,
+}
+
+impl<A: Aggregate> Loaded<A> {
+    /// The state once these events are recorded, folded from their documents: so an event that could not be read
+    /// back, or not be folded, is refused before it is written.
+    pub(super) fn after(mut self, events: &[NewEvent]) -> Result<Self, DispatchError<A::Rejection>> {
+        let folded = contained(|| {
+            events.iter().try_for_each(|event| {
+                let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
+                fold(&mut self.state, raw).map_err(|error| format!("`{}` cannot be read back: {error}", event.name))
+            })
+        });
+        folded.map_err(DispatchError::Panicked)?.map_err(DispatchError::Refused)?;
+        Ok(self)
+    }
+
+    /// Whether the stream is still where this state was left.
+    pub(super) async fn is_current(
+        &self,
+        store: &dyn EventStore,
+        stream: &StreamName,
+    ) -> Result<bool, DispatchError<A::Rejection>> {
+        let batch = store.read_stream(stream, self.version.next(), Direction::Forward, 1).await?;
+        Ok(batch.events.is_empty())
+    }
 }
 
 /// Folds a stream from its beginning.
@@ -32,8 +57,9 @@ pub(super) async fn load<A: Aggregate>(
         for event in &batch.events {
             assert_eq!(event.version, loaded.version.next(), "versions of {stream} are dense");
             // The state is dropped after a panic, never used again.
-            let folded = contained(|| fold(&mut loaded.state, event)).map_err(DispatchError::Panicked)?;
-            folded.map_err(DispatchError::Corrupt)?;
+            let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
+            let folded = contained(|| fold(&mut loaded.state, raw)).map_err(DispatchError::Panicked)?;
+            folded.map_err(|error| DispatchError::Corrupt(format!("{stream} version {}: {error}", event.version)))?;
             loaded.version = event.version;
             loaded.position = event.position;
         }
@@ -43,14 +69,14 @@ pub(super) async fn load<A: Aggregate>(
     }
 }
 
-fn fold<A: Aggregate>(state: &mut A, event: &RecordedEvent) -> Result<(), String> {
-    match event.decode::<A::Event>() {
+fn fold<A: Aggregate>(state: &mut A, raw: RawEvent<'_>) -> Result<(), String> {
+    match A::Event::decode(raw) {
         Ok(Decoded::Known(fact)) => {
             state.apply(&fact);
             Ok(())
         }
         // Deciding on a state that lacks a fact would be deciding on a guess.
-        Ok(Decoded::Unknown) => Err(format!("{} holds `{}`, which this build does not know", event.stream, event.name)),
-        Err(error) => Err(format!("{} version {}: {error}", event.stream, event.version)),
+        Ok(Decoded::Unknown) => Err(format!("this build does not know `{}`", raw.name)),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -4,6 +4,7 @@
 //! doors: typed ([`CommandDispatcher::dispatch`]) and by name ([`CommandDispatcher::dispatch_named`]).
 
 mod builder;
+mod cache;
 mod canonical;
 mod dispatcher;
 mod error;

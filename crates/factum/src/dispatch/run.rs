@@ -32,6 +32,7 @@ pub(super) struct Request {
 }
 
 type RejectionOf<C> = <<C as Command>::Aggregate as Aggregate>::Rejection;
+type EventOf<C> = <<C as Command>::Aggregate as Aggregate>::Event;
 type Outcome<C, T = CommandReceipt> = Result<T, DispatchError<RejectionOf<C>>>;
 
 /// Authorise, validate, load, handle, append; again on conflict.
@@ -43,21 +44,32 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
         return Ok(receipt);
     }
     for attempt in 1..=core.attempts_max {
-        let loaded = load::<C::Aggregate>(core.store.as_ref(), &stream).await?;
-        let events = match decide(&loaded, command, &stream, request) {
+        let (loaded, decision) = load_and_decide(core, command, &stream, request).await?;
+        let events = match decision {
             Ok(events) if !events.as_slice().is_empty() => events,
             no_events => {
+                let (version, position) = (loaded.version, loaded.position);
+                // After a panic the state is dropped, never used again.
+                if !matches!(no_events, Err(DispatchError::Panicked(_))) {
+                    core.cache.keep(&stream, loaded);
+                }
                 // A twin of this request may have been accepted since the look-up: its answer goes first.
                 if let Some(receipt) = repeat(core, request).await? {
                     return Ok(receipt);
                 }
                 no_events?;
-                return CommandReceipt::of_nothing(core, stream, loaded.version, loaded.position, request).await;
+                return CommandReceipt::of_nothing(core, stream, version, position, request).await;
             }
         };
         let (append, recorded) = record(core, &stream, loaded.version, events.as_slice(), request)?;
+        let after = loaded.after(&append.streams[0].events)?;
         match core.store.append(append).await {
-            Ok(receipt) => return CommandReceipt::of_append(core, receipt, recorded, request).await,
+            Ok(receipt) => {
+                if let (false, [(_, version)]) = (receipt.repeated, receipt.streams.as_slice()) {
+                    core.cache.keep(&stream, Loaded { version: *version, position: receipt.last, ..after });
+                }
+                return CommandReceipt::of_append(core, receipt, recorded, request).await;
+            }
             Err(AppendError::Conflict { actual, .. }) if !request.expected.is_met_by(actual) => {
                 return Err(DispatchError::NotExpected { expected: request.expected, actual });
             }
@@ -105,12 +117,33 @@ async fn repeat<R>(core: &Core, request: &Request) -> Result<Option<CommandRecei
     }
 }
 
+/// Decides on a kept state, or on the stream as it is. Only an append proves a kept state current; any other decision
+/// on it is final only once the store says so, or else is taken again.
+async fn load_and_decide<C: Command>(
+    core: &Core,
+    command: &C,
+    stream: &StreamName,
+    request: &Request,
+) -> Outcome<C, (Loaded<C::Aggregate>, Outcome<C, Events<EventOf<C>>>)> {
+    let store = core.store.as_ref();
+    if let Some(kept) = core.cache.take::<C::Aggregate>(stream) {
+        let decision = decide(&kept, command, stream, request);
+        let appends = matches!(&decision, Ok(events) if !events.as_slice().is_empty());
+        if appends || kept.is_current(store, stream).await? {
+            return Ok((kept, decision));
+        }
+    }
+    let loaded = load::<C::Aggregate>(store, stream).await?;
+    let decision = decide(&loaded, command, stream, request);
+    Ok((loaded, decision))
+}
+
 fn decide<C: Command>(
     loaded: &Loaded<C::Aggregate>,
     command: &C,
     stream: &StreamName,
     request: &Request,
-) -> Outcome<C, Events<<C::Aggregate as Aggregate>::Event>> {
+) -> Outcome<C, Events<EventOf<C>>> {
     if !request.expected.is_met_by(loaded.version) {
         return Err(DispatchError::NotExpected { expected: request.expected, actual: loaded.version });
     }
