@@ -5,3 +5,4 @@ mod conflicts;
 mod containment;
 mod doors;
 mod failures;
+mod kept_states;

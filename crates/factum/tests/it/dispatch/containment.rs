@@ -1,6 +1,12 @@
 //! A panic in a domain's code is an answer, and nothing more.
 
-use factum::{DispatchError, EventStore, dispatch::CommandOptions, principal::Access};
+use factum::{
+    DispatchError, EventId, EventStore, ExpectedVersion, StreamName,
+    dispatch::CommandOptions,
+    principal::Access,
+    store::{Append, NewEvent},
+    testing,
+};
 
 use crate::{
     accounts::{
@@ -51,10 +57,31 @@ async fn a_panic_while_reading_or_rejecting_is_told_too() {
 }
 
 #[tokio::test]
-async fn a_fact_that_cannot_be_folded_stops_its_own_aggregate_only() {
+async fn a_fact_that_could_not_be_folded_is_refused_before_it_is_written() {
     let store = memory();
     let commands = with_balance(&store, 10).await;
-    commands.dispatch(Misbehave { account_id: ACCOUNT, how: How::Apply }).await.unwrap();
+    let no = within(commands.dispatch(Misbehave { account_id: ACCOUNT, how: How::Apply }).into_future()).await;
+    assert!(matches!(&no, Err(DispatchError::Panicked(text)) if text.contains("a cursed fact")), "{no:?}");
+    assert_eq!(count(store.as_ref()).await, 2);
+    within(commands.dispatch(deposit(1)).into_future()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fact_that_cannot_be_folded_stops_its_own_aggregate_only() {
+    let store = memory();
+    with_balance(&store, 10).await;
+    let cursed = NewEvent {
+        id: EventId::from_uuid(uuid::Uuid::from_u128(666)),
+        name: "account.cursed".into(),
+        schema: 1,
+        tags: Vec::new(),
+        data: b"{}".to_vec(),
+    };
+    let metadata = everything(store.as_ref()).await[0].metadata.clone();
+    let stream = StreamName::new(format!("account-{ACCOUNT}")).unwrap();
+    let append = Append::new(metadata, testing::NOW).stream(stream, ExpectedVersion::Any, vec![cursed]);
+    store.append(append).await.unwrap();
+    let commands = dispatcher(&store);
     for _ in 0..2 {
         let no = within(commands.dispatch(deposit(1)).into_future()).await;
         assert!(matches!(&no, Err(DispatchError::Panicked(text)) if text.contains("a cursed fact")), "{no:?}");
