@@ -19,6 +19,8 @@ pub const FETCH_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Ends {
     pub(super) earliest: Offset,
     pub(super) next: Offset,
+    /// Changes whenever records that were there are gone, although offsets may be taken again since.
+    pub(super) generation: u64,
 }
 
 /// What a bus inside the process is made of. Reads are short (memory, or the page cache) and do not wait.
@@ -78,6 +80,8 @@ pub(super) struct LogConsumer {
 #[derive(Default)]
 struct Fetch {
     position: Option<Offset>,
+    /// The partition's generation when the position was set.
+    generation: Option<u64>,
     paused: bool,
 }
 
@@ -142,7 +146,8 @@ impl LogConsumer {
             Err(BusError::UnknownTopic(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
-        if position < ends.earliest || position > ends.next {
+        let same = *fetch.generation.get_or_insert(ends.generation) == ends.generation;
+        if !same || position < ends.earliest || position > ends.next {
             fetch.position = None;
             let partition = partition.clone();
             return Err(BusError::OffsetOutOfRange { partition, offset: position, earliest: ends.earliest });
@@ -194,7 +199,9 @@ impl Consumer for LogConsumer {
 
     fn seek<'a>(&'a mut self, partition: &'a TopicPartition, offset: Offset) -> BoxFuture<'a, Result<(), BusError>> {
         Box::pin(async move {
-            self.assigned(partition)?.position = Some(offset);
+            let generation = self.log.ends(partition).ok().map(|ends| ends.generation);
+            let fetch = self.assigned(partition)?;
+            (fetch.position, fetch.generation) = (Some(offset), generation);
             Ok(())
         })
     }

@@ -24,8 +24,17 @@ pub struct MemoryBus {
     groups: Arc<Groups>,
 }
 
+type TopicLogs = BTreeMap<Arc<str>, Vec<PartitionLog>>;
+
+#[derive(Default)]
+struct PartitionLog {
+    records: Vec<Record>,
+    /// How often it lost records.
+    losses: u64,
+}
+
 struct MemoryLog {
-    topics: Mutex<BTreeMap<Arc<str>, Vec<Vec<Record>>>>,
+    topics: Mutex<TopicLogs>,
     changes: watch::Sender<u64>,
     closed: watch::Sender<bool>,
 }
@@ -54,23 +63,22 @@ impl MemoryBus {
     /// Loses the records of a partition from an offset on, acknowledged or not, as a broker does that acknowledged
     /// before its disk had them.
     pub fn lose_records(&self, partition: &TopicPartition, from: Offset) {
-        if let Some(records) = self.log.topics().get_mut(&partition.topic).and_then(|topic| {
-            let index = usize::try_from(partition.partition).ok()?;
-            topic.get_mut(index)
-        }) {
-            records.retain(|record| record.offset < from);
-        }
+        // A partition that is not there has nothing to lose.
+        let _ = self.log.with(partition, |log| {
+            log.records.retain(|record| record.offset < from);
+            log.losses += 1;
+        });
         self.log.changed();
     }
 
     /// Every record of a partition, in order.
     pub fn records(&self, partition: &TopicPartition) -> Vec<Record> {
-        self.log.with(partition, |records| records.clone()).unwrap_or_default()
+        self.log.with(partition, |log| log.records.clone()).unwrap_or_default()
     }
 }
 
 impl MemoryLog {
-    fn topics(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Vec<Vec<Record>>>> {
+    fn topics(&self) -> MutexGuard<'_, TopicLogs> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,14 +95,14 @@ impl MemoryLog {
         if *self.closed.borrow() { Err(BusError::Closed) } else { Ok(()) }
     }
 
-    fn with<T>(&self, partition: &TopicPartition, work: impl FnOnce(&mut Vec<Record>) -> T) -> Result<T, BusError> {
+    fn with<T>(&self, partition: &TopicPartition, work: impl FnOnce(&mut PartitionLog) -> T) -> Result<T, BusError> {
         self.open()?;
         let mut topics = self.topics();
-        let records = topics
+        let log = topics
             .get_mut(&partition.topic)
             .and_then(|partitions| partitions.get_mut(usize::try_from(partition.partition).ok()?))
             .ok_or_else(|| BusError::UnknownTopic(partition.topic.clone()))?;
-        Ok(work(records))
+        Ok(work(log))
     }
 
     fn append_now(&self, records: Vec<(TopicPartition, NewRecord)>) -> Result<Vec<Offset>, BusError> {
@@ -107,7 +115,7 @@ impl MemoryLog {
         }
         let mut offsets = Vec::with_capacity(records.len());
         for (partition, NewRecord { key, headers, value, timestamp }) in records {
-            offsets.push(self.with(&partition, |records| {
+            offsets.push(self.with(&partition, |PartitionLog { records, .. }| {
                 let offset = records.last().map_or(Offset::new(0), |last| last.offset.next());
                 records.push(Record { offset, key, headers, value, timestamp });
                 offset
@@ -124,14 +132,15 @@ impl Log for MemoryLog {
     }
 
     fn ends(&self, partition: &TopicPartition) -> Result<Ends, BusError> {
-        self.with(partition, |records| Ends {
+        self.with(partition, |PartitionLog { records, losses }| Ends {
             earliest: records.first().map_or(Offset::new(0), |first| first.offset),
             next: records.last().map_or(Offset::new(0), |last| last.offset.next()),
+            generation: *losses,
         })
     }
 
     fn read(&self, partition: &TopicPartition, from: Offset, limit: usize) -> Result<Vec<Record>, BusError> {
-        self.with(partition, |records| {
+        self.with(partition, |PartitionLog { records, .. }| {
             let start = records.partition_point(|record| record.offset < from);
             let mut bytes = 0;
             let fits = |record: &&Record| {
@@ -176,7 +185,9 @@ impl Bus for MemoryBus {
                     }
                 }
                 for TopicSpec { name, partitions } in topics {
-                    known.entry(name.clone()).or_insert_with(|| (0..*partitions).map(|_| Vec::new()).collect());
+                    known
+                        .entry(name.clone())
+                        .or_insert_with(|| (0..*partitions).map(|_| PartitionLog::default()).collect());
                 }
             }
             self.groups.refresh(|| self.log.topic_counts());

@@ -93,6 +93,11 @@ impl Book {
         history.incarnation != incarnation && shared.is_some_and(|fork| message.position > fork)
     }
 
+    /// Whether a message is still to be applied.
+    pub(super) fn lacks(&self, partition: &TopicPartition, message: &Envelope) -> bool {
+        matches!(self.judge(&mut Draft::default(), partition, message), Verdict::Apply | Verdict::Gap(_))
+    }
+
     /// Judges a message; what is applied is noted in the draft.
     ///
     /// Applied only if previous ≤ watermark < position; position ≤ watermark is a re-send; previous > watermark is a

@@ -167,7 +167,6 @@ impl ProjectionConsumer {
             // As with a gap: read from the beginning; the watermark knows what was applied.
             Err(BusError::OffsetOutOfRange { partition, offset, earliest }) => {
                 tracing::warn!(consumer = self.status.name(), %partition, %offset, %earliest, "offset out of range");
-                session.consumer.seek(&partition, earliest).await?;
                 self.begin(&partition, earliest, session).await
             }
             Err(error) => Err(error.into()),
@@ -215,21 +214,27 @@ impl ProjectionConsumer {
                 Some(offset) => offset,
                 None => session.consumer.earliest(partition).await?,
             };
-            session.consumer.seek(partition, offset).await?;
             self.begin(partition, offset, session).await?;
         }
         Ok(())
     }
 
-    /// A partition begins at an offset; what is there now is to be caught up with.
+    /// A partition begins at an offset, or at its beginning when everything before the offset was read although the
+    /// last message was never applied: then other records stand there than the ones read. What is there now is to be
+    /// caught up with.
     async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
-        let tail = self.bus.tail(partition, None).await?;
         session.catch_up.give_up(partition);
-        session.catch_up.begin(partition, at, tail.as_ref().map(|tail| tail.offset));
-        if let Some(Ok(last)) = tail.map(|tail| Envelope::decode(&tail.headers, &tail.value)) {
+        let mut at = at;
+        let tail = self.bus.tail(partition, None).await?;
+        if let Some(Ok(last)) = tail.as_ref().map(|tail| Envelope::decode(&tail.headers, &tail.value)) {
             session.book.learn(partition, &last);
             self.status.update(|report| report.target = report.target.max(last.position));
+            if tail.as_ref().is_some_and(|tail| tail.offset < at) && session.book.lacks(partition, &last) {
+                at = session.consumer.earliest(partition).await?;
+            }
         }
+        session.consumer.seek(partition, at).await?;
+        session.catch_up.begin(partition, at, tail.map(|tail| tail.offset));
         self.show_progress(session);
         Ok(())
     }

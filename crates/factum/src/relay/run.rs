@@ -125,6 +125,7 @@ impl Relay {
     async fn survey(&self, ledger: &Ledger, partitions: u32) -> Result<Lanes, Trouble> {
         let survey = Survey {
             bus: self.bus.as_ref(),
+            runtime: &self.runtime,
             identity: self.store.identity(),
             head: self.head().await?,
             checkpoint: &ledger.checkpoint,

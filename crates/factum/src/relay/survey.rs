@@ -1,22 +1,24 @@
 //! What a topic still has of what was sent. Evidence for sending again, never permission to skip.
 
+use std::time::Duration;
+
 use super::{
     checkpoint::{RelayCheckpoint, shared_up_to},
     end::{RelayHalt, Trouble},
 };
 use crate::{
-    bus::{Bus, Envelope, Offset, Record, TopicPartition},
+    bus::{Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
+    runtime::Runtime,
     store::{Identity, Position},
 };
 
-/// How many records are looked at to find where a partition's loss began; beyond it, all of the partition is sent
-/// again.
-const SURVEY_RECORDS_MAX: usize = 1_000;
+/// How long to wait for the next records of a partition that is known to have some.
+const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How far one partition is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lane {
-    /// The position of the last message that the topic surely has: the next one's `previous`.
+    /// The position of the last message that the topic surely has, and all before it: the next one's `previous`.
     pub(super) sent: Position,
     /// The offset of that message.
     pub(super) sent_at: Option<Offset>,
@@ -24,9 +26,10 @@ pub(super) struct Lane {
     pub(super) last_offset: Option<Offset>,
 }
 
-/// Looks at a topic's tails.
+/// Looks at a topic's partitions.
 pub(super) struct Survey<'a> {
     pub(super) bus: &'a dyn Bus,
+    pub(super) runtime: &'a Runtime,
     pub(super) identity: &'a Identity,
     /// Where the store ends.
     pub(super) head: Position,
@@ -44,36 +47,64 @@ impl Survey<'_> {
         if believed == Position::ZERO {
             return Ok(Lane { last_offset, ..Lane::default() });
         }
-        // The tail alone proves nothing: a topic made anew may have grown beyond the checkpoint already. The record
-        // at the offset acknowledged for the last message must be that message.
-        let mark = match self.checkpoint.offset(partition.partition) {
-            Some(offset) if offset < tail.offset => self.bus.tail(partition, Some(offset.next())).await?,
-            _ => Some(tail),
-        };
-        let survivor = self.last_at_or_below(partition, believed, mark).await?;
-        let (sent, sent_at) = survivor.map_or((Position::ZERO, None), |(sent, at)| (sent, Some(at)));
+        // The tail alone proves nothing: a topic that lost records, or was made anew, may have grown since. The record
+        // at the offset that was acknowledged for the last message must be that message.
+        if let Some(offset) = self.checkpoint.offset(partition.partition) {
+            let mark = self.bus.tail(partition, Some(offset.next())).await?.filter(|mark| mark.offset == offset);
+            let position = mark.map(|mark| self.known_position(partition, &mark)).transpose()?.flatten();
+            if position == Some(believed) {
+                return Ok(Lane { sent: believed, sent_at: Some(offset), last_offset });
+            }
+        }
+        let (sent, sent_at) = self.scan(partition, believed, tail.offset).await?;
         Ok(Lane { sent, sent_at, last_offset })
     }
 
-    /// The newest record from `mark` back whose position is not beyond `believed`.
-    async fn last_at_or_below(
+    /// Something is missing: how far a new reader would get, by its watermark. What follows a hole does not count,
+    /// although it is there.
+    async fn scan(
         &self,
         partition: &TopicPartition,
         believed: Position,
-        mut mark: Option<Record>,
-    ) -> Result<Option<(Position, Offset)>, Trouble> {
-        for _ in 0..SURVEY_RECORDS_MAX {
-            let Some(record) = mark else { return Ok(None) };
-            match self.known_position(partition, &record)? {
-                Some(position) if position <= believed => return Ok(Some((position, record.offset))),
-                _ => mark = self.bus.tail(partition, Some(record.offset)).await?,
+        end: Offset,
+    ) -> Result<(Position, Option<Offset>), Trouble> {
+        tracing::warn!(%partition, %believed, "the topic lost messages: looking how far it is whole");
+        let assignment = Assignment::Static(vec![partition.clone()]);
+        let (group, topics) = (format!("survey/{}", partition.topic), vec![partition.topic.clone()]);
+        let mut consumer = self.bus.consumer(ConsumerOptions { group, topics, assignment }).await?;
+        let (mut watermark, mut at) = (Position::ZERO, None);
+        while consumer.position(partition).is_none_or(|next| next <= end) {
+            let event = self.runtime.within(SCAN_WAIT_MAX, consumer.next()).await;
+            match event.unwrap_or_else(|| Err(BusError::Unavailable("no records although there are some".into())))? {
+                BusEvent::Assigned(_) => {
+                    let earliest = consumer.earliest(partition).await?;
+                    consumer.seek(partition, earliest).await?;
+                }
+                BusEvent::Records(_, records) => {
+                    for record in &records {
+                        let Some((previous, position)) = self.known_positions(partition, record)? else { continue };
+                        if previous <= watermark && watermark < position && position <= believed {
+                            (watermark, at) = (position, Some(record.offset));
+                        }
+                    }
+                }
+                BusEvent::Revoked(..) => return Err(BusError::UnknownTopic(partition.topic.clone()).into()),
             }
         }
-        Ok(None)
+        Ok((watermark, at))
     }
 
     /// The position of a record in this store's history; `None` when it lies beyond a fork.
     fn known_position(&self, partition: &TopicPartition, record: &Record) -> Result<Option<Position>, RelayHalt> {
+        Ok(self.known_positions(partition, record)?.map(|(_, position)| position))
+    }
+
+    /// Previous and position of a record in this store's history; `None` when it lies beyond a fork.
+    fn known_positions(
+        &self,
+        partition: &TopicPartition,
+        record: &Record,
+    ) -> Result<Option<(Position, Position)>, RelayHalt> {
         let message = Envelope::decode(&record.headers, &record.value).map_err(|source| RelayHalt::NoMessage {
             partition: partition.clone(),
             offset: record.offset,
@@ -87,10 +118,10 @@ impl Survey<'_> {
             if message.position > self.head {
                 return Err(RelayHalt::StoreWentBack { published: message.position, head: self.head });
             }
-            return Ok(Some(message.position));
+            return Ok(Some((message.previous, message.position)));
         }
         let shared = shared_up_to(&self.identity.forks, source.incarnation)
             .ok_or(RelayHalt::ForeignHistory { partition: partition.clone(), found: source.incarnation })?;
-        Ok(Some(message.position).filter(|position| *position <= shared))
+        Ok((message.position <= shared).then_some((message.previous, message.position)))
     }
 }

@@ -1,6 +1,6 @@
 //! The consumer fails, and is killed, between any two of its steps: each effect once, in order per key.
 
-use factum::consumer::ConsumerEnd;
+use factum::{consumer::ConsumerEnd, runtime::LoopState};
 
 use crate::{
     faults::{Fault, Faults, faulty},
@@ -71,13 +71,40 @@ async fn twin_consumer_alive() {
     world.shows(&expected).await;
 
     let second: Running<ConsumerEnd> = world.consumer();
-    second.status.shows(|report| report.state == factum::runtime::LoopState::Live).await;
+    second.status.shows(|report| report.state == LoopState::Live).await;
     for _ in 0..3 {
         raise_some(world.store.as_ref(), &mut expected).await;
         world.shows(&expected).await;
     }
     let end = first.ended().await;
     assert!(matches!(end, Err(ConsumerEnd::StoodDown)), "{end:?}");
+    world.folded_once_and_in_order();
+    second.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_consumer_that_was_displaced_while_it_could_not_work_does_not_come_back() {
+    let (world, _bus) = world();
+    let relay = world.relay();
+    let faults = Faults::none();
+    let mut expected = [0; COUNTERS];
+    let mut first = faulty(&world, &faults).consumer();
+    raise_some(world.store.as_ref(), &mut expected).await;
+    world.shows(&expected).await;
+    faults.bus_is_down(true);
+    raise_some(world.store.as_ref(), &mut expected).await;
+    first.status.shows(|report| report.state == LoopState::BackingOff).await;
+
+    let second = world.consumer();
+    world.shows(&expected).await;
+    faults.bus_is_down(false);
+    first.status.shows(|report| report.state == LoopState::Live).await;
+    raise_some(world.store.as_ref(), &mut expected).await;
+    let end = first.ended().await;
+    assert!(matches!(end, Err(ConsumerEnd::StoodDown)), "{end:?}");
+    raise_some(world.store.as_ref(), &mut expected).await;
+    world.shows(&expected).await;
     world.folded_once_and_in_order();
     second.stop().await.unwrap();
     relay.stop().await.unwrap();

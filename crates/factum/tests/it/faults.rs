@@ -62,20 +62,38 @@ struct State {
     released: bool,
     armed: Option<&'static str>,
     bus_down: bool,
+    /// A fault by chance at one call of so many.
+    chance: Option<(fastrand::Rng, u64)>,
     site: Option<&'static str>,
 }
 
 impl Faults {
     /// The fault happens at call number `at`, from 1.
     pub fn new(at: u64, fault: Fault) -> Self {
-        let state =
-            State { calls: 0, at, fault, dead: false, released: false, armed: None, bus_down: false, site: None };
+        let state = State {
+            calls: 0,
+            at,
+            fault,
+            dead: false,
+            released: false,
+            armed: None,
+            bus_down: false,
+            chance: None,
+            site: None,
+        };
         Self(Arc::new(Shared { state: Mutex::new(state), released: Condvar::new() }))
     }
 
     /// No fault, until one is armed.
     pub fn none() -> Self {
         Self::new(0, Fault::FailBefore)
+    }
+
+    /// Faults of all kinds by chance, at about one call of so many.
+    pub fn by_chance(seed: u64, one_of: u64) -> Self {
+        let faults = Self::none();
+        faults.0.state.lock().unwrap().chance = Some((fastrand::Rng::with_seed(seed), one_of));
+        faults
     }
 
     /// The fault happens at the next call of this kind.
@@ -113,6 +131,10 @@ impl Faults {
         if state.bus_down && ["bus.", "producer.", "consumer."].iter().any(|prefix| site.starts_with(prefix)) {
             return Some(Fault::FailBefore);
         }
+        if let Some((chance, one_of)) = &mut state.chance {
+            let fault = *chance.choice(&Fault::ALL)?;
+            return (chance.u64(..*one_of) == 0).then_some(fault);
+        }
         let armed = state.armed == Some(site);
         (armed || state.calls == state.at).then(|| {
             state.armed = None;
@@ -130,7 +152,8 @@ impl Faults {
     fn hold(&self) {
         let mut state = self.0.state.lock().unwrap();
         state.dead = true;
-        while !state.released {
+        // By chance there are too many of them to hold a thread for each.
+        while !state.released && state.chance.is_none() {
             state = self.0.released.wait(state).unwrap();
         }
     }

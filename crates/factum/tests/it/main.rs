@@ -3,6 +3,7 @@
 
 mod accounts;
 mod bus;
+mod chance;
 mod consumer;
 mod consumer_faults;
 mod derives;

@@ -170,6 +170,29 @@ async fn topic_made_anew_that_has_grown_beyond_the_checkpoint() {
     assert!(first > last, "the beginning was sent again after what is newer: {first}");
 }
 
+/// A newer message got onto the topic behind a loss; the relay sent again what was missing, behind the newer one. Then
+/// the broker lost that again, but kept the newer one, which looked like the last message acknowledged: the hole
+/// before it stayed for ever.
+#[tokio::test]
+async fn a_message_that_stands_behind_a_hole_does_not_vouch_for_what_is_before_it() {
+    let (world, bus, mut expected) = published().await;
+    let (partition, whole) = (partition_of(0), bus.records(&partition_of(0)).len() as u64);
+    let relay = world.relay();
+    relay.status.shows(|report| report.state == LoopState::Live).await;
+    bus.lose_records(&partition, Offset::new(whole - 1));
+    raise(world.store.as_ref(), 0, 1).await;
+    expected[0] += 1;
+    a_new_reader_sees(&world, &expected).await;
+    relay.status.shows(|report| report.state == LoopState::Live).await;
+    relay.stop().await.unwrap();
+    let lane: Vec<u64> = bus.records(&partition).iter().map(|record| message(record).position.get()).collect();
+    assert!(!lane.is_sorted(), "what was lost was sent again behind what is newer: {lane:?}");
+
+    bus.lose_records(&partition, Offset::new(whole));
+    publish(&world).await;
+    a_new_reader_sees(&world, &expected).await;
+}
+
 /// The position of the first message on the first partition that has one.
 fn message_at(bus: &MemoryBus, index: usize) -> u64 {
     let mut lanes = partitions().map(|partition| bus.records(&partition));

@@ -177,7 +177,7 @@ impl Log for EngineLog {
 
     fn ends(&self, partition: &TopicPartition) -> Result<Ends, BusError> {
         let version = self.engine.stream_version(&self.stream(partition)?);
-        Ok(Ends { earliest: EARLIEST, next: Offset::new(version.get()).next() })
+        Ok(Ends { earliest: EARLIEST, next: Offset::new(version.get()).next(), generation: 0 })
     }
 
     fn read(&self, partition: &TopicPartition, from: Offset, limit: usize) -> Result<Vec<Record>, BusError> {
