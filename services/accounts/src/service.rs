@@ -34,8 +34,13 @@ pub enum ServiceError {
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The event store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
+    #[error("the event store in {}: {source}", folder.display())]
+    Store {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
     /// The parts do not fit together.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -47,9 +52,11 @@ pub enum ServiceError {
 /// The port is in use, the folder is locked or damaged.
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
     let bound = Server::bind(config.listen).await?;
-    let store = Arc::new(EngineStore::open(&config.data.join("events"), EngineOptions::default())?);
+    let folder = config.data.join("events");
+    let store = EngineStore::open(&folder, EngineOptions::default())
+        .map_err(|source| ServiceError::Store { folder, source })?;
     let mut service = Service::builder("bank", NAME)
-        .store(store)
+        .store(Arc::new(store))
         .bus(bus)
         .handles::<OpenAccount>()
         .handles::<DepositFunds>()

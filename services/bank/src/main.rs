@@ -45,7 +45,19 @@ async fn main() -> ExitCode {
         Some(Tool::Events(args)) => events::run(args).await,
     };
     done.unwrap_or_else(|error| {
-        eprintln!("bank: {error:#}");
+        eprintln!("bank: {}", one_line(&error));
         ExitCode::FAILURE
     })
+}
+
+/// One line: every cause once, also where the text of an error names its own already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(&cause);
+        }
+    }
+    line
 }

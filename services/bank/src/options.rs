@@ -1,6 +1,6 @@
 //! What can be set, and from where: options over environment over a TOML file over defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -86,9 +86,13 @@ impl Settings {
     }
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<File> {
+fn read(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("configuration file {}", path.display()))
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or_default());
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("configuration file {}, line {line}: {}", path.display(), error.message())
+    })
 }
 
 impl Log {

@@ -24,7 +24,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     settings.log.install();
     // Before anything is started, so that a signal during the start stops it cleanly as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let bus: Arc<dyn Bus> = Arc::new(open_bus(&data.join("bus"))?);
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
     let services = match start(&data, port_base, &bus).await {
         Ok(services) => services,
         Err(error) => {
@@ -42,10 +42,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     stop(services, bus).await?;
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
-}
-
-fn open_bus(folder: &Path) -> anyhow::Result<LocalBus> {
-    LocalBus::open(folder, LocalBusOptions::default()).with_context(|| format!("the bus in {}", folder.display()))
 }
 
 async fn start(data: &Path, port_base: u16, bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {

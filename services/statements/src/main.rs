@@ -32,8 +32,20 @@ fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("{}: {error:#}", statements::NAME);
+    eprintln!("{}: {}", statements::NAME, one_line(error));
     ExitCode::FAILURE
+}
+
+/// One line: every cause once, also where the text of an error names its own already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(&cause);
+        }
+    }
+    line
 }
 
 async fn run(data: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
