@@ -4,6 +4,7 @@
 
 mod code_map;
 mod crate_docs;
+mod failure_table;
 mod functions;
 mod lengths;
 mod links;
@@ -13,6 +14,7 @@ mod whitespace;
 
 pub use code_map::code_map;
 pub use crate_docs::crate_docs;
+pub use failure_table::failure_table;
 pub use functions::functions;
 pub use lengths::lengths;
 pub use links::links;
@@ -23,8 +25,8 @@ pub use whitespace::whitespace;
 use crate::{Finding, Tree};
 
 /// Every check, in the order in which `cargo xtask tidy --help` names them.
-pub const CHECKS: [fn(&Tree) -> Vec<Finding>; 8] =
-    [lengths, functions, markers, links, code_map, whitespace, machine, crate_docs];
+pub const CHECKS: [fn(&Tree) -> Vec<Finding>; 9] =
+    [lengths, functions, markers, links, code_map, failure_table, whitespace, machine, crate_docs];
 
 /// Runs every check.
 pub fn all(tree: &Tree) -> Vec<Finding> {
