@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use cargo_metadata::MetadataCommand;
 use clap::ValueEnum;
 
 use crate::{
@@ -16,10 +17,8 @@ use crate::{
     purity, report, test_run, tidy,
 };
 
-/// The binaries that the system tests start.
-const SYSTEM_BINARIES: [&str; 3] = ["accounts", "bank", "statements"];
 /// The example that the README shows; it must run to its end.
-const EXAMPLE: &str = "crates/factum/examples/counter.rs";
+const EXAMPLE: &str = "counter";
 
 /// A part of `cargo xtask ci`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,20 +68,20 @@ pub fn ci(root: &Path, jobs: &[Job]) -> anyhow::Result<()> {
     jobs.iter().try_for_each(|job| job.run(root))
 }
 
-/// Builds what the system tests start, runs the example and every test, doc tests included; the last line printed is
+/// Builds the binaries that the system tests start, runs the example and every test, doc tests included; the last line printed is
 /// `N passed, N failed`.
 ///
 /// # Errors
 /// What failed, and what to do.
 pub fn test(root: &Path) -> anyhow::Result<()> {
     step("build", "mend what the compiler says", || {
-        let packages = SYSTEM_BINARIES.iter().flat_map(|name| ["--package", name]);
-        cargo(root, &["build"].into_iter().chain(packages).collect::<Vec<_>>())
+        // Built together with everything the tests are built of: a package by itself may unite the features of its
+        // dependencies differently, and they would be compiled twice.
+        cargo(root, &["build", "--workspace", "--bins", "--examples"])
     })?;
-    if root.join(EXAMPLE).exists() {
-        let counter = ["run", "--quiet", "--package", "factum", "--example", "counter"];
-        step("example", "the README's program must run: mend it, or the README", || cargo(root, &counter))?;
-    }
+    step("example", "the README's program must run: mend it, or the README", || {
+        finish(&mut Command::new(target_folder(root)?.join("debug/examples").join(EXAMPLE)))
+    })?;
     let mut sum = test_run::Sum::default();
     let outcome = step("test", "the failed tests are listed above; run one with `cargo test NAME`", || {
         sum = test_run::run(&mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]), &mut io::stdout())?;
@@ -120,6 +119,12 @@ pub fn workspace_root() -> PathBuf {
     manifest.parent().map_or(manifest.clone(), Path::to_path_buf)
 }
 
+/// The folder cargo builds into, however it is configured.
+fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
+    let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec()?;
+    Ok(metadata.target_directory.into())
+}
+
 fn step(name: &str, what_to_do: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
     println!("==> {name}");
     let started = Instant::now();
@@ -144,5 +149,5 @@ fn cargo_command(root: &Path, arguments: &[&str]) -> Command {
 
 fn finish(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
-    if status.success() { Ok(()) } else { bail!("cargo ended with {status}") }
+    if status.success() { Ok(()) } else { bail!("{} ended with {status}", command.get_program().display()) }
 }
