@@ -1,9 +1,8 @@
 //! A counter: one aggregate, one projection, one query, in memory.
-use std::{convert::Infallible, error::Error, sync::Arc};
-
 use factum::{prelude::*, read::MemoryReadStore, store::MemoryStore};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::{convert::Infallible, error::Error, sync::Arc};
 
 #[derive(Serialize, Deserialize, JsonSchema, Command)]
 #[factum(name = "add", aggregate = Counter, id = counter)]
@@ -75,5 +74,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let counter = uuid::Uuid::nil();
     let receipt = service.commands().dispatch(Add { counter, amount: 42 }).await?;
     let sum = service.queries().ask(Sum { counter }).at_least(receipt.token()).await?;
-    Ok(println!("{sum} at version {}", receipt.version))
+    println!("{sum} at version {}", receipt.version);
+    Ok(())
 }
