@@ -207,6 +207,21 @@ async fn an_offset_out_of_range_is_read_from_the_beginning() {
     no_alarm(&consumer).await;
 }
 
+#[tokio::test]
+async fn other_records_at_offsets_that_were_read_are_noticed_at_the_start() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(0, 1), letter(0, 1), letter(1, 2), letter(1, 2)]).await;
+    folds(&world, &bus, &[1, 2]).await;
+    consumer.stop().await.unwrap();
+    // The topic is made anew without the re-sends: as long as before, with more in it. No gap gives it away.
+    bus.lose_records(&home(), Offset::new(0));
+    send(&bus, (1..=4).map(|position| letter(position - 1, position))).await;
+    let consumer = world.consumer();
+    folds(&world, &bus, &[1, 2, 3, 4]).await;
+    no_alarm(&consumer).await;
+}
+
 /// The projection, which can take everything once it is cured.
 struct Curable {
     totals: DynProjection,
