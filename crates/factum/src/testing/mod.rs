@@ -3,8 +3,10 @@
 //! [`given`]–`when`–`then` tells the story of one rule, without runtime, clock or mock, and proves the wire format of
 //! every command and event in it along the way.
 //!
-//! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites: an adapter of yours passes them, or it is no
-//! such store.
+//! [`settle`] waits, instead of a sleep, until nothing is under way between services.
+//!
+//! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites: an adapter of yours passes them, or
+//! it is no such store.
 
 mod bus;
 mod case;
@@ -19,3 +21,5 @@ pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};
 pub use read_store::{read_store_reopening_suite, read_store_suite};
+
+pub use crate::service::{SettleError, settle};
