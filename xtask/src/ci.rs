@@ -39,7 +39,7 @@ impl Job {
     /// All of them: cheap ones first, the tests last so that their results end the output.
     pub const ALL: [Self; 5] = [Self::Fmt, Self::Tidy, Self::Clippy, Self::Docs, Self::Test];
 
-    fn run(self, root: &Path) -> anyhow::Result<()> {
+    fn run(self, root: &Path) -> bool {
         match self {
             Self::Fmt => {
                 let what_to_do = "run `cargo fmt --all` (`rustup component add rustfmt` if it is missing)";
@@ -60,35 +60,34 @@ impl Job {
     }
 }
 
-/// Runs the jobs in the given order up to the first that fails.
-///
-/// # Errors
-/// The job that failed, and what to do.
-pub fn ci(root: &Path, jobs: &[Job]) -> anyhow::Result<()> {
-    jobs.iter().try_for_each(|job| job.run(root))
+/// Runs the jobs in the given order up to the first that fails, which is printed with what to do, and returns whether
+/// all passed.
+pub fn ci(root: &Path, jobs: &[Job]) -> bool {
+    jobs.iter().all(|job| job.run(root))
 }
 
-/// Builds the binaries that the system tests start, runs the example and every test, doc tests included; the last line printed is
-/// `N passed, N failed`.
-///
-/// # Errors
-/// What failed, and what to do.
-pub fn test(root: &Path) -> anyhow::Result<()> {
-    step("build", "mend what the compiler says", || {
+/// Builds the binaries that the system tests start, runs the example and every test, doc tests included, and returns
+/// whether all passed. The last line printed is `N passed, N failed`, once the tests ran.
+pub fn test(root: &Path) -> bool {
+    let built = step("build", "mend what the compiler says", || {
         // Built together with everything the tests are built of: a package by itself may unite the features of its
         // dependencies differently, and they would be compiled twice.
         cargo(root, &["build", "--workspace", "--bins", "--examples"])
-    })?;
-    step("example", "the README's program must run: mend it, or the README", || {
-        finish(&mut Command::new(target_folder(root)?.join("debug/examples").join(EXAMPLE)))
-    })?;
+    });
+    let shown = built
+        && step("example", "the README's program must run: mend it, or the README", || {
+            finish(&mut Command::new(target_folder(root)?.join("debug/examples").join(EXAMPLE)))
+        });
+    if !shown {
+        return false;
+    }
     let mut sum = test_run::Sum::default();
-    let outcome = step("test", "the failed tests are listed above; run one with `cargo test NAME`", || {
+    let passed = step("test", "the failed tests are listed above; run one with `cargo test NAME`", || {
         sum = test_run::run(&mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]), &mut io::stdout())?;
         if sum.failed > 0 { bail!("{} failed", sum.failed) } else { Ok(()) }
     });
     println!("{sum}");
-    outcome
+    passed
 }
 
 /// Runs every check of [`tidy`].
@@ -125,16 +124,17 @@ fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(metadata.target_directory.into())
 }
 
-fn step(name: &str, what_to_do: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Runs one step in view, with its duration and, when it fails, why and what to do; returns whether it passed.
+fn step(name: &str, what_to_do: &str, work: impl FnOnce() -> anyhow::Result<()>) -> bool {
     println!("==> {name}");
     let started = Instant::now();
     let outcome = work();
-    let said = if outcome.is_ok() { "ok" } else { "FAILED" };
-    println!("<== {name}: {said} after {:.1} s", started.elapsed().as_secs_f64());
-    if outcome.is_err() {
-        println!("    {what_to_do}");
+    let seconds = started.elapsed().as_secs_f64();
+    match &outcome {
+        Ok(()) => println!("<== {name}: ok after {seconds:.1} s"),
+        Err(error) => println!("<== {name}: FAILED after {seconds:.1} s: {error:#}\n    {what_to_do}"),
     }
-    outcome.with_context(|| format!("{name} failed"))
+    outcome.is_ok()
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {

@@ -37,17 +37,15 @@ enum Task {
 
 fn main() -> ExitCode {
     let root = ci::workspace_root();
-    let outcome = match Arguments::parse().command {
+    let passed = match Arguments::parse().command {
         Task::Test => ci::test(&root),
-        Task::Tidy => ci::run_tidy(&root),
-        Task::CheckDependencies => ci::check_dependencies(&root),
+        Task::Tidy => said(ci::run_tidy(&root)),
+        Task::CheckDependencies => said(ci::check_dependencies(&root)),
         Task::Ci { jobs } => ci::ci(&root, if jobs.is_empty() { &Job::ALL } else { &jobs }),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn said(outcome: anyhow::Result<()>) -> bool {
+    outcome.inspect_err(|error| eprintln!("error: {error:#}")).is_ok()
 }
