@@ -32,7 +32,8 @@ impl ProjectionConsumer {
         let mut records = records;
         let mut end = PlanEnd::Done;
         while !records.is_empty() {
-            let plan = Plan::new(&session.book, partition, records);
+            let mut plan = Plan::new(&session.book, partition, records);
+            plan.moves.extend(session.book.refill_move(session.catch_up.is_refilling()));
             match self.write(plan, session.epoch).await? {
                 (plan, Written::All) => {
                     self.written(partition, &plan, session);

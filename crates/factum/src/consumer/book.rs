@@ -66,9 +66,21 @@ impl Book {
         self.stored = stored.into_iter().collect();
     }
 
-    /// Whether nothing was ever applied or passed over.
-    pub(super) fn is_empty(&self) -> bool {
-        self.stored.is_empty()
+    /// Whether the read models are only a part of what was there when they were begun, or not even begun.
+    pub(super) fn is_part(&self) -> bool {
+        let refilled = self.stored.get(&Lane::refilled());
+        self.stored.is_empty() || refilled.is_some_and(|at| at.position == Position::ZERO)
+    }
+
+    /// What is to be written beside the first effects of a refill, and beside the first ones after it: so that a
+    /// restart in the middle of it does not take a part for the whole.
+    pub(super) fn refill_move(&self, refilling: bool) -> Option<CheckpointMove> {
+        let lane = Lane::refilled();
+        let previous = self.stored.get(&lane).copied();
+        let position = Position::new(u64::from(!refilling));
+        let next = Checkpoint { position, incarnation: Incarnation::from_uuid(Uuid::nil()), event_id: None };
+        let told = previous.map_or(!refilling, |at| at == next);
+        (!told).then_some(CheckpointMove { lane, previous, next })
     }
 
     /// Where reading of a partition resumes.

@@ -10,9 +10,9 @@ use crate::{
 /// The way from where the partitions resumed to the tails they had then.
 #[derive(Debug)]
 pub(super) struct CatchUp {
-    /// The read models were empty: what is there on the way is only a part of them.
+    /// The read models were empty: what is there on the way is only a part of them. Over once and for all.
     refilling: bool,
-    /// Which partitions there are is known.
+    /// Which partitions there are is known, and what each of them has.
     assigned: bool,
     partitions: HashMap<TopicPartition, Stretch>,
     done: u64,
@@ -36,9 +36,14 @@ impl CatchUp {
         self.assigned = true;
     }
 
+    /// Every partition of an assignment has begun. Before that, one that has nothing would pass for all of them.
+    pub(super) fn assigned(&mut self) {
+        self.assigned = true;
+        self.note_whole();
+    }
+
     /// A partition resumes at an offset; its last record is at `tail`.
     pub(super) fn begin(&mut self, partition: &TopicPartition, at: Offset, tail: Option<Offset>) {
-        self.assigned = true;
         if let Some(target) = tail.filter(|tail| *tail >= at) {
             self.total += target.next().get() - at.get();
             self.partitions.insert(partition.clone(), Stretch { at, target });
@@ -55,6 +60,7 @@ impl CatchUp {
         }
         if stretch.at > stretch.target {
             self.partitions.remove(partition);
+            self.note_whole();
         }
     }
 
@@ -65,6 +71,16 @@ impl CatchUp {
 
     pub(super) fn is_done(&self) -> bool {
         self.assigned && self.partitions.is_empty()
+    }
+
+    /// Whether what is there is only a part.
+    pub(super) const fn is_refilling(&self) -> bool {
+        self.refilling
+    }
+
+    /// What comes later is lag, not a refill: new topics, and topics made anew, take nothing away.
+    fn note_whole(&mut self) {
+        self.refilling &= !self.is_done();
     }
 
     pub(super) fn phase(&self) -> Phase {

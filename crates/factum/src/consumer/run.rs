@@ -167,7 +167,9 @@ impl ProjectionConsumer {
             // As with a gap: read from the beginning; the watermark knows what was applied.
             Err(BusError::OffsetOutOfRange { partition, offset, earliest }) => {
                 tracing::warn!(consumer = self.status.name(), %partition, %offset, %earliest, "offset out of range");
-                self.begin(&partition, earliest, session).await
+                self.begin(&partition, earliest, session).await?;
+                self.show_progress(session);
+                Ok(())
             }
             Err(error) => Err(error.into()),
         }
@@ -186,8 +188,7 @@ impl ProjectionConsumer {
         self.watermarks.track(key, self.feed(), checkpoints.clone());
         let book = Book::new(checkpoints);
         // A filling that was interrupted is not over.
-        let begun = matches!(self.watermarks.phase(key), Phase::Refilling { total, .. } if total > 0);
-        let catch_up = CatchUp::new(book.is_empty() || begun);
+        let catch_up = CatchUp::new(book.is_part());
         self.watermarks.set_phase(key, catch_up.phase());
         Ok((epoch, book, catch_up))
     }
@@ -216,6 +217,8 @@ impl ProjectionConsumer {
             };
             self.begin(partition, offset, session).await?;
         }
+        session.catch_up.assigned();
+        self.show_progress(session);
         Ok(())
     }
 
@@ -235,7 +238,6 @@ impl ProjectionConsumer {
         }
         session.consumer.seek(partition, at).await?;
         session.catch_up.begin(partition, at, tail.map(|tail| tail.offset));
-        self.show_progress(session);
         Ok(())
     }
 

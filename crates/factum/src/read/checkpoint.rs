@@ -34,6 +34,11 @@ impl Lane {
         Self("own/whole-from".into())
     }
 
+    /// Beside the lanes of topics: 0 while the read models are being refilled, 1 once they are whole.
+    pub fn refilled() -> Self {
+        Self("topic/refilled".into())
+    }
+
     /// Messages of one source on one partition of a topic.
     pub fn topic(source: &Source, topic: &str, partition: u32) -> Self {
         Self(format!("topic/{topic}/{partition}/{}/{}", source.store, source.incarnation).into())

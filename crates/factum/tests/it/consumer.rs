@@ -1,5 +1,7 @@
 //! The watermark and gap rules, poison, and histories that fork, as a read model sees them.
 
+mod refill;
+
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
