@@ -106,7 +106,12 @@ impl Relay {
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Trouble> {
         let topic = &self.publisher.topic;
+        let again = epoch.is_some();
         let mut ledger = Ledger::open(self.store.clone(), format!("relay/{topic}"), epoch).await?;
+        if again {
+            // As long as nothing can be written down, the same messages would be sent again at every attempt.
+            ledger.save().await?;
+        }
         let partitions = self.publisher.publication.partitions();
         self.bus.ensure_topics(&[TopicSpec::new(topic, partitions)?]).await?;
         let mut lanes = self.survey(&ledger, partitions).await?;
@@ -126,8 +131,7 @@ impl Relay {
         let survey = Survey {
             bus: self.bus.as_ref(),
             runtime: &self.runtime,
-            identity: self.store.identity(),
-            head: self.head().await?,
+            store: self.store.as_ref(),
             checkpoint: &ledger.checkpoint,
         };
         let mut lanes = Vec::new();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     bus::{Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
     runtime::Runtime,
-    store::{Identity, Position},
+    store::{EventStore, Position},
 };
 
 /// How long to wait for the next records of a partition that is known to have some.
@@ -30,9 +30,7 @@ pub(super) struct Lane {
 pub(super) struct Survey<'a> {
     pub(super) bus: &'a dyn Bus,
     pub(super) runtime: &'a Runtime,
-    pub(super) identity: &'a Identity,
-    /// Where the store ends.
-    pub(super) head: Position,
+    pub(super) store: &'a dyn EventStore,
     pub(super) checkpoint: &'a RelayCheckpoint,
 }
 
@@ -41,7 +39,9 @@ impl Survey<'_> {
     /// again.
     pub(super) async fn lane(&self, partition: &TopicPartition) -> Result<Lane, Trouble> {
         let Some(tail) = self.bus.tail(partition, None).await? else { return Ok(Lane::default()) };
-        self.known_position(partition, &tail)?;
+        // Looked at after the tail: a twin may have published meanwhile what was appended meanwhile.
+        let head = self.store.heads().await?.synced;
+        self.known_position(partition, &tail, head)?;
         let last_offset = Some(tail.offset);
         let believed = self.checkpoint.last_sent(partition.partition);
         if believed == Position::ZERO {
@@ -51,12 +51,12 @@ impl Survey<'_> {
         // at the offset that was acknowledged for the last message must be that message.
         if let Some(offset) = self.checkpoint.offset(partition.partition) {
             let mark = self.bus.tail(partition, Some(offset.next())).await?.filter(|mark| mark.offset == offset);
-            let position = mark.map(|mark| self.known_position(partition, &mark)).transpose()?.flatten();
+            let position = mark.map(|mark| self.known_position(partition, &mark, head)).transpose()?.flatten();
             if position == Some(believed) {
                 return Ok(Lane { sent: believed, sent_at: Some(offset), last_offset });
             }
         }
-        let (sent, sent_at) = self.scan(partition, believed, tail.offset).await?;
+        let (sent, sent_at) = self.scan(partition, believed, tail.offset, head).await?;
         Ok(Lane { sent, sent_at, last_offset })
     }
 
@@ -67,6 +67,7 @@ impl Survey<'_> {
         partition: &TopicPartition,
         believed: Position,
         end: Offset,
+        head: Position,
     ) -> Result<(Position, Option<Offset>), Trouble> {
         tracing::warn!(%partition, %believed, "the topic lost messages: looking how far it is whole");
         let assignment = Assignment::Static(vec![partition.clone()]);
@@ -81,8 +82,9 @@ impl Survey<'_> {
                     consumer.seek(partition, earliest).await?;
                 }
                 BusEvent::Records(_, records) => {
-                    for record in &records {
-                        let Some((previous, position)) = self.known_positions(partition, record)? else { continue };
+                    for record in records.iter().filter(|record| record.offset <= end) {
+                        let known = self.known_positions(partition, record, head)?;
+                        let Some((previous, position)) = known else { continue };
                         if previous <= watermark && watermark < position && position <= believed {
                             (watermark, at) = (position, Some(record.offset));
                         }
@@ -95,8 +97,13 @@ impl Survey<'_> {
     }
 
     /// The position of a record in this store's history; `None` when it lies beyond a fork.
-    fn known_position(&self, partition: &TopicPartition, record: &Record) -> Result<Option<Position>, RelayHalt> {
-        Ok(self.known_positions(partition, record)?.map(|(_, position)| position))
+    fn known_position(
+        &self,
+        partition: &TopicPartition,
+        record: &Record,
+        head: Position,
+    ) -> Result<Option<Position>, RelayHalt> {
+        Ok(self.known_positions(partition, record, head)?.map(|(_, position)| position))
     }
 
     /// Previous and position of a record in this store's history; `None` when it lies beyond a fork.
@@ -104,6 +111,7 @@ impl Survey<'_> {
         &self,
         partition: &TopicPartition,
         record: &Record,
+        head: Position,
     ) -> Result<Option<(Position, Position)>, RelayHalt> {
         let message = Envelope::decode(&record.headers, &record.value).map_err(|source| RelayHalt::NoMessage {
             partition: partition.clone(),
@@ -111,16 +119,17 @@ impl Survey<'_> {
             source,
         })?;
         let source = message.origin.source;
-        if source.store != self.identity.store {
+        let identity = self.store.identity();
+        if source.store != identity.store {
             return Err(RelayHalt::ForeignTopic { partition: partition.clone(), found: source.store });
         }
-        if source.incarnation == self.identity.incarnation {
-            if message.position > self.head {
-                return Err(RelayHalt::StoreWentBack { published: message.position, head: self.head });
+        if source.incarnation == identity.incarnation {
+            if message.position > head {
+                return Err(RelayHalt::StoreWentBack { published: message.position, head });
             }
             return Ok(Some((message.previous, message.position)));
         }
-        let shared = shared_up_to(&self.identity.forks, source.incarnation)
+        let shared = shared_up_to(&identity.forks, source.incarnation)
             .ok_or(RelayHalt::ForeignHistory { partition: partition.clone(), found: source.incarnation })?;
         Ok((message.position <= shared).then_some((message.previous, message.position)))
     }

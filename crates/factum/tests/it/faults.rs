@@ -62,6 +62,8 @@ struct State {
     released: bool,
     armed: Option<&'static str>,
     bus_down: bool,
+    progress_stuck: bool,
+    stuck_calls: u64,
     /// A fault by chance at one call of so many.
     chance: Option<(fastrand::Rng, u64)>,
     site: Option<&'static str>,
@@ -78,6 +80,8 @@ impl Faults {
             released: false,
             armed: None,
             bus_down: false,
+            progress_stuck: false,
+            stuck_calls: 0,
             chance: None,
             site: None,
         };
@@ -108,6 +112,16 @@ impl Faults {
         self.0.state.lock().unwrap().bus_down = down;
     }
 
+    /// No progress can be written, or all again.
+    pub fn progress_is_stuck(&self, stuck: bool) {
+        self.0.state.lock().unwrap().progress_stuck = stuck;
+    }
+
+    /// How often progress was refused.
+    pub fn stuck_calls(&self) -> u64 {
+        self.0.state.lock().unwrap().stuck_calls
+    }
+
     /// Where the fault happened, if it did.
     pub fn site(&self) -> Option<&'static str> {
         self.0.state.lock().unwrap().site
@@ -129,6 +143,10 @@ impl Faults {
         let mut state = self.0.state.lock().unwrap();
         state.calls += 1;
         if state.bus_down && ["bus.", "producer.", "consumer."].iter().any(|prefix| site.starts_with(prefix)) {
+            return Some(Fault::FailBefore);
+        }
+        if state.progress_stuck && site == "store.advance_progress" {
+            state.stuck_calls += 1;
             return Some(Fault::FailBefore);
         }
         if let Some((chance, one_of)) = &mut state.chance {

@@ -1,10 +1,20 @@
 //! The relay fails, and is killed, between any two of its steps: no gap, no reorder; what comes again is dropped.
 
-use factum::{bus::MemoryBus, relay::RelayEnd, runtime::LoopState, store::Position};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use factum::{
+    bus::{Bus, BusError, Consumer, ConsumerOptions, MemoryBus, Offset, Producer, Record, TopicPartition, TopicSpec},
+    relay::RelayEnd,
+    runtime::LoopState,
+    store::{BoxFuture, EventStore, Position},
+};
 
 use crate::{
     faults::{Fault, Faults, faulty},
-    world::{Running, eventually, message, partitions, raise_some, totals, world},
+    world::{Running, World, eventually, message, partition_of, partitions, raise, raise_some, totals, world},
 };
 
 const ROUNDS: usize = 3;
@@ -97,6 +107,98 @@ async fn twin_relay_alive() {
     nothing_is_missing_or_out_of_order(&bus);
     assert_eq!(totals(world.read_store.as_ref()).len(), COUNTERS);
     second.stop().await.unwrap();
+    consumer.stop().await.unwrap();
+}
+
+/// A bus on which, at the first look at a partition's end, the twin publishes what is appended just then.
+struct Overtaken {
+    inner: Arc<dyn Bus>,
+    store: Arc<dyn EventStore>,
+    done: AtomicBool,
+}
+
+impl Bus for Overtaken {
+    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
+        self.inner.ensure_topics(topics)
+    }
+
+    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
+        self.inner.partitions(topic)
+    }
+
+    fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
+        self.inner.producer()
+    }
+
+    fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
+        self.inner.consumer(options)
+    }
+
+    fn tail<'a>(
+        &'a self,
+        partition: &'a TopicPartition,
+        below: Option<Offset>,
+    ) -> BoxFuture<'a, Result<Option<Record>, BusError>> {
+        Box::pin(async move {
+            if !self.done.swap(true, Ordering::SeqCst) {
+                let position = raise(self.store.as_ref(), 0, 1).await;
+                let home = partition_of(0);
+                while self.inner.tail(&home, None).await?.is_none_or(|last| message(&last).position < position) {
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.inner.tail(partition, below).await
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
+        self.inner.close()
+    }
+}
+
+#[tokio::test]
+async fn a_twin_that_publishes_while_the_next_one_takes_over_does_not_look_like_a_store_that_went_back() {
+    let (world, _bus) = world();
+    let consumer = world.consumer();
+    let mut first = world.relay();
+    let mut expected = [0; COUNTERS];
+    raise_some(world.store.as_ref(), &mut expected).await;
+    world.shows(&expected).await;
+    let inner = world.bus.clone();
+    let overtaken = Overtaken { inner, store: world.store.clone(), done: AtomicBool::new(false) };
+    let second = World { bus: Arc::new(overtaken), ..world.clone() }.relay();
+    let end = first.ended().await;
+    assert!(matches!(end, Err(RelayEnd::StoodDown)), "{end:?}");
+    expected[0] += 1;
+    raise_some(world.store.as_ref(), &mut expected).await;
+    second.status.shows(|report| report.state != LoopState::Starting).await;
+    assert_eq!(second.status.report().last_error, None);
+    world.shows(&expected).await;
+    world.folded_once_and_in_order();
+    second.stop().await.unwrap();
+    consumer.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn while_progress_cannot_be_written_nothing_is_sent_over_and_over() {
+    let (world, bus) = world();
+    let faults = Faults::none();
+    let relay = faulty(&world, &faults).relay();
+    relay.status.shows(|report| report.state == LoopState::Live).await;
+    faults.progress_is_stuck(true);
+    let mut expected = [0; COUNTERS];
+    raise_some(world.store.as_ref(), &mut expected).await;
+    let sent = || partitions().map(|partition| bus.records(&partition).len()).sum::<usize>();
+    let failures = || faults.stuck_calls();
+    eventually(|| (failures() >= 50).then_some(()), || format!("{:?}", relay.status.report())).await;
+    assert!(sent() <= 2 * COUNTERS, "{} records for {COUNTERS} messages", sent());
+    faults.progress_is_stuck(false);
+    let consumer = world.consumer();
+    world.shows(&expected).await;
+    relay.status.shows(|report| report.state == LoopState::Live && report.last_error.is_none()).await;
+    world.folded_once_and_in_order();
+    nothing_is_missing_or_out_of_order(&bus);
+    relay.stop().await.unwrap();
     consumer.stop().await.unwrap();
 }
 

@@ -213,6 +213,7 @@ pub async fn raise_some(store: &dyn EventStore, expected: &mut [u64]) {
 }
 
 /// Two services and the bus between them; each part can be replaced.
+#[derive(Clone)]
 pub struct World {
     pub store: Arc<dyn EventStore>,
     pub bus: Arc<dyn Bus>,
