@@ -87,10 +87,11 @@ fn own_store(parts: &Parts, projection: DynProjection) -> (Status, StartLoop) {
 
 fn consumer(parts: &Parts, projection: DynProjection, topics: &[String]) -> (Status, StartLoop) {
     let options = ConsumerOptions {
-        // A projection has a read model of its own, so it is a group of its own: it reads everything.
         group: format!("{}.{}.{}", parts.system, parts.service, projection.key()),
         topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
-        assignment: Assignment::Group,
+        // Two instances of a service either have a read database each, and each must have everything in it; or they
+        // share one, and the projection's epoch lets only one of them write.
+        assignment: Assignment::Everything,
     };
     let watermarks = Arc::clone(&parts.watermarks);
     let (bus, read_store, runtime) = (parts.bus(), parts.read_store(), parts.runtime.clone());

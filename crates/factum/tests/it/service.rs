@@ -121,6 +121,22 @@ async fn what_one_service_records_another_answers_from() {
 }
 
 #[tokio::test]
+async fn two_instances_of_a_service_with_a_read_database_each_have_everything() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let read_stores: [Arc<dyn ReadStore>; 2] = std::array::from_fn(|_| Arc::new(MemoryReadStore::default()) as _);
+    let writing = counters(&store, &bus).await;
+    let (first, second) = (totals(&read_stores[0], &bus).await, totals(&read_stores[1], &bus).await);
+    for counter in 1..=20 {
+        let receipt = writing.commands().dispatch(raise(counter, 2)).await.expect("is accepted");
+        for reading in [&first, &second] {
+            let total = reading.queries().ask(GetTotal { counter }).at_least(receipt.token()).await;
+            assert_eq!(total.expect("is visible in both"), 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn everything_derived_can_be_lost() {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());

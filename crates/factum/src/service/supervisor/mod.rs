@@ -111,6 +111,15 @@ impl Supervisor {
     }
 }
 
+/// A task that ends with whoever watches it: a task that is merely let go of would run on.
+struct Watched(Task);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Runs a loop to its end; starts it again after a panic, a few times.
 async fn keep_running(
     runtime: Runtime,
@@ -125,10 +134,10 @@ async fn keep_running(
         // A task of its own, so that a panic ends that task and not the one that watches it.
         let (report, mut ended) = watch::channel(None);
         let body = start(stop.clone());
-        let mut task = runtime.spawn(async move {
+        let mut task = Watched(runtime.spawn(async move {
             report.send_replace(Some(body.await));
-        });
-        let outcome = task.join().await;
+        }));
+        let outcome = task.0.join().await;
         let end = ended.borrow_and_update().clone();
         match (outcome, end) {
             (Ok(()), Some(LoopEnd::Fatal(reason))) => return give_up(&status, &fatal, &reason),

@@ -73,8 +73,18 @@ async fn a_loop_that_never_recovers_ends_the_service_loudly() {
 #[tokio::test(start_paused = true)]
 async fn a_loop_that_does_not_stop_is_aborted_within_the_limit_and_named() {
     let mut supervisor = supervisor();
-    let start = starts(|_| Box::pin(std::future::pending()));
+    let (held, mut let_go) = tokio::sync::mpsc::channel::<()>(1);
+    let held = Mutex::new(Some(held));
+    let start = starts(move |_| {
+        let held = held.lock().expect("no test panicked").take();
+        Box::pin(async move {
+            let _held = held;
+            std::future::pending().await
+        })
+    });
     supervisor.own(Stage::Consumers, Status::new("stubborn"), start);
     let unclean = supervisor.stop(LIMIT).await.expect_err("must be reported");
     assert!(unclean[0].contains("stubborn"), "{unclean:?}");
+    let gone = tokio::time::timeout(LIMIT, let_go.recv()).await;
+    assert_eq!(gone, Ok(None), "what the loop held is let go of");
 }
