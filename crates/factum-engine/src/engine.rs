@@ -389,6 +389,7 @@ impl Inner {
         drop(writer);
         self.shared.closed.store(true, Ordering::Release);
         self.shared.announcer.close();
+        self.progress.finish();
         self.queue.end_thread();
         self.spare.end_help();
         // Last: the next to open the store must find nothing of this one under way.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::disk::{DiskFile, TEMPORARY_SUFFIX, read_file, remove_if_there, write_all};
+use crate::error::is_full;
 use crate::format::mask;
 use crate::format::small::{ProgressSlot, SMALL_HEADER_BYTES, Unusable};
 use crate::names;
@@ -97,11 +98,7 @@ impl std::error::Error for ProgressError {
 
 impl From<io::Error> for ProgressError {
     fn from(error: io::Error) -> Self {
-        if crate::error::is_full(&error) {
-            ProgressError::DiskFull
-        } else {
-            ProgressError::Unavailable(Arc::new(error))
-        }
+        if is_full(&error) { ProgressError::DiskFull } else { ProgressError::Unavailable(Arc::new(error)) }
     }
 }
 
@@ -156,6 +153,13 @@ impl ProgressBook {
         record.put(shared, name, Progress { epoch, value: Some(next.to_vec()) })
     }
 
+    /// Waits for what is being recorded. The store is marked as closed: nothing is recorded after that.
+    pub(crate) fn finish(&self) {
+        for record in lock(&self.records).values() {
+            drop(lock(record));
+        }
+    }
+
     fn record(&self, shared: &Shared, name: &str) -> Result<Arc<Mutex<Record>>, ProgressError> {
         shared.check_open().map_err(|_| ProgressError::Closed)?;
         names::check(name, "a progress name", 1, PROGRESS_NAME_BYTES_MAX).map_err(|_| ProgressError::InvalidName)?;
@@ -201,6 +205,8 @@ impl Record {
 
     /// Records `next` durably.
     fn put(&mut self, shared: &Shared, name: &str, next: Progress) -> Result<(), ProgressError> {
+        // Again, now that the record is locked: the store may be another process's by now.
+        shared.check_open().map_err(|_| ProgressError::Closed)?;
         if let Some(error) = &self.broken {
             return Err(ProgressError::Unavailable(error.clone()));
         }
@@ -213,7 +219,12 @@ impl Record {
             Some(file) => {
                 // The slot that does not hold: a torn write of it leaves the other as it was.
                 let offset = (write % 2) * SLOT_BYTES as u64;
-                let written = write_all(&**file, &bytes, offset).map_err(io::Error::from);
+                let written = match write_all(&**file, &bytes, offset) {
+                    Err(partial) if is_full(&partial.error) && erase(&**file, offset, partial.written).is_ok() => {
+                        return Err(ProgressError::DiskFull);
+                    }
+                    written => written.map_err(io::Error::from),
+                };
                 if let Err(error) = written.and_then(|()| file.sync()) {
                     let error = Arc::new(error);
                     self.broken = Some(error.clone());
@@ -225,6 +236,15 @@ impl Record {
         self.progress = next;
         Ok(())
     }
+}
+
+/// Takes back what was written of a slot, so that it is not found later although it was refused.
+fn erase(file: &dyn DiskFile, offset: u64, written: usize) -> io::Result<()> {
+    if written == 0 {
+        return Ok(());
+    }
+    write_zeros(file, offset, offset + written as u64)?;
+    file.sync()
 }
 
 /// Makes a record's file with its first slot, durably.

@@ -3,11 +3,15 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{AppendError, Disk, DiskFile, Drive, Engine, Entropy, OpenError, Options, Position, ProgressError};
 
 use crate::support::{all_texts, command, note, now, texts_of, wait};
+
+/// How long a write takes at most that waits for what must not happen meanwhile.
+const LONG_WRITE: Duration = Duration::from_millis(200);
 
 fn options() -> Options {
     Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192)
@@ -181,8 +185,33 @@ fn a_failed_progress_write_leaves_the_name_unavailable_until_reopened() {
     }
 }
 
-/// A disk whose files panic on being written once they are told to.
-struct Treacherous(SimDisk, Arc<AtomicBool>);
+#[test]
+fn progress_cut_short_by_a_full_disk_is_taken_back_and_recorded_once_there_is_space() {
+    // A file system that needs space for overwriting too.
+    for written in [0, 1, 20, 50] {
+        let (disk, engine) = one_event();
+        engine.claim_progress("relay").expect("claimed");
+        engine.advance_progress("relay", 1, None, b"1").expect("advanced");
+        disk.fail_at(disk.operations() + 1, SimFault::FullAfter(written));
+        let refused = engine.advance_progress("relay", 1, Some(b"1"), b"2");
+        assert!(matches!(refused, Err(ProgressError::DiskFull)), "{written}: {refused:?}");
+        for after in [disk.after_power_loss(0), disk.after_power_loss(1), disk.after_power_loss(9)] {
+            assert_eq!(open(&after).progress("relay").expect("readable").value, Some(b"1".to_vec()));
+        }
+        let (disk, engine) = one_event();
+        engine.claim_progress("relay").expect("claimed");
+        disk.fail_at(disk.operations() + 1, SimFault::FullAfter(written));
+        assert!(engine.advance_progress("relay", 1, None, b"1").is_err());
+        engine.advance_progress("relay", 1, None, b"1").expect("advanced without a restart");
+        assert_eq!(open(&disk.after_kill()).progress("relay").expect("readable").value, Some(b"1".to_vec()));
+    }
+}
+
+/// What happens before a write.
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// A disk whose files do something else first when they are written.
+struct Treacherous(SimDisk, Hook);
 
 impl Disk for Treacherous {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -208,14 +237,14 @@ impl Disk for Treacherous {
     }
 }
 
-struct TreacherousFile(Arc<dyn DiskFile>, Arc<AtomicBool>);
+struct TreacherousFile(Arc<dyn DiskFile>, Hook);
 
 impl DiskFile for TreacherousFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.0.read_at(buffer, offset)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        assert!(!self.1.load(Ordering::SeqCst), "a bug of the disk");
+        (self.1)();
         self.0.write_at(bytes, offset)
     }
     fn sync(&self) -> io::Result<()> {
@@ -231,7 +260,9 @@ fn a_panic_of_the_writer_leaves_nobody_waiting_and_nothing_acknowledged() {
     for drive in [Drive::Manual, Drive::Threads] {
         let treason = Arc::new(AtomicBool::new(false));
         let disk = SimDisk::new();
-        let treacherous = Treacherous(disk.clone(), treason.clone());
+        let told = treason.clone();
+        let panics = move || assert!(!told.load(Ordering::SeqCst), "a bug of the disk");
+        let treacherous = Treacherous(disk.clone(), Arc::new(panics));
         let engine = Engine::open_on(Arc::new(treacherous), options().drive(drive)).expect("opens");
         engine.append(note("a-1", "kept")).expect("accepted");
         treason.store(true, Ordering::SeqCst);
@@ -260,6 +291,41 @@ fn progress_that_was_shown_after_a_restart_survives_a_power_failure() {
     let shown = open(&restarted).progress("relay").expect("readable");
     assert_eq!(shown.value, Some(b"1".to_vec()));
     assert_eq!(open(&restarted.after_power_loss(0)).progress("relay").expect("readable"), shown);
+}
+
+/// Otherwise the next to open the store would find its progress changed behind its back.
+#[test]
+fn closing_waits_for_progress_that_is_being_recorded() {
+    let (disk, engine) = one_event();
+    engine.claim_progress("relay").expect("claimed");
+    engine.close().expect("closes");
+    let (slow, closed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (begun, wait_for_write) = std::sync::mpsc::channel();
+    let (slows, sees, early) = (slow.clone(), closed.clone(), Arc::new(AtomicBool::new(false)));
+    let tells = early.clone();
+    let hook = move || {
+        if slows.swap(false, Ordering::SeqCst) {
+            begun.send(()).expect("waited for");
+            let started = Instant::now();
+            while !sees.load(Ordering::SeqCst) && started.elapsed() < LONG_WRITE {
+                std::thread::yield_now();
+            }
+            tells.store(sees.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+    };
+    let engine = Engine::open_on(Arc::new(Treacherous(disk.clone(), Arc::new(hook))), options()).expect("opens");
+    assert_eq!(engine.progress("relay").expect("readable").epoch, 1);
+    slow.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let records = scope.spawn(|| engine.advance_progress("relay", 1, None, b"1"));
+        wait_for_write.recv().expect("it is being written");
+        engine.close().expect("closes");
+        closed.store(true, Ordering::SeqCst);
+        records.join().expect("no panic").expect("recorded before the close");
+    });
+    assert!(!early.load(Ordering::SeqCst), "closed while progress was being written");
+    assert!(matches!(engine.advance_progress("relay", 1, Some(b"1"), b"2"), Err(ProgressError::Closed)));
+    assert_eq!(open(&disk).progress("relay").expect("readable").value, Some(b"1".to_vec()));
 }
 
 #[test]
