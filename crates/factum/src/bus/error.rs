@@ -46,7 +46,7 @@ pub enum BusError {
     },
     /// A topic's name or number of partitions breaks the rules of [`TopicSpec::new`](super::TopicSpec::new).
     #[error(
-        "`{topic}` with {partitions} partitions is no topic: 1-200 letters, digits, `.` and `_`; 1-1000 partitions"
+        "`{topic}` with {partitions} partitions is no topic: 1-190 letters, digits, `.` and `_`; 1-1000 partitions"
     )]
     InvalidTopic {
         /// The name.

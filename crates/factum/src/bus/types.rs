@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::BusError;
 use crate::model::Timestamp;
 
-/// The longest topic name, in bytes.
-pub const TOPIC_BYTES_MAX: usize = 200;
+/// The longest topic name, in bytes. Its relay's progress bears it as well.
+pub const TOPIC_BYTES_MAX: usize = 190;
 /// The most partitions of one topic.
 pub const PARTITIONS_MAX: u32 = 1_000;
 

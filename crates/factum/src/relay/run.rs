@@ -10,13 +10,16 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    bus::{Bus, Origin, Producer, TopicPartition, TopicSpec},
+    bus::{Bus, Origin, Producer, TOPIC_BYTES_MAX, TopicPartition, TopicSpec},
     model::EventId,
     read::Epoch,
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
     store::{Batch, EventStore, Position, Selection, StoreError, Subscription},
 };
 
+/// What the progress of a relay is named with, before its topic.
+const PROGRESS_PREFIX: &str = "relay/";
+const _: () = assert!(PROGRESS_PREFIX.len() + TOPIC_BYTES_MAX <= factum_engine::PROGRESS_NAME_BYTES_MAX);
 /// How many events are read at once.
 const READ_EVENTS_MAX: usize = 500;
 /// How many events without a message may pass before the checkpoint is stored all the same.
@@ -107,7 +110,7 @@ impl Relay {
     ) -> Result<std::convert::Infallible, Trouble> {
         let topic = &self.publisher.topic;
         let again = epoch.is_some();
-        let mut ledger = Ledger::open(self.store.clone(), format!("relay/{topic}"), epoch).await?;
+        let mut ledger = Ledger::open(self.store.clone(), format!("{PROGRESS_PREFIX}{topic}"), epoch).await?;
         if again {
             // As long as nothing can be written down, the same messages would be sent again at every attempt.
             ledger.save().await?;
