@@ -149,7 +149,11 @@ impl ProjectionRunner {
     async fn take_over(&self, claimed: &mut Option<Epoch>) -> Result<Session, Trouble> {
         let (key, read_store, known) = (self.key, Arc::clone(&self.read_store), *claimed);
         let look = move || {
-            let epoch = known.map_or_else(|| read_store.claim(key), Ok)?;
+            let epoch = match known {
+                // Nothing to write, but it tells a displaced owner that it is one.
+                Some(epoch) => read_store.write(key, epoch, &[], &mut |_| Ok(())).map(|()| epoch)?,
+                None => read_store.claim(key)?,
+            };
             Ok::<_, ReadError>((epoch, read_store.checkpoints(key)?))
         };
         let (epoch, checkpoints) = self.runtime.blocking(look).await??;

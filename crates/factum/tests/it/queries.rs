@@ -347,6 +347,12 @@ async fn half_a_read_model_answers_nothing() {
     assert!(matches!(told, Err(AskError::Rebuilding { done: 3, total: 9 })), "{told:?}");
     let asked = world.waiting(token(SOURCE, 2)).await;
     world.moved(Lane::own_store(), 2);
+    tokio::task::yield_now().await;
+    assert!(!asked.is_finished(), "the position is reached, but the read model is not whole");
+    world.watermarks.set_phase(KEY, Phase::Live);
+    within(asked).await.unwrap().unwrap();
+    world.watermarks.set_phase(KEY, refilling);
+    let asked = world.waiting(token(SOURCE, 1)).await;
     world.watermarks.set_phase(KEY, Phase::Live);
     within(asked).await.unwrap().unwrap();
     let asked = world.waiting(token(SOURCE, 3)).await;
