@@ -97,10 +97,9 @@ where
         surplus.get_or_insert_with(|| path_text(&path));
     });
     let value = read.map_err(|error: D::Error| {
-        let path = track.path().to_string();
-        let kind = error.kind();
-        let field = (kind != InvalidInputKind::Malformed && path != ".").then_some(path);
-        InvalidInput { kind, field, reason: error.to_string() }
+        let (kind, reason) = (error.kind(), error.to_string());
+        let field = if kind == InvalidInputKind::Malformed { None } else { blamed(&track.path().to_string(), &reason) };
+        InvalidInput { kind, field, reason }
     })?;
     match surplus {
         Some(field) if unknown == UnknownFields::Refuse => {
@@ -108,6 +107,18 @@ where
             Err(InvalidInput { kind: InvalidInputKind::UnknownField, field: Some(field), reason })
         }
         _ => Ok(value),
+    }
+}
+
+/// The path of the field to blame. Where one is missing or comes twice, serde's path ends at what should hold it once,
+/// and only its words name the field.
+fn blamed(path: &str, reason: &str) -> Option<String> {
+    let named = ["missing field `", "duplicate field `"].iter().find_map(|words| reason.strip_prefix(words));
+    let name = named.and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
+    match (path, name) {
+        (".", name) => name.map(str::to_owned),
+        (path, None) => Some(path.to_owned()),
+        (path, Some(name)) => Some(format!("{path}.{name}")),
     }
 }
 
@@ -175,6 +186,18 @@ mod tests {
         let found = refused(br#"{"lines":[{"amount":1},{"amount":"x"}]}"#);
         assert_eq!(found, (InvalidInputKind::Invalid, Some("lines[1].amount".into())));
         assert_eq!(refused(br#"{"lines":[],"nota":"x"}"#), (InvalidInputKind::UnknownField, Some("nota".into())));
+    }
+
+    #[test]
+    fn a_field_that_is_missing_or_comes_twice_is_named_too() {
+        for (body, field) in [
+            (&b"{}"[..], "lines"),
+            (br#"{"lines":[],"lines":[]}"#, "lines"),
+            (br#"{"lines":[{"amount":1},{}]}"#, "lines[1].amount"),
+            (br#"{"lines":[{"amount":1,"amount":2}]}"#, "lines[0].amount"),
+        ] {
+            assert_eq!(refused(body), (InvalidInputKind::Invalid, Some(field.into())), "{}", field);
+        }
     }
 
     #[test]

@@ -132,10 +132,14 @@ fn mounted(routes: Router, shared: Arc<Shared>) -> Router {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    // Whoever reaches this with a command or query has the other surface's address.
+    // Whoever reaches this with a command or query has the other surface's address, or a path that goes on.
     let hint = match uri.path() {
-        path if path.starts_with(COMMANDS) => "commands are taken by POST on the service's write surface only",
-        path if path.starts_with(QUERIES) => "queries are answered on the service's read surface only",
+        path if path.starts_with(COMMANDS) => {
+            "commands are taken at POST /commands/{name} on the service's write surface"
+        }
+        path if path.starts_with(QUERIES) => {
+            "queries are answered at GET /queries/{name} on the service's read surface"
+        }
         _ => "there is nothing at this path",
     };
     Problem::new(StatusCode::NOT_FOUND, "not-found", hint)

@@ -41,8 +41,8 @@ async fn what_cannot_be_answered_has_its_status_and_code() {
     for (request, status, code, field) in [
         (get("/queries/total?counter=x"), 404, "counter-not-found", None),
         (get("/queries/total?counter="), 400, "invalid", Some("counter")),
-        (get("/queries/total"), 400, "invalid", None),
-        (get("/queries/total?counter=x&counter=x"), 400, "invalid", None),
+        (get("/queries/total"), 400, "invalid", Some("counter")),
+        (get("/queries/total?counter=x&counter=x"), 400, "invalid", Some("counter")),
         (get("/queries/total?counter=x&panic=perhaps"), 400, "invalid", Some("panic")),
         (get("/queries/total?counter=x&cuonter=x"), 400, "unknown-field", Some("cuonter")),
         (get("/queries/total?counter=x&panic=true"), 500, "internal", None),

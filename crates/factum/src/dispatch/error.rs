@@ -25,7 +25,7 @@ pub enum DispatchError<R = AnyRejection> {
     #[error("not permitted")]
     Denied,
     /// The stream is not at the version the caller expected. Nothing was decided.
-    #[error("expected version {expected}, the stream is at {actual}")]
+    #[error("expected {expected}, the stream is at version {actual}")]
     NotExpected {
         /// What the caller expected.
         expected: ExpectedVersion,

@@ -10,7 +10,7 @@ use crate::model::CommandId;
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// A stream is not at the expected version: load it again and decide again.
-    #[error("stream {stream}: expected version {expected}, it is at {actual}")]
+    #[error("stream {stream}: expected {expected}, it is at version {actual}")]
     Conflict {
         /// Which stream.
         stream: StreamName,

@@ -82,7 +82,7 @@ async fn a_document_that_does_not_fit_is_refused_with_its_field() {
         ("", InvalidInputKind::Malformed, None),
         ("[]", InvalidInputKind::Malformed, None),
         (r#"{"account_id":1,"amount":1}"#, InvalidInputKind::Invalid, Some("account_id")),
-        (&format!(r#"{{"account_id":"{account}"}}"#), InvalidInputKind::Invalid, None),
+        (&format!(r#"{{"account_id":"{account}"}}"#), InvalidInputKind::Invalid, Some("amount")),
         (&format!(r#"{{"account_id":"{account}","amount":-1}}"#), InvalidInputKind::Invalid, Some("amount")),
         (&format!(r#"{{"account_id":"{account}","amount":0}}"#), InvalidInputKind::Invalid, Some("amount")),
         (
@@ -90,14 +90,12 @@ async fn a_document_that_does_not_fit_is_refused_with_its_field() {
             InvalidInputKind::UnknownField,
             Some("x"),
         ),
-        (&format!(r#"{{"account_id":"{account}","amount":1,"amount":1}}"#), InvalidInputKind::Invalid, None),
+        (&format!(r#"{{"account_id":"{account}","amount":1,"amount":1}}"#), InvalidInputKind::Invalid, Some("amount")),
         (&too_deep, InvalidInputKind::UnknownField, Some("x")),
     ] {
         let refused = commands.dispatch_named("deposit", body.as_bytes(), CommandOptions::default()).await;
         let Err(DispatchError::Invalid(invalid)) = refused else { panic!("{body}: {refused:?}") };
-        let named =
-            if body.contains(r#""amount":1,"amount""#) { invalid.field.clone() } else { field.map(String::from) };
-        assert_eq!((invalid.kind, invalid.field), (kind, named), "{body}");
+        assert_eq!((invalid.kind, invalid.field.as_deref()), (kind, field), "{body}");
     }
     let ignoring = CommandOptions { unknown_fields: UnknownFields::Ignore, ..CommandOptions::default() };
     let refused = commands.dispatch_named("deposit", too_deep.as_bytes(), ignoring).await;
