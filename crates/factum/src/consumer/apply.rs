@@ -118,8 +118,14 @@ impl ProjectionConsumer {
 
     pub(super) fn show_progress(&self, session: &Session) {
         self.watermarks.set_phase(self.projection.key(), session.catch_up.phase());
-        let state = if session.catch_up.is_done() { LoopState::Live } else { LoopState::CatchingUp };
-        self.status.update(|report| report.state = state);
+        let caught_up = session.catch_up.is_done();
+        self.status.update(|report| {
+            report.state = if caught_up { LoopState::Live } else { LoopState::CatchingUp };
+            // Partitions end at different positions: with nothing known to be missing on any, nothing lags.
+            if caught_up && report.alarms.is_empty() {
+                report.position = report.target;
+            }
+        });
     }
 
     /// Reads a partition again from its beginning: what is missing may have arrived out of order.

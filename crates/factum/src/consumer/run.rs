@@ -68,7 +68,8 @@ impl ProjectionConsumer {
         consumer
     }
 
-    /// What the loop shows of itself. Its position is the one last applied, of whichever source.
+    /// What the loop shows of itself. Its position is the one last applied, of whichever source and partition, until
+    /// nothing is known to be missing on any.
     pub const fn status(&self) -> &Status {
         &self.status
     }

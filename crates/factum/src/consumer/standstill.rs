@@ -40,19 +40,46 @@ impl Standstill {
 
     /// Waits until a partition is due.
     pub(super) async fn due(&self, runtime: &Runtime) {
-        match self.partitions.values().filter_map(|stopped| stopped.due).min() {
-            Some(due) => runtime.sleep(due.since(runtime.now())).await,
+        let now = runtime.now();
+        match self.partitions.values().filter_map(|stopped| stopped.due).map(|due| left(due, now)).min() {
+            Some(wait) => runtime.sleep(wait).await,
             None => std::future::pending().await,
         }
     }
 
     /// The partitions that are due now.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<TopicPartition> {
-        let due = self.partitions.iter_mut().filter(|(_, stopped)| stopped.due.is_some_and(|due| due <= now));
+        let is_due = |stopped: &Stopped| stopped.due.is_some_and(|due| left(due, now).is_zero());
+        let due = self.partitions.iter_mut().filter(|(_, stopped)| is_due(stopped));
         due.map(|(partition, stopped)| {
             stopped.due = None;
             partition.clone()
         })
         .collect()
+    }
+}
+
+/// How long until a moment. One farther off than any wait was set before the clock went back: it is now.
+fn left(due: Timestamp, now: Timestamp) -> Duration {
+    let wait = due.since(now);
+    if wait > STOPPED_WAIT_MAX { Duration::ZERO } else { wait }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_keep_a_partition_stopped() {
+        let (runtime, clock) = Runtime::manual(7);
+        clock.advance(Duration::from_secs(1_000_000));
+        let partition = TopicPartition { topic: "t".into(), partition: 0 };
+        let mut standstill = Standstill::default();
+        standstill.stop(&partition, &runtime);
+        let now = runtime.now();
+        assert!(standstill.take_due(now).is_empty());
+        assert_eq!(standstill.take_due(now.plus(STOPPED_WAIT_FIRST)), std::slice::from_ref(&partition));
+        standstill.stop(&partition, &runtime);
+        assert_eq!(standstill.take_due(Timestamp::from_micros(0)), [partition]);
     }
 }

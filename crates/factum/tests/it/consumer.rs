@@ -14,7 +14,7 @@ use factum::{
     model::{CorrelationId, Incarnation, Source, StoreId},
     projections::{self, AnyProjection, ApplyError, DynProjection, Phase},
     read::{Checkpoint, CheckpointMove, Lane, MemoryReadStore, ReadTransaction},
-    runtime::LoopState,
+    runtime::{LoopState, StatusReport},
     store::{Fork, Position, StreamName, Version},
     testing::NOW,
 };
@@ -131,6 +131,25 @@ async fn alarm(consumer: &Running<ConsumerEnd>, text: &str) {
 
 async fn no_alarm(consumer: &Running<ConsumerEnd>) {
     consumer.status.shows(|report| report.alarms.is_empty()).await;
+}
+
+/// A consumer that had applied everything showed a lag: after a restart the whole log, and with several partitions the
+/// distance between their last messages.
+#[tokio::test]
+async fn a_consumer_that_has_everything_shows_no_lag() {
+    let (world, bus) = world();
+    world.bus.ensure_topics(&[TopicSpec::new(TOPIC, 2).unwrap()]).await.unwrap();
+    let [first, second] = [0, 1].map(|partition| TopicPartition::new(TOPIC, partition));
+    let records = vec![(first, letter(0, 9).record()), (second, letter(0, 4).record())];
+    bus.producer().await.unwrap().produce(records).await.unwrap();
+    for _ in 0..2 {
+        let consumer = world.consumer();
+        let reached = |report: &StatusReport| report.state == LoopState::Live && report.position.get() == 9;
+        consumer.status.shows(reached).await;
+        assert_eq!(consumer.status.report().target.get(), 9);
+        consumer.stop().await.unwrap();
+    }
+    assert_eq!(folded(&world).len(), 2);
 }
 
 #[tokio::test]
