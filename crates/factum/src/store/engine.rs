@@ -49,7 +49,9 @@ impl EngineStore {
     /// # Errors
     /// Another process has it open, it is damaged or of a newer format, or the disk failed.
     pub fn open(directory: &Path, options: EngineOptions) -> Result<Self, OpenError> {
-        Engine::open(directory, options).map(Self::new)
+        let engine = Engine::open(directory, options)?;
+        tell_cut(directory, &engine);
+        Ok(Self::new(engine))
     }
 
     /// The store of an engine that is open already.
@@ -78,6 +80,21 @@ impl EngineStore {
         let engine = self.engine.clone();
         let done = self.runtime.blocking(move || work(&engine)).await;
         done.map_err(|failure| StoreError::Unavailable(failure.into()))
+    }
+}
+
+/// A cut is no error, but an operator must know of it and where the bytes are.
+pub(crate) fn tell_cut(directory: &Path, engine: &Engine) {
+    if let Some(cut) = &engine.recovery().cut {
+        tracing::warn!(
+            directory = %directory.display(),
+            segment = cut.segment,
+            offset = cut.offset,
+            bytes = cut.bytes,
+            what = cut.what,
+            kept_in = cut.side_file,
+            "the end of the log was cut: an append was interrupted"
+        );
     }
 }
 

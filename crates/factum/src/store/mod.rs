@@ -12,6 +12,7 @@ mod types;
 use std::{future::Future, pin::Pin};
 
 pub use engine::EngineStore;
+pub(crate) use engine::tell_cut;
 pub use error::{AppendError, ProgressError, StoreError};
 pub use factum_engine::{Direction, ExpectedVersion, InvalidName, Position, StreamName, Tag, Version};
 pub use factum_engine::{OpenError, Options as EngineOptions, RecoveryReport};

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use factum_engine::{Engine, OpenError, Options};
+use factum_engine::{CloseError, Engine, OpenError, Options};
 
 use self::log::EngineLog;
 use super::{
@@ -16,7 +16,10 @@ use super::{
     groups::Groups,
     log::{self as bus_log, LogConsumer, LogProducer},
 };
-use crate::{runtime::Runtime, store::BoxFuture};
+use crate::{
+    runtime::Runtime,
+    store::{BoxFuture, tell_cut},
+};
 
 /// The largest record, in bytes, unless the options say otherwise: the largest event of a store, and its headers.
 pub const RECORD_BYTES_DEFAULT: usize = 2 << 20;
@@ -82,6 +85,7 @@ impl LocalBus {
         let runtime = options.runtime;
         let engine = Engine::open(directory, Options::default().event_bytes_max(options.record_bytes_max))
             .map_err(|source| LocalBusError::Open { directory: directory.to_owned(), source })?;
+        tell_cut(directory, &engine);
         let log = EngineLog::open(engine, options.record_bytes_max, runtime.clone())
             .map_err(|source| LocalBusError::Topics { directory: directory.to_owned(), source })?;
         let (log, groups) = (Arc::new(log), Arc::<Groups>::default());
@@ -139,7 +143,10 @@ impl Bus for LocalBus {
         Box::pin(async move {
             let engine = self.log.engine().clone();
             let closed = self.runtime.blocking(move || engine.close()).await;
-            closed.map_err(|panic| BusError::Damaged(panic.into()))?.map_err(|error| BusError::Damaged(error.into()))
+            closed.map_err(|panic| BusError::Damaged(panic.into()))?.map_err(|error| match error {
+                CloseError::Poisoned(_) => BusError::Damaged(error.into()),
+                _ => BusError::Unavailable(error.into()),
+            })
         })
     }
 }
