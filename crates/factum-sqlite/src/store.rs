@@ -133,6 +133,10 @@ impl ReadStore for SqliteReadStore {
         let transaction = begin(&mut reader, TransactionBehavior::Deferred)?;
         work(&mut Snapshot(&transaction))
     }
+
+    fn close(&self) -> Result<(), ReadError> {
+        Self::close(self)
+    }
 }
 
 fn begin(connection: &mut Connection, behavior: TransactionBehavior) -> Result<rusqlite::Transaction<'_>, ReadError> {

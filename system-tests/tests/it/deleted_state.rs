@@ -27,6 +27,7 @@ async fn deleted_read_models_and_bus_come_back_from_the_events() -> anyhow::Resu
     let last = token(&withdrawn)?;
     let before = answers(&bank, &accounts, &last).await?;
     bank.stop().await?;
+    assert_eq!(fs::read_dir(site.data().join("statements"))?.count(), 1, "a clean stop leaves read.db alone");
 
     fs::remove_file(site.data().join("statements/read.db"))?;
     let bank = site.start().await?;

@@ -144,4 +144,12 @@ pub trait ReadStore: Send + Sync {
     /// # Errors
     /// What `work` said, or the read store failed.
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError>;
+
+    /// Puts away what is open, when its service has stopped. Nothing committed depends on it. Idempotent.
+    ///
+    /// # Errors
+    /// The read store failed: everything is there all the same when it is opened again.
+    fn close(&self) -> Result<(), ReadError> {
+        Ok(())
+    }
 }

@@ -96,7 +96,7 @@ impl Service {
         self.supervisor.failed().await
     }
 
-    /// Stops: surfaces first, then relays, consumers and projections, then the event store; within `limit` in total.
+    /// Stops: surfaces first, then relays, consumers and projections, within `limit` in total; then closes the stores.
     ///
     /// # Errors
     /// What did not stop cleanly.
@@ -107,6 +107,10 @@ impl Service {
             && let Err(error) = store.close().await
         {
             unclean.push(error.to_string());
+        }
+        if let Some(read_store) = self.parts.read_store.clone() {
+            let closed = self.parts.runtime.blocking(move || read_store.close()).await;
+            unclean.extend(closed.map_or_else(|panic| Some(panic.to_string()), |done| Some(done.err()?.to_string())));
         }
         if unclean.is_empty() { Ok(()) } else { Err(unclean) }
     }
