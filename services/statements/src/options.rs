@@ -1,6 +1,7 @@
 //! What can be set, and from where: options over environment over a TOML file over defaults.
 
 use std::{
+    io::IsTerminal as _,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -8,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 const PORT_DEFAULT: u16 = 7003;
 
@@ -76,7 +77,7 @@ impl Settings {
             None => File::default(),
         };
         let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
-        let filter = EnvFilter::builder().parse(&level).with_context(|| format!("log level `{level}`"))?;
+        let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
         let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
         Ok(Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
@@ -84,6 +85,15 @@ impl Settings {
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }
+}
+
+fn filter_of(level: &str) -> anyhow::Result<EnvFilter> {
+    for part in level.split(',') {
+        // A misspelt level would be taken for a module's name, and nothing be logged.
+        let known = part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+        anyhow::ensure!(known, "`{part}` is neither a level nor a filter such as `factum=debug`");
+    }
+    Ok(EnvFilter::builder().parse(level)?)
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
@@ -99,6 +109,8 @@ impl Log {
     /// Sends logs to standard error from now on.
     pub(crate) fn install(self) {
         let lines = tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(std::io::stderr);
+        // Colours are for people: in a file they are noise.
+        let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
         match self.format {
             LogFormat::Text => lines.init(),
             LogFormat::Json => lines.json().init(),

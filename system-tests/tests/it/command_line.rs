@@ -115,6 +115,11 @@ async fn a_setting_that_does_not_exist_is_no_setting() -> anyhow::Result<()> {
     is_refused_in_one_line(&misspelt, "port_bace");
     assert!(misspelt.stderr.contains("bank.toml, line "), "{}", misspelt.stderr);
 
+    // Taken for the name of a module, it would silence everything.
+    let misspelt = run(&site, site.command(&["--log-level", "inof"])?).await?;
+    assert_eq!(misspelt.status.code(), Some(1));
+    is_refused_in_one_line(&misspelt, "inof");
+
     let missing = run(&site, site.command(&["--config", "no-such-file.toml"])?).await?;
     is_refused_in_one_line(&missing, "no-such-file.toml");
     let too_high = run(&site, site.command(&["--port-base", "65535"])?).await?;
