@@ -97,6 +97,9 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
         fold_to_head(client, &mut ledger, &mut report).await?;
     }
     report.position = ledger.position();
+    // Equal today, and never again: with a loop that failed, what happens next would not be shown.
+    let unready = client.unready().await.context("asking whether the services are ready")?;
+    unready.into_iter().for_each(|reason| report.differs(format!("not ready: {reason}")));
     conclude(&mut report);
     Ok(report)
 }

@@ -20,6 +20,7 @@ struct Books {
     events: Vec<serde_json::Value>,
     summaries: BTreeMap<String, serde_json::Value>,
     statements: BTreeMap<String, Vec<serde_json::Value>>,
+    failed: Option<&'static str>,
 }
 
 /// The books, and the server that shows them.
@@ -80,7 +81,11 @@ impl Books {
     /// Pages are as small as can be, so that every walk crosses some.
     fn answer(&self, asked: &Asked) -> Answered {
         let account = asked.parameter("account_id").unwrap_or_default();
-        match asked.path_and_query.split_once('?').unwrap().0 {
+        match asked.path_and_query.split('?').next().unwrap() {
+            "/readyz" => match &self.failed {
+                None => Answered::json(&json!({ "ready": true, "reason": "", "loops": [] })),
+                Some(reason) => Answered::raw(503, &json!({ "ready": false, "reason": reason }).to_string()),
+            },
             "/admin/events" => {
                 let after: usize = asked.parameter("after").unwrap().parse().unwrap();
                 Answered::lines(&self.events.iter().skip(after).take(2).cloned().collect::<Vec<_>>())
@@ -155,6 +160,13 @@ async fn an_altered_balance_is_found_at_once_and_money_is_missing() {
     assert_eq!(report.differences_total(), 2, "{:?}", report.differences());
     assert!(report.differences()[0].contains("shows balance 99.49, the events make it 99.50"));
     assert!(report.differences()[1].contains("EUR: the events leave 9950 minor units, the statements show 9949"));
+}
+
+#[tokio::test]
+async fn a_loop_that_failed_is_found_although_all_balances_are_equal() {
+    let failed = |books: &mut Books| books.failed = Some("relay bank.accounts.account.events is failed");
+    let said = "not ready: relay bank.accounts.account.events is failed";
+    finds(failed, &[said, said]).await;
 }
 
 #[tokio::test]

@@ -12,6 +12,15 @@ pub struct Receipt {
     pub version: u64,
 }
 
+/// The answer of `/readyz`, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Readiness {
+    /// Whether the service can be sent requests, with none of its loops failed.
+    pub ready: bool,
+    /// Why not.
+    pub reason: String,
+}
+
 /// One line of `GET /admin/events`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoggedEvent {

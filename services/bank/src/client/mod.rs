@@ -12,7 +12,7 @@ pub mod fake;
 mod tests;
 
 pub use address::BankAddress;
-pub use answer::{LoggedEvent, Receipt, Statement, StatementLine, Summary};
+pub use answer::{LoggedEvent, Readiness, Receipt, Statement, StatementLine, Summary};
 pub use error::{ClientError, Problem};
 
 use std::net::SocketAddr;
@@ -154,6 +154,21 @@ impl BankClient {
         let answer = self.get(self.accounts, path, Vec::new()).await?;
         let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).map_err(ClientError::Malformed)).collect()
+    }
+
+    /// What `accounts` and `statements` say keeps them from being ready; nothing when both are.
+    ///
+    /// # Errors
+    /// One of them does not answer, or answers nonsense.
+    pub async fn unready(&self) -> Result<Vec<String>, ClientError> {
+        let mut reasons = Vec::new();
+        for to in [self.accounts, self.statements] {
+            let (path_and_query, headers) = ("/readyz".to_owned(), Vec::new());
+            let ask = Ask { to, method: Method::GET, path_and_query, headers, body: Bytes::new(), repeatable: false };
+            let readiness: Readiness = self.attempt(&ask).await?.json()?;
+            reasons.extend((!readiness.ready).then_some(readiness.reason));
+        }
+        Ok(reasons)
     }
 
     async fn get(
