@@ -51,7 +51,7 @@ pub struct Bound {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Somebody else listens there.
-    #[error("port {port} is in use: stop what uses it, or choose another with --port-base")]
+    #[error("port {port} is in use: stop what uses it, or choose another")]
     PortInUse {
         /// The port.
         port: u16,

@@ -104,7 +104,7 @@ async fn a_port_in_use_is_told_in_one_line() {
     assert!(Server::bind(first).await.is_ok(), "a port let go of can be bound again");
     let second = Server::bind(addr).await.unwrap_err();
     assert!(matches!(&second, BindError::PortInUse { port } if *port == addr.port()));
-    let told = format!("port {} is in use: stop what uses it, or choose another with --port-base", addr.port());
+    let told = format!("port {} is in use: stop what uses it, or choose another", addr.port());
     assert_eq!(second.to_string(), told);
     let nobodys = Server::bind("192.0.2.1:7001".parse().unwrap()).await.unwrap_err();
     assert!(nobodys.to_string().starts_with("cannot listen on 192.0.2.1:7001: "), "{nobodys}");
