@@ -9,8 +9,8 @@ use crate::{OpenError, SqliteOptions};
 /// The format this program writes, and the newest it reads.
 pub(crate) const FORMAT: u64 = 1;
 
-/// After a checkpoint the write-ahead log's file is cut back to this size.
-const WAL_BYTES_MAX: u32 = 64 << 20;
+/// After a checkpoint the write-ahead log's file is cut back to this size; beyond it, a checkpoint is forced.
+pub(crate) const WAL_BYTES_MAX: u32 = 64 << 20;
 /// Pages the writing connection caches, in KiB.
 const WRITER_CACHE_KIB: i32 = 16 << 10;
 /// Statements each connection keeps prepared: about four for each table.

@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use factum::{
@@ -16,9 +17,12 @@ use crate::{
     OpenError, SqliteOptions, checkpoints,
     error::read_error,
     pool::{Lent, Pool},
-    schema,
+    schema::{self, WAL_BYTES_MAX},
     transaction::{Snapshot, Transaction},
 };
+
+/// How long a commit that finds the write-ahead log too long waits for the queries under way.
+const LOG_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// A read store in one SQLite file, in write-ahead mode. Clones share it; the last one closes it.
 #[derive(Clone)]
@@ -28,9 +32,11 @@ pub struct SqliteReadStore {
 
 struct Shared {
     path: PathBuf,
+    log_path: PathBuf,
     writer: Pool,
     readers: Pool,
     buffer_bytes_max: usize,
+    busy_timeout: Duration,
 }
 
 impl SqliteReadStore {
@@ -56,8 +62,11 @@ impl SqliteReadStore {
         };
         let (writer, readers) = (pool(schema::open_writer, 1), pool(schema::open_reader, options.readers_max));
         writer.keep(first);
-        let buffer_bytes_max = options.buffer_bytes_max;
-        Ok(Self { shared: Arc::new(Shared { path, writer, readers, buffer_bytes_max }) })
+        let SqliteOptions { buffer_bytes_max, busy_timeout, .. } = options;
+        let mut log_path = path.clone().into_os_string();
+        log_path.push("-wal");
+        let log_path = log_path.into();
+        Ok(Self { shared: Arc::new(Shared { path, log_path, writer, readers, buffer_bytes_max, busy_timeout }) })
     }
 
     /// Moves everything from the write-ahead log into the file and closes it. Later calls answer
@@ -75,6 +84,23 @@ impl SqliteReadStore {
         };
         self.shared.writer.close();
         result
+    }
+
+    /// Begins the write-ahead log anew once it is long: as long as somebody always reads, SQLite by itself does not.
+    /// Waits for the queries under way, and for none that begins later.
+    fn bound_log(&self, writer: &Connection) {
+        let Shared { path, log_path, busy_timeout, .. } = &*self.shared;
+        if std::fs::metadata(log_path).map_or(0, |log| log.len()) <= u64::from(WAL_BYTES_MAX) {
+            return;
+        }
+        let begun = writer
+            .busy_timeout(LOG_WAIT_MAX)
+            .and_then(|()| writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0)));
+        let restored = writer.busy_timeout(*busy_timeout);
+        // What was written is committed all the same; the next transaction tries again.
+        if let Err(error) = begun.and(restored) {
+            tracing::warn!(path = %path.display(), %error, "the write-ahead log grows");
+        }
     }
 
     pub(crate) fn lend_writer(&self) -> Result<Lent<'_>, ReadError> {
@@ -125,7 +151,9 @@ impl ReadStore for SqliteReadStore {
         let mut writes = Transaction::new(&transaction, projection, self.shared.buffer_bytes_max);
         work(&mut writes)?;
         writes.flush()?;
-        commit(transaction)
+        commit(transaction)?;
+        self.bound_log(&writer);
+        Ok(())
     }
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {

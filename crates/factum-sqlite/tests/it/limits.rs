@@ -1,12 +1,15 @@
 //! Waits end: for a connection of this process, and for another process's lock.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use factum::read::{ReadError, ReadStore};
 use factum_sqlite::{SqliteOptions, SqliteReadStore};
 use rusqlite::Connection;
 
-use crate::{SUMMARIES, put, rows};
+use crate::{LINES, SUMMARIES, put, rows};
 
 #[track_caller]
 fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, ReadError>) {
@@ -61,4 +64,42 @@ fn a_writer_waits_for_the_one_before_it_no_longer_than_its_limit() {
         })
         .unwrap();
     put(&store, epoch, "a", "1").unwrap();
+}
+
+/// As long as somebody reads, SQLite by itself never begins its write-ahead log anew.
+#[test]
+fn the_write_ahead_log_stays_bounded_while_somebody_always_reads() {
+    const LOG_BYTES_MAX: u64 = 64 << 20;
+    const QUERY: Duration = Duration::from_millis(5);
+    const READERS: usize = 4;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("read.db");
+    let store = SqliteReadStore::open(&path, SqliteOptions::default()).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    put(&store, epoch, "a", "{}").unwrap();
+    let done = AtomicBool::new(false);
+    let mut longest = 0;
+    std::thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                while !done.load(Ordering::SeqCst) {
+                    let query = store.read(&mut |snapshot| {
+                        snapshot.get(LINES, &"a".into())?;
+                        std::thread::sleep(QUERY);
+                        Ok(())
+                    });
+                    query.unwrap();
+                }
+            });
+        }
+        let written = (0..200).try_for_each(|round| {
+            // Never the same twice: SQLite does not write what is there already.
+            put(&store, epoch, "b", &format!("{round:04}").repeat(250_000))?;
+            longest = longest.max(std::fs::metadata(dir.path().join("read.db-wal")).unwrap().len());
+            Ok::<_, ReadError>(())
+        });
+        done.store(true, Ordering::SeqCst);
+        written.unwrap();
+    });
+    assert!(longest < 2 * LOG_BYTES_MAX, "the write-ahead log grew to {longest} bytes");
 }
