@@ -1,5 +1,10 @@
 //! What dispatchers answer, as HTTP says it: one table for commands, one for queries.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use factum::{
     RejectionKind,
     dispatch::DispatchError,
@@ -11,6 +16,9 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::problem::Problem;
+
+/// How often an unavailable event store is logged at most.
+const SAME_ERROR_LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 impl From<DispatchError> for Problem {
     fn from(error: DispatchError) -> Self {
@@ -93,8 +101,27 @@ pub(crate) fn store_unavailable(error: &StoreError) -> Problem {
         tracing::error!(%error, "the event store is damaged");
         return Problem::damaged();
     }
-    tracing::warn!(%error, "the event store is unavailable");
+    if seldom() {
+        tracing::warn!(%error, "the event store is unavailable");
+    }
+    if matches!(error, StoreError::ReadOnly(_)) {
+        return Problem::restart_needed("the event store is read-only since a write failed: restart the service");
+    }
+    if matches!(error, StoreError::Full) {
+        return Problem::unavailable(&error.to_string());
+    }
     Problem::unavailable("the event store cannot answer now: ask again, with the same Idempotency-Key that is safe")
+}
+
+/// Whether it is time to log again: while a disk is full, every request meets the same error.
+fn seldom() -> bool {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let due = last.is_none_or(|last| last.elapsed() >= SAME_ERROR_LOGGED_EVERY);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
 }
 
 fn denied() -> Problem {

@@ -131,6 +131,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail)
     }
 
+    /// 503 `unavailable`, and asking again is of no use until somebody has restarted the service.
+    pub(crate) fn restart_needed(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+    }
+
     /// 503 `unavailable`.
     pub(crate) fn unavailable(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retryable()

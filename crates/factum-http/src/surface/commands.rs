@@ -12,6 +12,7 @@ use factum::{
     CorrelationId,
     dispatch::{CommandDispatcher, CommandKey, CommandOptions, CommandReceipt, DispatchError, Surface},
     input::UnknownFields,
+    store::StoreError,
 };
 use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
@@ -75,7 +76,11 @@ pub(super) async fn command(
     };
     let body = body::read(&shared, &headers, body).await?;
     let work = async move { dispatcher.dispatch_named(&name, &body.bytes, options).await };
-    let receipt = shared.gate.run(AFTER_TIMEOUT, work).await??;
+    let receipt = shared.gate.run(AFTER_TIMEOUT, work).await?.inspect_err(|error| {
+        if let DispatchError::Unavailable(StoreError::ReadOnly(_)) = error {
+            shared.health.broken("the event store is read-only since a write failed: restart the service");
+        }
+    })?;
     Ok(answer(&receipt, correlation_id))
 }
 

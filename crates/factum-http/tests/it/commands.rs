@@ -190,7 +190,7 @@ async fn a_store_in_trouble_is_told_without_its_secrets() {
     for (trouble, status, code, retry_after) in [
         (Trouble::Conflict, 409, "contended", "1"),
         (Trouble::Unavailable, 503, "unavailable", "1"),
-        (Trouble::ReadOnly, 503, "unavailable", "1"),
+        (Trouble::ReadOnly, 503, "unavailable", ""),
         (Trouble::Damaged, 500, "damaged", ""),
     ] {
         let answer = send(&Toy::on(Troubled::new(trouble)).write_app(), raise(COUNTER, 1)).await;
@@ -198,8 +198,22 @@ async fn a_store_in_trouble_is_told_without_its_secrets() {
         assert_eq!(answer.header("retry-after"), retry_after, "{trouble:?}");
         assert!(!answer.text().contains(SECRET), "{answer:?}");
     }
+    let full = send(&Toy::on(Troubled::new(Trouble::Full)).write_app(), raise(COUNTER, 1)).await;
+    assert!(full.text().contains("disk") && full.header("retry-after") == "1", "{full:?}");
     let panicked = send(&Toy::new().write_app(), raise(COUNTER, UNBEARABLE)).await;
     assert!(!panicked.text().contains("secret"), "{panicked:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_needs_a_restart_makes_the_service_unready() {
+    let toy = Toy::on(Troubled::new(Trouble::ReadOnly));
+    toy.health.started();
+    let app = toy.write_app();
+    assert_eq!(send(&app, get("/readyz")).await.status, 200);
+    let answer = send(&app, raise(COUNTER, 1)).await;
+    assert!(answer.text().contains("restart"), "{answer:?}");
+    let ready = send(&app, get("/readyz")).await;
+    assert!(ready.status == 503 && ready.text().contains("restart"), "{ready:?}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ pub enum Trouble {
     Conflict,
     Unavailable,
     ReadOnly,
+    Full,
     Damaged,
     /// Appends begin and do not end until [`Troubled::release`].
     Hanging,
@@ -70,6 +71,7 @@ impl Troubled {
             Trouble::None | Trouble::Conflict | Trouble::Hanging => Ok(()),
             Trouble::Unavailable => Err(StoreError::Unavailable(cause())),
             Trouble::ReadOnly => Err(StoreError::ReadOnly(cause())),
+            Trouble::Full => Err(StoreError::Full),
             Trouble::Damaged => Err(StoreError::Damaged(cause())),
         }
     }

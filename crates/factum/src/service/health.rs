@@ -15,6 +15,7 @@ struct Inner {
     loops: Vec<Status>,
     started: bool,
     stopping: bool,
+    broken: Option<String>,
 }
 
 /// Whether a service can be sent requests.
@@ -44,23 +45,29 @@ impl Health {
         self.lock().stopping = true;
     }
 
+    /// Something broke that only a restart mends: send it nothing new.
+    pub fn broken(&self, reason: &str) {
+        self.lock().broken.get_or_insert_with(|| reason.to_owned());
+    }
+
     /// Every loop with what it shows now.
     pub fn loops(&self) -> Vec<(String, StatusReport)> {
         self.lock().loops.iter().map(|status| (status.name().to_owned(), status.report())).collect()
     }
 
-    /// Ready: started, not stopping, every loop past its start and none failed. A loop that is behind or waits after
+    /// Ready: started, not stopping, not broken, every loop past its start and none failed. A loop that is behind or waits after
     /// an error does not make a service unready: what it has can still be served, and its lag is shown.
     pub fn readiness(&self) -> Readiness {
         let loops = self.loops();
-        let (started, stopping) = {
+        let (started, stopping, broken) = {
             let inner = self.lock();
-            (inner.started, inner.stopping)
+            (inner.started, inner.stopping, inner.broken.clone())
         };
         let stuck = loops.iter().find(|(_, report)| matches!(report.state, LoopState::Starting | LoopState::Failed));
         let reason = match stuck {
             _ if stopping => "stopping".to_owned(),
             _ if !started => "starting".to_owned(),
+            _ if broken.is_some() => broken.unwrap_or_default(),
             Some((name, report)) => format!("{name} is {}", report.state.as_str()),
             None => String::new(),
         };

@@ -36,10 +36,13 @@ pub enum AppendError {
 /// What reading or writing can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Not now: the disk is full, the queue is full, the connection is gone. Try again later. Whether an append under
+    /// Not now: the queue is full, the connection is gone. Try again later. Whether an append under
     /// way happened, [`EventStore::command`](super::EventStore::command) tells.
     #[error("the event store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// There is no space: nothing was written. Appends go on by themselves once there is some.
+    #[error("the disk of the event store is full: make space, nothing needs a restart")]
+    Full,
     /// A write or sync failed in a way after which nothing may be acknowledged: restart the service.
     #[error("the event store is read-only since a write failed, restart the service: {0}")]
     ReadOnly(#[source] Box<dyn Error + Send + Sync>),

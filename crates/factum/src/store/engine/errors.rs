@@ -22,7 +22,8 @@ pub(super) fn append(error: engine::AppendError) -> AppendError {
         E::Closed => AppendError::Store(StoreError::Closed),
         E::Corrupt(_) => AppendError::Store(StoreError::Damaged(error.into())),
         E::Poisoned(_) | E::Interrupted => AppendError::Store(StoreError::ReadOnly(error.into())),
-        // Overload, a full disk, an unreadable one, and whatever a later engine may add.
+        E::DiskFull => AppendError::Store(StoreError::Full),
+        // Overload, an unreadable disk, and whatever a later engine may add.
         _ => AppendError::Store(StoreError::Unavailable(error.into())),
     }
 }
@@ -43,6 +44,7 @@ pub(super) fn progress(name: &str, error: engine::ProgressError) -> ProgressErro
         E::InvalidName | E::TooLarge { .. } => ProgressError::Refused(error.to_string()),
         E::Closed => ProgressError::Store(StoreError::Closed),
         E::Corrupt { .. } => ProgressError::Store(StoreError::Damaged(error.into())),
+        E::DiskFull => ProgressError::Store(StoreError::Full),
         _ => ProgressError::Store(StoreError::Unavailable(error.into())),
     }
 }
