@@ -77,7 +77,10 @@ impl fmt::Display for ProgressError {
             ProgressError::TooLarge { bytes } => {
                 write!(f, "the progress value has {bytes} bytes, the limit is {PROGRESS_BYTES_MAX}")
             }
-            ProgressError::Corrupt { file } => write!(f, "both copies in {file} are damaged"),
+            ProgressError::Corrupt { file } => write!(
+                f,
+                "both copies in {file} are damaged: delete it in the store's folder to start from the beginning"
+            ),
             ProgressError::DiskFull => f.write_str("the disk is full"),
             ProgressError::Unavailable(error) => {
                 write!(f, "progress cannot be read or recorded: {error}")

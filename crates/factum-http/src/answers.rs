@@ -1,10 +1,5 @@
 //! What dispatchers answer, as HTTP says it: one table for commands, one for queries.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-
 use factum::{
     RejectionKind,
     dispatch::DispatchError,
@@ -16,9 +11,6 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::problem::Problem;
-
-/// How often an unavailable event store is logged at most.
-const SAME_ERROR_LOGGED_EVERY: Duration = Duration::from_secs(1);
 
 impl From<DispatchError> for Problem {
     fn from(error: DispatchError) -> Self {
@@ -95,14 +87,11 @@ impl From<InvalidInput> for Problem {
     }
 }
 
-/// 503, or 500 for a store that is damaged, with the particulars in the log.
+/// 503, or 500 for a store that is damaged. The particulars are for the log: see `surface::trouble`.
 pub(crate) fn store_unavailable(error: &StoreError) -> Problem {
     if matches!(error, StoreError::Damaged(_)) {
         tracing::error!(%error, "the event store is damaged");
         return Problem::damaged();
-    }
-    if seldom() {
-        tracing::warn!(%error, "the event store is unavailable");
     }
     if matches!(error, StoreError::ReadOnly(_)) {
         return Problem::restart_needed("the event store is read-only since a write failed: restart the service");
@@ -111,17 +100,6 @@ pub(crate) fn store_unavailable(error: &StoreError) -> Problem {
         return Problem::unavailable(&error.to_string());
     }
     Problem::unavailable("the event store cannot answer now: ask again, with the same Idempotency-Key that is safe")
-}
-
-/// Whether it is time to log again: while a disk is full, every request meets the same error.
-fn seldom() -> bool {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
-    let due = last.is_none_or(|last| last.elapsed() >= SAME_ERROR_LOGGED_EVERY);
-    if due {
-        *last = Some(Instant::now());
-    }
-    due
 }
 
 fn denied() -> Problem {

@@ -2,6 +2,7 @@
 
 use std::{
     io::IsTerminal as _,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -21,9 +22,13 @@ pub(crate) struct Options {
     /// A TOML file with any of the settings below (`port_base = 7000`); what is given here or in the environment wins.
     #[arg(long, value_name = "FILE", env = "BANK_CONFIG")]
     config: Option<PathBuf>,
-    /// Services listen on 127.0.0.1, accounts on this port + 1, statements on + 3 [default: 7000]
+    /// Accounts listen on this port + 1, statements on + 3 [default: 7000]
     #[arg(long, value_name = "PORT", env = "BANK_PORT_BASE")]
     port_base: Option<u16>,
+    /// The address to listen on; anything but loopback is reachable for others, without any authentication
+    /// [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", env = "BANK_LISTEN")]
+    listen: Option<IpAddr>,
     /// The folder of all data [default: ./data]
     #[arg(long, value_name = "DIR", env = "BANK_DATA")]
     data: Option<PathBuf>,
@@ -40,6 +45,7 @@ pub(crate) struct Options {
 #[serde(deny_unknown_fields)]
 struct File {
     port_base: Option<u16>,
+    listen: Option<IpAddr>,
     data: Option<PathBuf>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -61,6 +67,7 @@ pub(crate) enum LogFormat {
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) port_base: u16,
+    pub(crate) listen: IpAddr,
     pub(crate) log: Log,
 }
 
@@ -84,6 +91,7 @@ impl Settings {
         Ok(Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             port_base,
+            listen: options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }

@@ -8,6 +8,7 @@ use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
+use factum_http::Server;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{Options, Settings};
@@ -20,19 +21,24 @@ const STATEMENTS_PORT: u16 = 3;
 /// Runs until told to stop.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
-    let (port_base, data) = (settings.port_base, settings.data);
-    settings.log.install();
+    let Settings { port_base, listen, data, log } = settings;
+    log.install();
+    let addresses = [ACCOUNTS_PORT, STATEMENTS_PORT].map(|port| SocketAddr::new(listen, port_base + port));
+    // Looked at before anything is made in the folder of a bank that cannot start.
+    for address in addresses {
+        drop(Server::bind(address).await?);
+    }
     // Before anything is started, so that a signal during the start stops it cleanly as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
-    let services = match start(&data, port_base, &bus).await {
+    let services = match start(&data, addresses, &bus).await {
         Ok(services) => services,
         Err(error) => {
             bus.close().await?;
             return Err(error);
         }
     };
-    greet(port_base, &data);
+    greet(addresses, &data);
     let [accounts, statements] = &services;
     let failed = tokio::select! {
         reason = accounts.failed() => Some(reason),
@@ -44,11 +50,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
 }
 
-async fn start(data: &Path, port_base: u16, bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {
-    let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port_base + port));
-    let config = accounts::Config { data: data.join(accounts::NAME), listen: listen(ACCOUNTS_PORT) };
+async fn start(data: &Path, listen: [SocketAddr; 2], bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {
+    let config = accounts::Config { data: data.join(accounts::NAME), listen: listen[0] };
     let accounts = accounts::service(config, Arc::clone(bus)).await.context(accounts::NAME)?;
-    let config = statements::Config { data: data.join(statements::NAME), listen: listen(STATEMENTS_PORT) };
+    let config = statements::Config { data: data.join(statements::NAME), listen: listen[1] };
     match statements::service(config, Arc::clone(bus)).await.context(statements::NAME) {
         Ok(statements) => Ok([accounts, statements]),
         Err(error) => {
@@ -70,18 +75,17 @@ async fn stop(services: [Service; 2], bus: Arc<dyn Bus>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn greet(port_base: u16, data: &Path) {
-    let (accounts, statements) = (port_base + ACCOUNTS_PORT, port_base + STATEMENTS_PORT);
+fn greet([accounts, statements]: [SocketAddr; 2], data: &Path) {
     let id = "6f1a7c1e-0000-4000-8000-000000000001";
     println!(
         "The bank is open; its data is in {}. Ctrl-C closes it.
-  accounts    http://127.0.0.1:{accounts}   commands
-  statements  http://127.0.0.1:{statements}   queries
+  accounts    http://{accounts}   commands
+  statements  http://{statements}   queries
 
 Try, in another terminal:
-  curl -s http://127.0.0.1:{accounts}/commands/open-account --json '{{\"account_id\":\"{id}\",\"holder\":\"Ada\",\"currency\":\"EUR\"}}'
-  curl -s http://127.0.0.1:{accounts}/commands/deposit-funds --json '{{\"account_id\":\"{id}\",\"amount\":\"125.00\",\"currency\":\"EUR\"}}'
-  curl -s 'http://127.0.0.1:{statements}/queries/account-summary?account_id={id}'",
+  curl -s http://{accounts}/commands/open-account --json '{{\"account_id\":\"{id}\",\"holder\":\"Ada\",\"currency\":\"EUR\"}}'
+  curl -s http://{accounts}/commands/deposit-funds --json '{{\"account_id\":\"{id}\",\"amount\":\"125.00\",\"currency\":\"EUR\"}}'
+  curl -s 'http://{statements}/queries/account-summary?account_id={id}'",
         data.display()
     );
 }

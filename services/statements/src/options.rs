@@ -2,7 +2,7 @@
 
 use std::{
     io::IsTerminal as _,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -20,9 +20,13 @@ pub(crate) struct Options {
     /// A TOML file with any of the settings below (`port = 7003`); what is given here or in the environment wins.
     #[arg(long, value_name = "FILE", env = "STATEMENTS_CONFIG")]
     config: Option<PathBuf>,
-    /// The port of the read surface on 127.0.0.1 [default: 7003]
+    /// The port of the read surface [default: 7003]
     #[arg(long, value_name = "PORT", env = "STATEMENTS_PORT")]
     port: Option<u16>,
+    /// The address to listen on; anything but loopback is reachable for others, without any authentication
+    /// [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", env = "STATEMENTS_LISTEN")]
+    listen: Option<IpAddr>,
     /// The folder of all data [default: ./data]
     #[arg(long, value_name = "DIR", env = "STATEMENTS_DATA")]
     data: Option<PathBuf>,
@@ -39,6 +43,7 @@ pub(crate) struct Options {
 #[serde(deny_unknown_fields)]
 struct File {
     port: Option<u16>,
+    listen: Option<IpAddr>,
     data: Option<PathBuf>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
@@ -81,7 +86,7 @@ impl Settings {
         let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
         Ok(Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
-            listen: SocketAddr::from(([127, 0, 0, 1], port)),
+            listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }

@@ -128,7 +128,10 @@ async fn lines(store: &dyn EventStore, page: Page) -> Result<Vec<u8>, Problem> {
     while left > 0 && lines.len() < ANSWER_BYTES_MAX {
         let count = left.min(READ_EVENTS_MAX);
         let read = store.read(&selection, after, Direction::Forward, count).await;
-        let batch = read.map_err(|error| store_unavailable(&error))?;
+        let batch = read.map_err(|error| {
+            tracing::warn!(%error, "events cannot be listed");
+            store_unavailable(&error)
+        })?;
         for event in batch.events.iter().take(count) {
             write_line(event, &mut lines)?;
             if lines.len() >= ANSWER_BYTES_MAX {

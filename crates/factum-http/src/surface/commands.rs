@@ -12,7 +12,6 @@ use factum::{
     CorrelationId,
     dispatch::{CommandDispatcher, CommandKey, CommandOptions, CommandReceipt, DispatchError, Surface},
     input::UnknownFields,
-    store::StoreError,
 };
 use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
@@ -77,8 +76,8 @@ pub(super) async fn command(
     let body = body::read(&shared, &headers, body).await?;
     let work = async move { dispatcher.dispatch_named(&name, &body.bytes, options).await };
     let receipt = shared.gate.run(AFTER_TIMEOUT, work).await?.inspect_err(|error| {
-        if let DispatchError::Unavailable(StoreError::ReadOnly(_)) = error {
-            shared.health.broken("the event store is read-only since a write failed: restart the service");
+        if let DispatchError::Unavailable(error) = error {
+            shared.trouble.tell(error, &shared.health);
         }
     })?;
     Ok(answer(&receipt, correlation_id))

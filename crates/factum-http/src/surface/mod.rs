@@ -8,6 +8,7 @@ mod gate;
 mod health;
 mod observe;
 mod queries;
+mod trouble;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -23,7 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use commands::CommandAnswer;
 pub use health::{LoopAnswer, ReadyAnswer};
 
-use self::gate::Gate;
+use self::{gate::Gate, trouble::Trouble};
 use crate::{meter::Meter, options::SurfaceOptions, problem::Problem};
 
 /// What a write surface is made of.
@@ -87,6 +88,7 @@ struct Shared {
     health: Health,
     gate: Gate,
     meter: Meter,
+    trouble: Trouble,
     options: SurfaceOptions,
     store: Option<Arc<dyn EventStore>>,
 }
@@ -101,7 +103,17 @@ impl Shared {
         store: Option<Arc<dyn EventStore>>,
     ) -> Self {
         let gate = Gate::new(&options);
-        Self { surface, prefix, names, health, gate, meter: Meter::default(), options, store }
+        Self {
+            surface,
+            prefix,
+            names,
+            health,
+            gate,
+            meter: Meter::default(),
+            trouble: Trouble::default(),
+            options,
+            store,
+        }
     }
 
     /// What a request to this path is called in logs and metrics: never what the caller wrote.

@@ -3,9 +3,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use factum::{
-    Aggregate, Answers, Command, Context, Events, Handle, Query, QueryError, Service,
+    Aggregate, Answers, AskError, Command, Context, DispatchError, Events, Handle, Query, QueryError, Service,
     bus::{Bus, MemoryBus},
     dispatch::BuildError,
+    principal::{Access, Denied},
     read::{Key, MemoryReadStore, ReadSnapshot, ReadStore, Table},
     runtime::LoopState,
     service::{StartError, settle},
@@ -184,4 +185,23 @@ async fn a_service_that_stops_shows_it_and_takes_nothing_more() {
     assert_eq!(health.readiness().reason, "stopping");
     assert!(health.loops().iter().all(|(_, report)| report.state == LoopState::Stopped));
     commands.dispatch(raise(1, 1)).await.expect_err("the store is closed");
+}
+
+#[tokio::test]
+async fn commands_and_queries_have_a_policy_each() {
+    let store = Arc::new(MemoryStore::new());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let nobody = |_: Access<'_>| Err(Denied);
+    let builder =
+        Service::builder("shop", "all").store(store).read_store(Arc::new(MemoryReadStore::default())).bus(bus);
+    let builder = builder.handles::<Raise>().consumes::<Totals>(&[TOPIC]).answers::<GetTotal>();
+    let service = builder.authorize_queries(nobody).start().await.expect("all parts are there");
+    service.commands().dispatch(raise(1, 1)).await.expect("commands are allowed");
+    let denied = service.queries().ask(GetTotal { counter: 1 }).await;
+    assert!(matches!(denied, Err(AskError::Denied)), "{denied:?}");
+
+    let builder = Service::builder("shop", "counters").store(Arc::new(MemoryStore::new())).handles::<Raise>();
+    let service = builder.authorize_commands(nobody).start().await.expect("all parts are there");
+    let denied = service.commands().dispatch(raise(1, 1)).await;
+    assert!(matches!(denied, Err(DispatchError::Denied)), "{denied:?}");
 }
