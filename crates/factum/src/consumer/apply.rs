@@ -80,7 +80,7 @@ impl ProjectionConsumer {
         };
         match self.runtime.blocking(work).await? {
             (plan, Ok(()), _) => Ok((plan, Written::All)),
-            (_, Err(_), Some((_, _, _, ApplyError::Read(error)))) if is_the_stores(&error) => Err(error.into()),
+            (_, Err(_), Some((_, _, _, ApplyError::Read(error)))) if error.is_the_stores() => Err(error.into()),
             (plan, Err(_), Some((index, position, name, source))) => {
                 Ok((plan, Written::Refused(index, PartitionStop::Apply { position, name, source })))
             }
@@ -171,9 +171,4 @@ impl ProjectionConsumer {
             }
         });
     }
-}
-
-/// Whether an error is the read store's, and has nothing to do with the message.
-const fn is_the_stores(error: &ReadError) -> bool {
-    matches!(error, ReadError::Unavailable(_) | ReadError::Fenced { .. } | ReadError::Moved { .. })
 }

@@ -101,7 +101,7 @@ impl Book {
     fn was_left(&self, partition: &TopicPartition, message: &Envelope) -> bool {
         let Source { store, incarnation } = message.origin.source;
         let Some(history) = self.histories.get(&(partition.clone(), store)) else { return false };
-        let shared = shared_up_to(&history.lineage, incarnation);
+        let shared = Fork::shared_up_to(&history.lineage, incarnation);
         history.incarnation != incarnation && shared.is_some_and(|fork| message.position > fork)
     }
 
@@ -156,7 +156,7 @@ impl Book {
     ) -> Result<Option<(Lane, Checkpoint)>, PartitionStop> {
         let source = message.origin.source;
         let Some((lane, at)) = self.live_lane(draft, partition, source) else { return Ok(None) };
-        match shared_up_to(&message.lineage, at.incarnation) {
+        match Fork::shared_up_to(&message.lineage, at.incarnation) {
             Some(fork) if at.position <= fork => Ok(Some((lane, at))),
             Some(fork) => Err(PartitionStop::ForkedBelow { fork, watermark: at.position }),
             None => Err(PartitionStop::ForeignHistory { found: source.incarnation, applied: at.incarnation }),
@@ -222,11 +222,4 @@ fn repeat(message: &Envelope, watermark: Option<Checkpoint>) -> Verdict {
         }
         _ => Verdict::Repeat,
     }
-}
-
-/// Up to where a history is the same as an ancestor's; `None` when it is no ancestor.
-fn shared_up_to(lineage: &[Fork], ancestor: Incarnation) -> Option<Position> {
-    let from = lineage.iter().position(|fork| fork.parent == ancestor)?;
-    // Later forks may lie before it.
-    lineage[from..].iter().map(|fork| fork.position).min()
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{ProjectionKey, RawEvent},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop, TaskFailure},
-    store::{Batch, EventStore, RecordedEvent, Selection, StoreError, Subscription},
+    store::{Batch, EventStore, Fork, RecordedEvent, Selection, StoreError, Subscription},
 };
 
 /// How many events one transaction takes at most.
@@ -182,8 +182,7 @@ impl ProjectionRunner {
         let position = at.position;
         if at.incarnation != identity.incarnation {
             // Each restore since then has cut something off.
-            let forks = identity.forks.iter().skip_while(|fork| fork.parent != at.incarnation);
-            match forks.map(|fork| fork.position).min() {
+            match Fork::shared_up_to(&identity.forks, at.incarnation) {
                 None => return Err(foreign("this read model was filled from another event store")),
                 Some(fork) if fork < position => {
                     return Err(foreign(&format!("the store forked at {fork}, this read model is at {position}")));

@@ -48,7 +48,8 @@ impl RelayCheckpoint {
             return Ok(self);
         }
         let position = Position::new(self.read_to);
-        let fork = shared_up_to(&identity.forks, self.incarnation).ok_or(RelayHalt::ForeignCheckpoint { position })?;
+        let fork =
+            Fork::shared_up_to(&identity.forks, self.incarnation).ok_or(RelayHalt::ForeignCheckpoint { position })?;
         if position > fork {
             self.event_id = None;
         }
@@ -59,13 +60,6 @@ impl RelayCheckpoint {
         self.incarnation = identity.incarnation;
         Ok(self)
     }
-}
-
-/// Up to where the history now is the same as an ancestor's; `None` when it is no ancestor.
-pub(super) fn shared_up_to(forks: &[Fork], ancestor: Incarnation) -> Option<Position> {
-    let from = forks.iter().position(|fork| fork.parent == ancestor)?;
-    // Later forks may lie before it.
-    forks[from..].iter().map(|fork| fork.position).min()
 }
 
 /// The checkpoint with what its next compare-and-set needs.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::{
-    checkpoint::{RelayCheckpoint, shared_up_to},
+    checkpoint::RelayCheckpoint,
     end::{RelayHalt, Trouble},
 };
 use crate::{
     bus::{Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
     runtime::Runtime,
-    store::{EventStore, Position},
+    store::{EventStore, Fork, Position},
 };
 
 /// How long to wait for the next records of a partition that is known to have some.
@@ -129,7 +129,7 @@ impl Survey<'_> {
             }
             return Ok(Some((message.previous, message.position)));
         }
-        let shared = shared_up_to(&identity.forks, source.incarnation)
+        let shared = Fork::shared_up_to(&identity.forks, source.incarnation)
             .ok_or(RelayHalt::ForeignHistory { partition: partition.clone(), found: source.incarnation })?;
         Ok((message.position <= shared).then_some((message.previous, message.position)))
     }

@@ -223,6 +223,16 @@ pub struct Fork {
     pub position: Position,
 }
 
+impl Fork {
+    /// Up to where a history is the same as that of an ancestor, given the restores that led to it, oldest first;
+    /// `None` when it is no ancestor.
+    pub fn shared_up_to(lineage: &[Self], ancestor: Incarnation) -> Option<Position> {
+        let from = lineage.iter().position(|fork| fork.parent == ancestor)?;
+        // Later forks may lie before it.
+        lineage[from..].iter().map(|fork| fork.position).min()
+    }
+}
+
 /// Which store this is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
