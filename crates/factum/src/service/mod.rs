@@ -103,10 +103,13 @@ impl Service {
     pub async fn stop(self, limit: Duration) -> Result<(), Vec<String>> {
         self.health.stopping();
         let mut unclean = self.supervisor.stop(limit).await.err().unwrap_or_default();
-        if let Some(store) = &self.parts.store
-            && let Err(error) = store.close().await
-        {
-            unclean.push(error.to_string());
+        if let Some(store) = &self.parts.store {
+            // Given the whole limit again: whatever the loops took, the last appends deserve their sync.
+            match self.parts.runtime.within(limit, store.close()).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => unclean.push(error.to_string()),
+                None => unclean.push("the event store did not close in time".to_owned()),
+            }
         }
         if let Some(read_store) = self.parts.read_store.clone() {
             let closed = self.parts.runtime.blocking(move || read_store.close()).await;
