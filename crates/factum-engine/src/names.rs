@@ -39,6 +39,11 @@ impl StreamName {
     pub fn category(&self) -> &str {
         self.0.split_once('-').map_or(&*self.0, |(category, _)| category)
     }
+
+    /// The part after the first `-`; empty when there is none.
+    pub fn id(&self) -> &str {
+        self.0.split_once('-').map_or("", |(_, id)| id)
+    }
 }
 
 impl fmt::Display for StreamName {
@@ -162,6 +167,8 @@ mod tests {
         assert!(StreamName::new("a\nb").is_err());
         assert_eq!(StreamName::new("account-7-3").expect("valid").category(), "account");
         assert_eq!(StreamName::new("audit").expect("valid").category(), "audit");
+        assert_eq!(StreamName::new("account-7-3").expect("valid").id(), "7-3");
+        assert_eq!(StreamName::new("audit").expect("valid").id(), "");
     }
 
     #[test]

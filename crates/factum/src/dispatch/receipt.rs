@@ -39,7 +39,7 @@ impl CommandReceipt {
 
     /// The aggregate's id as text: the stream's name after the category.
     pub fn aggregate_id(&self) -> &str {
-        self.stream.as_str().split_once('-').map_or("", |(_, id)| id)
+        self.stream.id()
     }
 
     /// For a command whose events were appended.

@@ -46,6 +46,6 @@ impl Delivery {
     /// assert_eq!(delivery.aggregate_id(), "7f3");
     /// ```
     pub fn aggregate_id(&self) -> &str {
-        self.stream.as_str().split_once('-').map_or("", |(_, id)| id)
+        self.stream.id()
     }
 }
