@@ -7,7 +7,7 @@ use crate::{
     bus::Bus,
     dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder},
     model::{Command, Projection, ProjectionKey, Query},
-    principal::{AllowAll, Authorize},
+    principal::Authorize,
     projections::{self, DynProjection, Feed, Watermarks},
     query::{QueryDispatcher, QueryDispatcherBuilder},
     read::ReadStore,
@@ -162,9 +162,8 @@ impl ServiceBuilder {
         };
         let queries = match (&read_store, on_queries.is_empty()) {
             (Some(read_store), false) => {
-                let mut builder = QueryDispatcher::builder(Arc::clone(read_store), Arc::clone(&watermarks))
-                    .authorize(AllowAll)
-                    .runtime(runtime.clone());
+                let mut builder =
+                    QueryDispatcher::builder(Arc::clone(read_store), Arc::clone(&watermarks)).runtime(runtime.clone());
                 if let Some(store) = &store {
                     builder = builder.own_source(store.identity().source());
                 }

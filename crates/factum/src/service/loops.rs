@@ -9,7 +9,7 @@ use crate::{
     projections::{DynProjection, Feed, ProjectionEnd, ProjectionRunner, Watermarks},
     read::ReadStore,
     relay::{DynPublication, Relay, RelayEnd},
-    runtime::{Runtime, Status},
+    runtime::{Runtime, Status, Stop},
     store::EventStore,
 };
 
@@ -43,19 +43,8 @@ impl Parts {
 pub(super) fn relay(parts: &Parts, publication: DynPublication) -> (Status, StartLoop) {
     let (system, service) = (&parts.system, &parts.service);
     let relay = Relay::new(system, service, publication, parts.store(), parts.bus(), parts.runtime.clone());
-    let relay = Arc::new(relay);
     let status = relay.status().clone();
-    let start: StartLoop = Arc::new(move |stop| {
-        let relay = Arc::clone(&relay);
-        Box::pin(async move {
-            match relay.run(stop).await {
-                Ok(()) => LoopEnd::Stopped,
-                Err(RelayEnd::StoodDown) => LoopEnd::StoodDown,
-                Err(RelayEnd::Halted(halt)) => LoopEnd::Halted(halt.to_string()),
-            }
-        })
-    });
-    (status, start)
+    (status, start(relay, |relay, stop| async move { relay.run(stop).await }))
 }
 
 /// The loop that feeds one projection.
@@ -70,19 +59,8 @@ fn own_store(parts: &Parts, projection: DynProjection) -> (Status, StartLoop) {
     let watermarks = Arc::clone(&parts.watermarks);
     let runner =
         ProjectionRunner::new(projection, parts.store(), parts.read_store(), watermarks, parts.runtime.clone());
-    let runner = Arc::new(runner);
     let status = runner.status().clone();
-    let start: StartLoop = Arc::new(move |stop| {
-        let runner = Arc::clone(&runner);
-        Box::pin(async move {
-            match runner.run(stop).await {
-                Ok(()) => LoopEnd::Stopped,
-                Err(ProjectionEnd::StoodDown) => LoopEnd::StoodDown,
-                Err(ProjectionEnd::Foreign(reason)) => LoopEnd::Halted(reason),
-            }
-        })
-    });
-    (status, start)
+    (status, start(runner, |runner, stop| async move { runner.run(stop).await }))
 }
 
 fn consumer(parts: &Parts, projection: DynProjection, topics: &[String]) -> (Status, StartLoop) {
@@ -96,17 +74,47 @@ fn consumer(parts: &Parts, projection: DynProjection, topics: &[String]) -> (Sta
     let watermarks = Arc::clone(&parts.watermarks);
     let (bus, read_store, runtime) = (parts.bus(), parts.read_store(), parts.runtime.clone());
     let consumer = ProjectionConsumer::new(projection, options, bus, read_store, watermarks, runtime);
-    let consumer = Arc::new(consumer);
     let status = consumer.status().clone();
-    let start: StartLoop = Arc::new(move |stop| {
-        let consumer = Arc::clone(&consumer);
-        Box::pin(async move {
-            match consumer.run(stop).await {
-                Ok(()) => LoopEnd::Stopped,
-                Err(ConsumerEnd::StoodDown) => LoopEnd::StoodDown,
-                Err(end) => LoopEnd::Halted(end.to_string()),
-            }
-        })
-    });
-    (status, start)
+    (status, start(consumer, |consumer, stop| async move { consumer.run(stop).await }))
+}
+
+/// What the supervisor calls to start a loop, and again after a panic.
+fn start<L, E, F>(looping: L, run: impl Fn(Arc<L>, Stop) -> F + Send + Sync + 'static) -> StartLoop
+where
+    L: Send + Sync + 'static,
+    E: Into<LoopEnd>,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+{
+    let looping = Arc::new(looping);
+    Arc::new(move |stop| {
+        let ended = run(Arc::clone(&looping), stop);
+        Box::pin(async move { ended.await.map_or_else(Into::into, |()| LoopEnd::Stopped) })
+    })
+}
+
+impl From<RelayEnd> for LoopEnd {
+    fn from(end: RelayEnd) -> Self {
+        match end {
+            RelayEnd::StoodDown => Self::StoodDown,
+            RelayEnd::Halted(halt) => Self::Halted(halt.to_string()),
+        }
+    }
+}
+
+impl From<ProjectionEnd> for LoopEnd {
+    fn from(end: ProjectionEnd) -> Self {
+        match end {
+            ProjectionEnd::StoodDown => Self::StoodDown,
+            ProjectionEnd::Foreign(reason) => Self::Halted(reason),
+        }
+    }
+}
+
+impl From<ConsumerEnd> for LoopEnd {
+    fn from(end: ConsumerEnd) -> Self {
+        match end {
+            ConsumerEnd::StoodDown => Self::StoodDown,
+            ConsumerEnd::ReadStore(_) | ConsumerEnd::Bus(_) => Self::Halted(end.to_string()),
+        }
+    }
 }
