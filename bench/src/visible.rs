@@ -12,6 +12,7 @@ use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
+use factum_http::Server;
 use statements::queries::GetAccountSummary;
 use uuid::Uuid;
 
@@ -50,9 +51,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 async fn measure(arguments: &Arguments, data: &std::path::Path) -> Result<()> {
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
     let listen = ([127, 0, 0, 1], 0).into();
-    let config = accounts::Config { data: data.join("accounts"), listen };
+    let config = accounts::Config { data: data.join("accounts"), listener: Server::bind(listen).await? };
     let accounts = accounts::service(config, Arc::clone(&bus)).await?;
-    let config = statements::Config { data: data.join("statements"), listen };
+    let config = statements::Config { data: data.join("statements"), listener: Server::bind(listen).await? };
     let statements = statements::service(config, Arc::clone(&bus)).await?;
     let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..arguments.rounds {

@@ -1,6 +1,6 @@
 //! The service put together: one event store, one topic, one write surface.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use factum::{
     Service,
@@ -8,7 +8,7 @@ use factum::{
     service::StartError,
     store::{EngineOptions, EngineStore, OpenError},
 };
-use factum_http::{BindError, Server, SurfaceOptions, WriteSurface, write_surface};
+use factum_http::{Bound, SurfaceOptions, WriteSurface, write_surface};
 
 use crate::{
     domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds},
@@ -18,21 +18,17 @@ use crate::{
 /// The service's name, in topics, folders and logs.
 pub const NAME: &str = "accounts";
 
-/// Where the service keeps its data and listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where the service keeps its data, and what it listens on.
 pub struct Config {
     /// Its own folder; the events are in `events` below it.
     pub data: PathBuf,
-    /// Where the write surface listens.
-    pub listen: SocketAddr,
+    /// What the write surface listens on; bound before the service starts, so that a port in use leaves no traces.
+    pub listener: Bound,
 }
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The port cannot be listened on.
-    #[error(transparent)]
-    Bind(#[from] BindError),
     /// The event store cannot be opened.
     #[error("the event store in {}: {source}", folder.display())]
     Store {
@@ -49,9 +45,8 @@ pub enum ServiceError {
 /// Starts the service on a bus.
 ///
 /// # Errors
-/// The port is in use, the folder is locked or damaged.
+/// The folder is locked or damaged.
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
-    let bound = Server::bind(config.listen).await?;
     let folder = config.data.join("events");
     let store = EngineStore::open(&folder, EngineOptions::default())
         .map_err(|source| ServiceError::Store { folder, source })?;
@@ -70,6 +65,6 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         health: service.health().clone(),
         options: SurfaceOptions::default(),
     };
-    bound.serve_for(&mut service, write_surface(surface));
+    config.listener.serve_for(&mut service, write_surface(surface));
     Ok(service)
 }

@@ -8,7 +8,7 @@ use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
-use factum_http::Server;
+use factum_http::{Bound, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{Options, Settings};
@@ -23,15 +23,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
     let Settings { port_base, listen, data, log } = settings;
     log.install();
-    let addresses = [ACCOUNTS_PORT, STATEMENTS_PORT].map(|port| SocketAddr::new(listen, port_base + port));
-    // Looked at before anything is made in the folder of a bank that cannot start.
-    for address in addresses {
-        drop(Server::bind(address).await?);
-    }
+    // Before anything is made in the folder of a bank that cannot start.
+    let bind = |port| Server::bind(SocketAddr::new(listen, port_base + port));
+    let listeners = [bind(ACCOUNTS_PORT).await?, bind(STATEMENTS_PORT).await?];
+    let addresses = listeners.each_ref().map(Bound::local_addr);
     // Before anything is started, so that a signal during the start stops it cleanly as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
-    let services = match start(&data, addresses, &bus).await {
+    let services = match start(&data, listeners, &bus).await {
         Ok(services) => services,
         Err(error) => {
             bus.close().await?;
@@ -50,10 +49,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
 }
 
-async fn start(data: &Path, listen: [SocketAddr; 2], bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {
-    let config = accounts::Config { data: data.join(accounts::NAME), listen: listen[0] };
+async fn start(data: &Path, listeners: [Bound; 2], bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {
+    let [for_accounts, for_statements] = listeners;
+    let config = accounts::Config { data: data.join(accounts::NAME), listener: for_accounts };
     let accounts = accounts::service(config, Arc::clone(bus)).await.context(accounts::NAME)?;
-    let config = statements::Config { data: data.join(statements::NAME), listen: listen[1] };
+    let config = statements::Config { data: data.join(statements::NAME), listener: for_statements };
     match statements::service(config, Arc::clone(bus)).await.context(statements::NAME) {
         Ok(statements) => Ok([accounts, statements]),
         Err(error) => {

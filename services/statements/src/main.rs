@@ -10,6 +10,7 @@ use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
+use factum_http::Server;
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Options, Settings};
@@ -50,9 +51,11 @@ fn one_line(error: &anyhow::Error) -> String {
 
 async fn run(data: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Before anything is made in the folder of a service that cannot start.
+    let listener = Server::bind(listen).await?;
     let data = data.join(statements::NAME);
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
-    let service = statements::service(statements::Config { data, listen }, Arc::clone(&bus)).await?;
+    let service = statements::service(statements::Config { data, listener }, Arc::clone(&bus)).await?;
     println!("statements listens on http://{listen}");
     let failed = tokio::select! {
         reason = service.failed() => Some(reason),
