@@ -222,7 +222,7 @@ fn bulk(path: &Path) -> Result<()> {
 
     let (mut after, mut read, started) = (Position::ZERO, 0, Instant::now());
     loop {
-        let page = engine.read(after, Direction::Forward, 4_096)?;
+        let page = engine.read(&factum_engine::Selection::everything(), after, Direction::Forward, 4_096)?;
         read += page.events.iter().map(|event| event.data().len()).sum::<usize>();
         after = page.read_to;
         if page.end {

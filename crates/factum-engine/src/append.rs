@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::names::{StreamName, Tag};
 use crate::numbers::{Position, Version};
+use crate::selection::Boundary;
 
 /// What an append expects of a stream before it adds to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -97,6 +98,8 @@ pub struct Append {
     pub streams: Vec<StreamAppend>,
     /// Judged before everything else.
     pub command: Option<CommandRecord>,
+    /// Judged after the versions of the streams.
+    pub boundary: Option<Boundary>,
     /// Microseconds since 1970, from the caller's clock.
     pub recorded_at: u64,
 }
@@ -105,13 +108,31 @@ impl Append {
     /// An append without streams, recorded at so many microseconds since 1970.
     #[must_use]
     pub fn new(recorded_at: u64) -> Self {
-        Append { streams: Vec::new(), command: None, recorded_at }
+        Append { streams: Vec::new(), command: None, boundary: None, recorded_at }
     }
 
     /// Adds events to a stream, under a condition.
     #[must_use]
     pub fn stream(mut self, stream: StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Self {
         self.streams.push(StreamAppend { stream, expected, events });
+        self
+    }
+
+    /// Refuses it if the boundary was crossed: an event matching its selection stands behind its position.
+    ///
+    /// ```
+    /// use factum_engine::{Append, Boundary, Clause, ExpectedVersion, StreamName, Tag};
+    ///
+    /// let unique = Boundary::nothing_like(Clause::tags([Tag::new("email:ada@example.org")?]));
+    /// let append = Append::new(1_700_000_000_000_000)
+    ///     .stream(StreamName::new("user-1")?, ExpectedVersion::Any, Vec::new())
+    ///     .unless(unique);
+    /// assert!(append.boundary.is_some());
+    /// # Ok::<(), factum_engine::InvalidName>(())
+    /// ```
+    #[must_use]
+    pub fn unless(mut self, boundary: Boundary) -> Self {
+        self.boundary = Some(boundary);
         self
     }
 

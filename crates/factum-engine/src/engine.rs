@@ -20,6 +20,8 @@ use crate::progress::{Progress, ProgressBook, ProgressError};
 use crate::queue::{Lead, Queue, Request, Role, Ticket};
 use crate::read;
 use crate::recovery::{CLOSED_FILE, Recovered, RecoveryReport, recover};
+use crate::select;
+use crate::selection::Selection;
 use crate::shared::{Shared, lock};
 use crate::spare::Spare;
 use crate::subscribe::{Announcer, Heads, SyncedBeyond};
@@ -123,7 +125,7 @@ impl Engine {
 
     /// Appends, and blocks until the answer is durable. A lone caller does the work itself.
     ///
-    /// The command id is judged first, then the versions, against everything acknowledged and everything that will
+    /// The command id is judged first, then the versions, then the boundary, against everything acknowledged and everything that will
     /// be acknowledged together with this append.
     ///
     /// # Errors
@@ -189,13 +191,20 @@ impl Engine {
         read::read_stream(&self.inner().shared, stream, from, direction, limit)
     }
 
-    /// Reads everything: forward the positions above `after`, backward those below. At most `limit` events.
-    /// Blocks only for reading.
+    /// Reads the events of a selection: forward the positions above `after`, backward those below. At most `limit`
+    /// events, after a bounded amount of work: a page may end, or be empty, before there is nothing left; its
+    /// [`read_to`](Page::read_to) says how far it came. Blocks only for reading.
     ///
     /// # Errors
     /// See [`ReadError`]. Of damaged bytes nothing is served.
-    pub fn read(&self, after: Position, direction: Direction, limit: usize) -> Result<Page, ReadError> {
-        read::read(&self.inner().shared, after, direction, limit)
+    pub fn read(
+        &self,
+        selection: &Selection,
+        after: Position,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Page, ReadError> {
+        select::read(&self.inner().shared, selection, after, direction, limit)
     }
 
     /// The version a stream is at; zero when it has no events.
@@ -303,7 +312,7 @@ impl Inner {
         let streams = append.streams.into_iter();
         let streams = streams.map(|stream| (stream.stream, stream.expected, stream.events.len() as u16)).collect();
         let (ticket, answer) = Ticket::new();
-        let request = Request { batch, streams, command: append.command, answer };
+        let request = Request { batch, streams, command: append.command, boundary: append.boundary, answer };
         let role = self.queue.push(request, lead, self.shared.options.queue_appends_max)?;
         Ok((role, ticket))
     }

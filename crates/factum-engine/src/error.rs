@@ -8,6 +8,7 @@ use crate::append::ExpectedVersion;
 use crate::names::{InvalidName, StreamName};
 use crate::numbers::{Position, Version};
 use crate::options::InvalidOptions;
+use crate::selection::InvalidSelection;
 
 /// Where stored bytes are not what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,25 @@ pub enum AppendError {
         /// Where the stream is.
         actual: Version,
     },
+    /// Something happened that the decision did not know: read the selection again and decide again.
+    BoundaryCrossed {
+        /// The first clause of the boundary's selection that the event found matches, counted from 0.
+        clause: usize,
+        /// Up to where the append had read.
+        after: Position,
+        /// The earliest event behind it that matches.
+        found: Position,
+    },
+    /// A boundary behind the last event: no decision can have read that far. It comes from another store, or from
+    /// before a restore.
+    BoundaryBeyondHead {
+        /// Up to where the append says it had read.
+        after: Position,
+        /// The last event, those staged before this append included.
+        head: Position,
+    },
+    /// The boundary's selection breaks a limit or a rule.
+    InvalidSelection(InvalidSelection),
     /// The command id was used before, under another fingerprint.
     CommandIdReused {
         /// The id.
@@ -168,6 +188,17 @@ impl fmt::Display for AppendError {
             AppendError::Conflict { stream, expected, actual } => {
                 write!(f, "stream {stream} is at version {actual}, expected was {expected}")
             }
+            AppendError::BoundaryCrossed { clause, after, found } => write!(
+                f,
+                "position {found}, behind the boundary at {after}, matches clause {clause} of its selection: read \
+                 it again and decide again"
+            ),
+            AppendError::BoundaryBeyondHead { after, head } => write!(
+                f,
+                "the boundary at position {after} is beyond the head {head}: it is not of this store's history; read \
+                 it again and decide again"
+            ),
+            AppendError::InvalidSelection(invalid) => invalid.fmt(f),
             AppendError::CommandIdReused { id } => {
                 write!(f, "command id {:032x} was used for another request", u128::from_be_bytes(*id))
             }
@@ -203,6 +234,7 @@ impl std::error::Error for AppendError {
         match self {
             AppendError::Poisoned(error) | AppendError::Unavailable(error) => Some(error),
             AppendError::InvalidEventName(invalid) => Some(invalid),
+            AppendError::InvalidSelection(invalid) => Some(invalid),
             _ => None,
         }
     }
@@ -216,6 +248,8 @@ pub enum ReadError {
     Corrupt(Damage),
     /// The disk failed: try again.
     Unavailable(Arc<io::Error>),
+    /// The selection breaks a limit or a rule.
+    InvalidSelection(InvalidSelection),
     /// The store is closed.
     Closed,
 }
@@ -223,6 +257,7 @@ pub enum ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ReadError::InvalidSelection(invalid) => invalid.fmt(f),
             ReadError::Corrupt(damage) => damage.fmt(f),
             ReadError::Unavailable(error) => write!(f, "the log cannot be read: {error}"),
             ReadError::Closed => f.write_str("the store is closed"),
@@ -234,6 +269,7 @@ impl std::error::Error for ReadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ReadError::Unavailable(error) => Some(error),
+            ReadError::InvalidSelection(invalid) => Some(invalid),
             _ => None,
         }
     }
@@ -256,6 +292,7 @@ impl From<ReadError> for AppendError {
         match error {
             ReadError::Corrupt(damage) => AppendError::Corrupt(damage),
             ReadError::Unavailable(error) => AppendError::Unavailable(error),
+            ReadError::InvalidSelection(invalid) => AppendError::InvalidSelection(invalid),
             ReadError::Closed => AppendError::Closed,
         }
     }

@@ -1,7 +1,7 @@
 //! An embedded, append-only event store: one directory, one writing process, many readers.
 //!
 //! It appends events to streams, atomically and under a condition, and answers when they are durable. It is not a
-//! database: it has no queries but by stream and by position. It needs no async runtime: calls block or return
+//! database: it has no queries but by stream, by position and by the names and tags of events. It needs no async runtime: calls block or return
 //! std futures.
 //!
 //! ```
@@ -38,6 +38,8 @@ mod numbers;
 
 mod names;
 
+mod selection;
+
 mod append;
 
 mod options;
@@ -59,6 +61,8 @@ mod subscribe;
 mod shared;
 
 mod read;
+
+mod select;
 
 mod scan;
 
@@ -96,5 +100,8 @@ pub use page::{Direction, Page, StoredEvent};
 pub use progress::{Progress, ProgressError};
 pub use queue::Ticket;
 pub use recovery::{CutTail, RecoveryReport};
+pub use selection::{
+    Boundary, CLAUSE_NAMES_MAX, CLAUSE_TAGS_MAX, Clause, InvalidSelection, SELECTION_CLAUSES_MAX, Selection,
+};
 pub use subscribe::{Heads, SyncedBeyond};
 pub use verify::{VerifyError, VerifyProgress, VerifyReport};

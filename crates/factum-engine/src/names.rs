@@ -141,6 +141,11 @@ impl fmt::Display for InvalidName {
 
 impl std::error::Error for InvalidName {}
 
+/// The rules for event names.
+pub(crate) fn check_event_name(name: &str) -> Result<(), InvalidName> {
+    check(name, "an event name", 1, EVENT_NAME_BYTES_MAX)
+}
+
 /// The rules every name shares.
 pub(crate) fn check(name: &str, what: &'static str, min: usize, max: usize) -> Result<(), InvalidName> {
     let reason = if name.len() < min {

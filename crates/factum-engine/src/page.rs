@@ -20,10 +20,11 @@ pub enum Direction {
 /// Part of what was asked for: at most as many events as the limit says, and a bounded number of bytes.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// In the direction of the read; empty only when there are none left.
+    /// In the direction of the read. Of everything and of a stream empty only when there are none left; of a selection
+    /// also when none of those considered matched.
     pub events: Vec<StoredEvent>,
-    /// Everything up to here was considered: forward the head as it was, or the last event's position when there
-    /// is more; backward the last event's position, or zero when the beginning was reached.
+    /// Everything up to here was considered: the next page goes on from it. Forward at the end the head as it was, or
+    /// where the read began if that is beyond; backward at the beginning zero.
     pub read_to: Position,
     /// Whether the page reached the head, or backward the beginning.
     pub end: bool,
@@ -79,8 +80,7 @@ impl StoredEvent {
     /// Its wire name.
     #[must_use]
     pub fn name(&self) -> &str {
-        let record = self.record();
-        str::from_utf8(&record[RecordFields::of(record).name]).expect(CHECKED)
+        batch::name(self.record())
     }
 
     /// The schema version of its data.
@@ -96,15 +96,8 @@ impl StoredEvent {
     }
 
     /// Its tags, in the order they were given.
-    pub fn tags(&self) -> impl Iterator<Item = &str> {
-        let record = self.record();
-        let mut tags = &record[RecordFields::of(record).tags];
-        std::iter::from_fn(move || {
-            let (length, rest) = tags.split_first()?;
-            let (tag, rest) = rest.split_at(usize::from(*length));
-            tags = rest;
-            Some(str::from_utf8(tag).expect(CHECKED))
-        })
+    pub fn tags(&self) -> impl Iterator<Item = &str> + Clone {
+        batch::tags(self.record())
     }
 
     /// Its metadata, as it was given.

@@ -13,6 +13,7 @@ use crate::error::AppendError;
 use crate::format::encode::EncodedBatch;
 use crate::names::StreamName;
 use crate::options::GROUP_BYTES_MAX;
+use crate::selection::Boundary;
 use crate::shared::lock;
 
 /// Groups of one request after which their caller is taken to be alone.
@@ -135,6 +136,7 @@ pub(crate) struct Request {
     pub(crate) batch: EncodedBatch,
     pub(crate) streams: Vec<(StreamName, ExpectedVersion, u16)>,
     pub(crate) command: Option<CommandRecord>,
+    pub(crate) boundary: Option<Boundary>,
     pub(crate) answer: Answer,
 }
 

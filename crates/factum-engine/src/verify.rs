@@ -79,6 +79,8 @@ impl From<ReadError> for VerifyError {
         match error {
             ReadError::Corrupt(damage) => VerifyError::Corrupt(damage),
             ReadError::Unavailable(error) => VerifyError::Unavailable(error),
+            // A verification reads without one.
+            ReadError::InvalidSelection(invalid) => VerifyError::Unavailable(Arc::new(io::Error::other(invalid))),
             ReadError::Closed => VerifyError::Closed,
         }
     }

@@ -19,6 +19,8 @@ use crate::numbers::{Position, Version};
 use crate::options::Drive;
 use crate::queue::Request;
 use crate::read;
+use crate::select;
+use crate::selection::{Boundary, Selection};
 use crate::shared::{Segment, Shared};
 use crate::spare::{SPARE_FILE, Spare, write_zeros};
 
@@ -155,7 +157,7 @@ impl Writer {
         for (number, request) in group.iter().enumerate() {
             let verdict = match self.known(shared, request, &verdicts) {
                 Some(verdict) => verdict,
-                None => self.bases(shared, request).map(|bases| {
+                None => self.conditions(shared, request, head).map(|bases| {
                     let at = self.buffer.len();
                     let first = head + 1;
                     link = batch::place(&request.batch, first, bases.iter().copied(), &link, &mut self.buffer);
@@ -186,6 +188,34 @@ impl Writer {
         };
         let same = fingerprint == command.fingerprint;
         Some(if same { receipt } else { Err(AppendError::CommandIdReused { id: command.id }) })
+    }
+
+    /// Versions of the request's streams before it, if these and the boundary are as expected.
+    fn conditions(&self, shared: &Shared, request: &Request, head: u64) -> Result<Vec<u64>, AppendError> {
+        let bases = self.bases(shared, request)?;
+        if let Some(Boundary { selection, after }) = &request.boundary {
+            if after.get() > head {
+                return Err(AppendError::BoundaryBeyondHead { after: *after, head: Position::new(head) });
+            }
+            let logged = select::first_behind(shared, selection, *after)?;
+            if let Some((clause, found)) = logged.or_else(|| self.staged_behind(selection, *after)) {
+                return Err(AppendError::BoundaryCrossed { clause, after: *after, found });
+            }
+        }
+        Ok(bases)
+    }
+
+    /// The earliest staged event behind a position that a selection matches, and the first clause that does.
+    fn staged_behind(&self, selection: &Selection, after: Position) -> Option<(usize, Position)> {
+        self.staged.iter().find_map(|staged| {
+            let records = batch::placed_records(&self.buffer[staged.at..]);
+            records.zip(staged.first..).filter(|(_, position)| *position > after.get()).find_map(
+                |(record, position)| {
+                    let clause = selection.first_match(batch::name(record), batch::tags(record));
+                    clause.map(|clause| (clause, Position::new(position)))
+                },
+            )
+        })
     }
 
     /// Versions of the request's streams before it, if all are as expected.

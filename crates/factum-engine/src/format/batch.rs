@@ -270,3 +270,32 @@ impl RecordFields {
         RecordFields { name, tags, metadata }
     }
 }
+
+const CHECKED: &str = "encoded here, or checked when it was read";
+
+/// The wire name in a sound record.
+pub(crate) fn name(record: &[u8]) -> &str {
+    str::from_utf8(&record[RecordFields::of(record).name]).expect(CHECKED)
+}
+
+/// The tags in a sound record.
+pub(crate) fn tags(record: &[u8]) -> impl Iterator<Item = &str> + Clone {
+    let mut tags = &record[RecordFields::of(record).tags];
+    std::iter::from_fn(move || {
+        let (length, rest) = tags.split_first()?;
+        let (tag, rest) = rest.split_at(usize::from(*length));
+        tags = rest;
+        Some(str::from_utf8(tag).expect(CHECKED))
+    })
+}
+
+/// The records of a batch that was placed but not yet sealed.
+pub(crate) fn placed_records(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (events, head_bytes) = (u16_at(batch, 64), u32_at(batch, 12) as usize);
+    let mut rest = &batch[head_bytes..];
+    (0..events).map(move |_| {
+        let (record, behind) = rest.split_at(u32_at(rest, 4) as usize);
+        rest = behind;
+        record
+    })
+}

@@ -94,9 +94,11 @@ fn check(append: &Append, events: usize, options: &Options) -> Result<(), Append
         return too_large("streams", append.streams.len(), BATCH_STREAMS_MAX);
     }
     check_distinct(&append.streams)?;
+    if let Some(boundary) = &append.boundary {
+        boundary.selection.check().map_err(AppendError::InvalidSelection)?;
+    }
     for event in append.streams.iter().flat_map(|stream| &stream.events) {
-        names::check(&event.name, "an event name", 1, names::EVENT_NAME_BYTES_MAX)
-            .map_err(AppendError::InvalidEventName)?;
+        names::check_event_name(&event.name).map_err(AppendError::InvalidEventName)?;
         if event.tags.len() > EVENT_TAGS_MAX {
             return Err(AppendError::TooManyTags { found: event.tags.len() });
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use factum_engine::sim::SimDisk;
-use factum_engine::{Direction, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, VerifyError};
+use factum_engine::{
+    Direction, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, Selection, VerifyError,
+};
 
 use crate::support::{all_texts, note};
 
@@ -73,11 +75,14 @@ fn damage_while_the_store_is_open_is_never_served() {
     let engine = open(&disk).expect("opens");
     // A byte of the second event's data.
     flip(&disk, LOG, ends[1] - 1);
-    match engine.read(Position::ZERO, Direction::Forward, 10) {
+    match engine.read(&Selection::everything(), Position::ZERO, Direction::Forward, 10) {
         Err(ReadError::Corrupt(damage)) => assert_eq!((damage.segment, damage.position.get()), (1, 2)),
         other => panic!("{other:?}"),
     }
-    assert_eq!(engine.read(Position::new(2), Direction::Forward, 10).expect("sound").events.len(), 1);
+    assert_eq!(
+        engine.read(&Selection::everything(), Position::new(2), Direction::Forward, 10).expect("sound").events.len(),
+        1
+    );
     match engine.verify(&mut |_| {}) {
         Err(VerifyError::Corrupt(damage)) => assert_eq!((damage.segment, damage.position.get()), (1, 2)),
         other => panic!("{other:?}"),

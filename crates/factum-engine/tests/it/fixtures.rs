@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use factum_engine::{
-    Append, Direction, Drive, Engine, Entropy, ExpectedVersion, NewEvent, Options, Position, Tag, Version,
+    Append, Direction, Drive, Engine, Entropy, ExpectedVersion, NewEvent, Options, Position, Selection, Tag, Version,
 };
 
 use crate::support::{all_texts, command, event, note, stream};
@@ -61,7 +61,7 @@ fn a_store_of_format_1_is_read_verified_and_continued() {
     let hash: String = report.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hash, HASH);
 
-    let page = engine.read(Position::ZERO, Direction::Forward, 1).expect("readable");
+    let page = engine.read(&Selection::everything(), Position::ZERO, Direction::Forward, 1).expect("readable");
     let [opened] = page.events.as_slice() else { panic!("{page:?}") };
     assert_eq!((opened.stream(), opened.name(), opened.schema()), ("account-1", "note.taken", 3));
     assert_eq!((opened.recorded_at(), opened.command()), (1_700_000_000_000_000, Some(command(1, 2))));

@@ -9,5 +9,6 @@ mod lives;
 mod opening;
 mod progress;
 mod reading;
+mod selecting;
 mod support;
 mod truncating;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake};
 use std::time::{Duration, Instant};
 
-use factum_engine::{AppendError, Closed, Engine, OpenError, Options, Position, ReadError};
+use factum_engine::{AppendError, Closed, Engine, OpenError, Options, Position, ReadError, Selection};
 
 use crate::support::{all_texts, note, open, wait};
 
@@ -60,7 +60,7 @@ fn a_closed_store_answers_so_to_everybody() {
     let engine = open(directory.path());
     engine.close().expect("closes");
     assert!(matches!(engine.append(note("a", "b")), Err(AppendError::Closed)));
-    let read = engine.read(Position::ZERO, factum_engine::Direction::Forward, 1);
+    let read = engine.read(&Selection::everything(), Position::ZERO, factum_engine::Direction::Forward, 1);
     assert!(matches!(read, Err(ReadError::Closed)));
     let mut beyond = std::pin::pin!(engine.beyond(Position::ZERO));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());

@@ -1,6 +1,6 @@
 //! Reads: both directions, by stream and by position, in bounded pages.
 
-use factum_engine::{Append, Direction, Engine, ExpectedVersion, NewEvent, Options, Position, Tag, Version};
+use factum_engine::{Append, Direction, Engine, ExpectedVersion, NewEvent, Options, Position, Selection, Tag, Version};
 
 use crate::support::{command, event, expecting, note, open, stream, text};
 
@@ -47,7 +47,7 @@ fn everything_is_read_forward_and_backward_in_pages() {
     let engine = open(directory.path());
     three_streams(&engine);
     let positions = |after: u64, direction, limit| {
-        let page = engine.read(Position::new(after), direction, limit).expect("readable");
+        let page = engine.read(&Selection::everything(), Position::new(after), direction, limit).expect("readable");
         let positions: Vec<u64> = page.events.iter().map(|event| event.position().get()).collect();
         (positions, page.read_to.get(), page.end)
     };
@@ -96,7 +96,7 @@ fn a_page_is_bounded_in_bytes_and_never_empty_before_the_end() {
         let mut after = if direction == Direction::Forward { Position::ZERO } else { Position::MAX };
         let mut sizes = Vec::new();
         loop {
-            let page = engine.read(after, direction, 100).expect("readable");
+            let page = engine.read(&Selection::everything(), after, direction, 100).expect("readable");
             assert!(!page.events.is_empty());
             sizes.extend(page.events.iter().map(|event| event.data().len()));
             assert!(page.events.len() < 4, "{} events in a page", page.events.len());
@@ -122,7 +122,7 @@ fn reads_go_on_over_the_ends_of_segments() {
     }
     let report = engine.verify(&mut |_| {}).expect("sound");
     assert!(report.segments > 3, "{report:?}");
-    let page = engine.read(Position::ZERO, Direction::Forward, 1_000).expect("readable");
+    let page = engine.read(&Selection::everything(), Position::ZERO, Direction::Forward, 1_000).expect("readable");
     assert_eq!((page.events.len(), page.end), (100, true));
     engine.close().expect("closes");
     let engine = Engine::open(directory.path(), options).expect("opens");

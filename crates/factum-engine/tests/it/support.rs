@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use factum_engine::{
-    Append, CommandRecord, Direction, Engine, ExpectedVersion, NewEvent, Options, Position, StoredEvent, StreamName,
-    Version,
+    Append, CommandRecord, Direction, Engine, ExpectedVersion, NewEvent, Options, Position, Selection, StoredEvent,
+    StreamName, Version,
 };
 
 pub fn stream(name: &str) -> StreamName {
@@ -68,7 +68,7 @@ pub fn texts_of(engine: &Engine, name: &str) -> Vec<String> {
 pub fn all_texts(engine: &Engine) -> Vec<(String, String)> {
     let (mut texts, mut after) = (Vec::new(), Position::ZERO);
     loop {
-        let page = engine.read(after, Direction::Forward, 5).expect("a readable store");
+        let page = engine.read(&Selection::everything(), after, Direction::Forward, 5).expect("a readable store");
         for event in &page.events {
             after = after.next();
             assert_eq!(event.position(), after, "positions are dense");

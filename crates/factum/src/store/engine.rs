@@ -153,7 +153,10 @@ impl EventStore for EngineStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Batch, StoreError>> {
         Box::pin(async move {
-            let page = self.engine.read(after, direction, limit.max(1)).map_err(errors::read)?;
+            let page = self
+                .engine
+                .read(&factum_engine::Selection::everything(), after, direction, limit.max(1))
+                .map_err(errors::read)?;
             Recorder::default().batch(page)
         })
     }

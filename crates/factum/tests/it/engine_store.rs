@@ -112,7 +112,8 @@ async fn events_of_a_batch_share_the_block_they_were_read_into() {
     for _ in 0..2 {
         append(&store).await.unwrap();
     }
-    let page = store.engine().read(Position::ZERO, Direction::Forward, 2).unwrap();
+    let page =
+        store.engine().read(&factum_engine::Selection::everything(), Position::ZERO, Direction::Forward, 2).unwrap();
     let batch = store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 2).await.unwrap();
     let distance = |first: &[u8], second: &[u8]| second.as_ptr() as usize - first.as_ptr() as usize;
     assert_eq!(
