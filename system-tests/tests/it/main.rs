@@ -2,6 +2,7 @@
 
 mod command_line;
 mod deleted_state;
+mod first_service;
 // `cfg(test)` tells clippy that the helpers in here are tests too.
 #[cfg(test)]
 mod independence;

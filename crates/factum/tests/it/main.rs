@@ -12,6 +12,7 @@ mod engine_store;
 mod event_store;
 mod faults;
 mod given;
+mod guide;
 mod projections;
 mod queries;
 mod read_store;

@@ -1,0 +1,104 @@
+//! `docs/guide/testing.md`.
+
+use std::{error::Error, sync::Arc};
+
+use factum::{
+    CommandId, Personal, ProjectionKey,
+    prelude::*,
+    read::{MemoryReadStore, ReadStore},
+    service::STOP_LIMIT_DEFAULT,
+    store::MemoryStore,
+    testing::{self, COMMAND_ID, delivery, given, settle},
+};
+use uuid::Uuid;
+
+use super::{
+    page_shows,
+    projections::{GetGuests, Guests, Seating},
+    shows::{AnnounceShow, ReleaseSeat, ReserveSeat, SeatReleased, SeatReserved, Show, ShowAnnounced, ShowRejection},
+};
+
+const SHOW: Uuid = Uuid::from_u128(1);
+
+fn announced(seats: u32) -> ShowAnnounced {
+    ShowAnnounced { title: "Figaro".to_owned(), seats }
+}
+
+fn reserve(seat: u32) -> ReserveSeat {
+    ReserveSeat { show_id: SHOW, seat, guest: Personal::known("Ada".to_owned()) }
+}
+
+fn reserved(seat: u32, by: CommandId) -> SeatReserved {
+    SeatReserved { reservation: by.derive("reservation"), seat, guest: Personal::known("Ada".to_owned()) }
+}
+
+fn guests_of(show_id: Uuid) -> GetGuests {
+    GetGuests::first_page(show_id)
+}
+
+#[test]
+fn the_page_shows_what_is_compiled() {
+    page_shows(include_str!("../../../../../docs/guide/testing.md"), &[include_str!("testing.rs")]);
+}
+
+#[test]
+fn a_seat_is_reserved_once_and_released_as_often_as_one_likes() {
+    given::<Show>([announced(2)])
+        .when(reserve(1))
+        .then([reserved(1, COMMAND_ID)])
+        .when(reserve(1))
+        .then_rejected(ShowRejection::SeatTaken(1))
+        .when(ReleaseSeat { show_id: SHOW, seat: 1 })
+        .then([SeatReleased { seat: 1 }])
+        .when(ReleaseSeat { show_id: SHOW, seat: 1 })
+        .then_nothing()
+        .then_state(|show| assert!(show.reserved.is_empty()));
+}
+
+#[test]
+fn a_released_seat_leaves_the_guest_list() -> Result<(), Box<dyn Error>> {
+    let models = MemoryReadStore::new();
+    let (seating, epoch) = (ProjectionKey::of::<Seating>(), models.claim(ProjectionKey::of::<Seating>())?);
+    models.write(seating, epoch, &[], &mut |tx| {
+        let show = format!("show-{SHOW}");
+        Seating.project(&reserved(2, COMMAND_ID).into(), &delivery(&show, 1), tx)?;
+        Seating.project(&reserved(1, COMMAND_ID).into(), &delivery(&show, 2), tx)?;
+        Seating.project(&SeatReleased { seat: 2 }.into(), &delivery(&show, 3), tx)
+    })?;
+    let mut seats = Vec::new();
+    models.read(&mut |read| {
+        let guests: Result<Guests, _> = guests_of(SHOW).answer(read);
+        seats = guests.map(|guests| guests.numbers()).unwrap_or_default();
+        Ok(())
+    })?;
+    assert_eq!(seats, [1]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn everything_under_way_arrives() -> Result<(), Box<dyn Error>> {
+    let service = Service::builder("theatre", "shows")
+        .store(Arc::new(MemoryStore::new()))
+        .read_store(Arc::new(MemoryReadStore::new()))
+        .handles::<AnnounceShow>()
+        .handles::<ReserveSeat>()
+        .projects::<Seating>()
+        .answers::<GetGuests>()
+        .start()
+        .await?;
+    service.commands().dispatch(AnnounceShow { show_id: SHOW, title: "Figaro".to_owned(), seats: 300 }).await?;
+
+    for seat in 1..=20 {
+        service.commands().dispatch(reserve(seat)).await?;
+    }
+    settle(&[&service]).await?;
+    let guests = service.queries().ask(guests_of(SHOW)).await?;
+    assert_eq!(guests.numbers(), [1, 2]);
+    service.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| unclean.join("; "))?;
+    Ok(())
+}
+
+#[test]
+fn our_own_store_passes_the_suite_we_hand_out() {
+    testing::read_store_suite(&|| Box::new(MemoryReadStore::new()));
+}
