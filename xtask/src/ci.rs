@@ -141,13 +141,13 @@ fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     finish(&mut cargo_command(root, arguments))
 }
 
-fn cargo_command(root: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn cargo_command(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root).args(arguments);
     command
 }
 
-fn finish(command: &mut Command) -> anyhow::Result<()> {
+pub(crate) fn finish(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("starting {}", command.get_program().display()))?;
     if status.success() { Ok(()) } else { bail!("{} ended with {status}", command.get_program().display()) }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::ci::{self, Job};
+use xtask::proof;
 
 /// Builds, tests and checks the workspace.
 #[derive(Parser)]
@@ -33,6 +34,24 @@ enum Task {
         /// Only these, in this order.
         jobs: Vec<Job>,
     },
+    /// Random operations on engines beside a naive model, with crashes and reopenings. Minutes; the seed is printed.
+    EngineModel {
+        /// How many operations.
+        #[arg(long, default_value_t = 500_000)]
+        operations: u64,
+        /// The first store's seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// A real process that appends under load, killed with SIGKILL again and again. Minutes; the seed is printed.
+    EngineKill {
+        /// How often.
+        #[arg(long, default_value_t = 300)]
+        times: u64,
+        /// Of the moments of death.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -41,6 +60,8 @@ fn main() -> ExitCode {
         Task::Test => ci::test(&root),
         Task::Tidy => said(ci::run_tidy(&root)),
         Task::CheckDependencies => said(ci::check_dependencies(&root)),
+        Task::EngineModel { operations, seed } => said(proof::engine_model(&root, operations, seed)),
+        Task::EngineKill { times, seed } => said(proof::engine_kill(&root, times, seed)),
         Task::Ci { jobs } => ci::ci(&root, if jobs.is_empty() { &Job::ALL } else { &jobs }),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -3,12 +3,17 @@
 mod appending;
 mod crashing;
 mod damage;
+mod deeds;
 mod faults;
 mod fixtures;
+mod killed;
 mod lives;
+mod model;
 mod opening;
 mod progress;
 mod reading;
 mod selecting;
 mod support;
+mod tally;
 mod truncating;
+mod wishes;
