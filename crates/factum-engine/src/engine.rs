@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::append::{Append, KnownCommand, Receipt};
 use crate::disk::{Disk, StdDisk, put_file};
-use crate::error::{AppendError, CloseError, OpenError, ReadError};
+use crate::error::{AppendError, CloseError, OpenError, ReadError, SyncError};
 use crate::format::encode::encode;
 use crate::format::mask;
+use crate::head::HeadFile;
 use crate::identity::Identity;
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
@@ -25,6 +26,7 @@ use crate::selection::Selection;
 use crate::shared::{Shared, lock};
 use crate::spare::Spare;
 use crate::subscribe::{Announcer, Heads, SyncedBeyond};
+use crate::syncing::Syncing;
 use crate::verify::{VerifyError, VerifyProgress, VerifyReport, verify};
 use crate::writer::Writer;
 
@@ -89,6 +91,7 @@ impl Engine {
         let Recovered { identity, segments, index, tail, report } = recover(&*disk, &options)?;
         let drive = options.drive;
         let announcer = Announcer::new(index.head());
+        let head_file = HeadFile::open(&*disk, &identity, tail.end())?;
         let spare = Arc::new(Spare::default());
         let shared = Shared {
             disk,
@@ -97,6 +100,8 @@ impl Engine {
             segments: RwLock::new(segments),
             index: RwLock::new(index),
             announcer,
+            syncing: Syncing::new(tail.group),
+            head_file,
             closed: AtomicBool::new(false),
         };
         let inner = Arc::new(Inner {
@@ -123,7 +128,8 @@ impl Engine {
         &self.inner().report
     }
 
-    /// Appends, and blocks until the answer is durable. A lone caller does the work itself.
+    /// Appends, and blocks until the answer, which is durable as [`Durability`](crate::Durability) says. A lone caller
+    /// does the work itself.
     ///
     /// The command id is judged first, then the versions, then the boundary, against everything acknowledged and everything that will
     /// be acknowledged together with this append.
@@ -179,6 +185,10 @@ impl Engine {
     /// Reads a stream: forward the versions from `from` up, backward from `from` down. At most `limit` events.
     /// Blocks only for reading.
     ///
+    /// It is for loading what a decision needs, and sees everything written: with a weaker
+    /// [`Durability`](crate::Durability) also what a power cut may still take. Who passes on what it reads uses
+    /// [`read`](Self::read).
+    ///
     /// # Errors
     /// See [`ReadError`]. Of damaged bytes nothing is served.
     pub fn read_stream(
@@ -191,9 +201,9 @@ impl Engine {
         read::read_stream(&self.inner().shared, stream, from, direction, limit)
     }
 
-    /// Reads the events of a selection: forward the positions above `after`, backward those below. At most `limit`
-    /// events, after a bounded amount of work: a page may end, or be empty, before there is nothing left; its
-    /// [`read_to`](Page::read_to) says how far it came. Blocks only for reading.
+    /// Reads the events of a selection up to the synced head: forward the positions above `after`, backward those
+    /// below. At most `limit` events, after a bounded amount of work: a page may end, or be empty, before there is
+    /// nothing left; its [`read_to`](Page::read_to) says how far it came. Blocks only for reading.
     ///
     /// # Errors
     /// See [`ReadError`]. Of damaged bytes nothing is served.
@@ -204,16 +214,17 @@ impl Engine {
         direction: Direction,
         limit: usize,
     ) -> Result<Page, ReadError> {
-        select::read(&self.inner().shared, selection, after, direction, limit)
+        let shared = &self.inner().shared;
+        select::read(shared, shared.announcer.synced(), selection, after, direction, limit)
     }
 
-    /// The version a stream is at; zero when it has no events.
+    /// The version a stream is at, as written; zero when it has no events.
     #[must_use]
     pub fn stream_version(&self, stream: &StreamName) -> Version {
         self.inner().shared.index().version(stream.as_str())
     }
 
-    /// What is remembered of a command id.
+    /// What is remembered of a command id, as written.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -225,8 +236,21 @@ impl Engine {
     /// The last positions written and known durable.
     #[must_use]
     pub fn heads(&self) -> Heads {
+        // In this order: the synced one never looks ahead of the other.
         let synced = self.inner().shared.announcer.synced();
-        Heads { written: synced, synced }
+        Heads { written: self.inner().shared.index().head(), synced }
+    }
+
+    /// Makes everything written durable now; nothing to do with [`Durability::Synced`](crate::Durability::Synced).
+    /// For the end of a load in bulk, and for those who drive the writer by hand. Blocks.
+    ///
+    /// # Errors
+    /// See [`SyncError`]. After a failed sync the store is read-only until it is opened again.
+    pub fn sync(&self) -> Result<Heads, SyncError> {
+        let shared = &self.inner().shared;
+        shared.check_open().map_err(|_| SyncError::Closed)?;
+        shared.syncing.sync(shared).map_err(SyncError::Poisoned)?;
+        Ok(self.heads())
     }
 
     /// Waits until the synced head is beyond a position.
@@ -386,10 +410,12 @@ impl Inner {
         }
         self.queue.close();
         while self.step_once() > 0 {}
-        let mut writer = lock(&self.writer);
-        let result = match writer.broken() {
-            Some(error) => Err(CloseError::Poisoned(error)),
-            None => {
+        let writer = lock(&self.writer);
+        self.shared.syncing.end();
+        let synced = self.shared.syncing.sync(&self.shared);
+        let result = match writer.broken(&self.shared).map_or(synced, Err) {
+            Err(error) => Err(CloseError::Poisoned(error)),
+            Ok(()) => {
                 let marker = writer.marker().encode(mask(&self.shared.identity.incarnation, 0));
                 put_file(&*self.shared.disk, CLOSED_FILE, &marker)
                     .map_err(|error| CloseError::Unavailable(Arc::new(error)))
@@ -440,5 +466,11 @@ fn start_threads(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let help = thread::Builder::new()
         .name("factum-segments".to_owned())
         .spawn(move || helper.spare.help(&*helper.shared.disk))?;
-    Ok(vec![write, help])
+    let mut threads = vec![write, help];
+    if let Some(delay) = inner.shared.options.durability.sync_delay() {
+        let syncs = inner.clone();
+        let sync = move || syncs.shared.syncing.sync_on(&syncs.shared, delay);
+        threads.push(thread::Builder::new().name("factum-syncs".to_owned()).spawn(sync)?);
+    }
+    Ok(threads)
 }

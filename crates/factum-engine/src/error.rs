@@ -310,6 +310,35 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
+/// Why what is written was not synced.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// A write or sync failed, now or earlier. The store is read-only until it is opened again; what was written and
+    /// not synced is known only then.
+    Poisoned(Arc<io::Error>),
+    /// The store is closed.
+    Closed,
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SyncError::Poisoned(error) => write!(f, "the store is read-only after a failed write: {error}"),
+            SyncError::Closed => f.write_str("the store is closed"),
+        }
+    }
+}
+
+impl std::error::Error for SyncError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            SyncError::Poisoned(error) => Some(error),
+            SyncError::Closed => None,
+        }
+    }
+}
+
 /// Why a store was not closed cleanly. It is closed all the same, and the next opening recovers it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

@@ -58,6 +58,10 @@ mod index;
 
 mod subscribe;
 
+mod head;
+
+mod syncing;
+
 mod shared;
 
 mod read;
@@ -85,7 +89,7 @@ pub mod sim;
 pub use append::{Append, CommandRecord, ExpectedVersion, KnownCommand, NewEvent, Receipt, StreamAppend};
 pub use disk::{Disk, DiskFile, StdDisk};
 pub use engine::Engine;
-pub use error::{AppendError, CloseError, Closed, Damage, OpenError, ReadError};
+pub use error::{AppendError, CloseError, Closed, Damage, OpenError, ReadError, SyncError};
 pub use format::FORMAT_VERSION;
 pub use identity::{Fork, Identity};
 pub use names::{EVENT_NAME_BYTES_MAX, InvalidName, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag};
@@ -94,7 +98,7 @@ pub use options::{
     BATCH_BYTES_MAX, BATCH_EVENTS_DEFAULT, BATCH_EVENTS_LIMIT, BATCH_STREAMS_MAX, Drive, Durability,
     EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_TAGS_MAX, Entropy, GROUP_BYTES_MAX, InvalidOptions, Options,
     PAGE_BYTES_DEFAULT, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX, QUEUE_APPENDS_DEFAULT, SEGMENT_BYTES_DEFAULT,
-    SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, SEGMENT_FIRST_BYTES,
+    SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, SEGMENT_FIRST_BYTES, SYNC_INTERVAL_MILLIS_MAX, UNSYNCED_SYNC_MILLIS_MAX,
 };
 pub use page::{Direction, Page, StoredEvent};
 pub use progress::{Progress, ProgressError};

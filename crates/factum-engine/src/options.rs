@@ -1,6 +1,7 @@
 //! Options, and every limit by name.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Tags one event may carry.
 pub const EVENT_TAGS_MAX: usize = 32;
@@ -35,13 +36,40 @@ pub const PROGRESS_NAME_BYTES_MAX: usize = 200;
 /// Largest value of a progress record, in bytes.
 pub const PROGRESS_BYTES_MAX: usize = 64 << 10;
 
-/// When an append is answered.
+/// The longest [`Durability::Interval`], in milliseconds.
+pub const SYNC_INTERVAL_MILLIS_MAX: u64 = 60_000;
+/// How long events of [`Durability::Unsynced`] wait for their sync at most, in milliseconds.
+pub const UNSYNCED_SYNC_MILLIS_MAX: u64 = 10_000;
+
+/// When an append is answered, and so what a power cut may take.
+///
+/// In every mode subscriptions, pages of [`Engine::read`](crate::Engine::read), verification and followers see only
+/// what is known durable; loading for a decision ([`Engine::read_stream`](crate::Engine::read_stream),
+/// [`Engine::stream_version`](crate::Engine::stream_version), [`Engine::command`](crate::Engine::command)) and the
+/// conditions of appends see everything written. A process that is killed loses nothing in any mode. Closing syncs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// After `fdatasync`; concurrent appends share one.
+    /// After `fdatasync`; concurrent appends share one. A power cut takes nothing that was acknowledged.
     #[default]
     Synced,
+    /// After the write. A sync in the background begins at most this long after it: 1 ms to
+    /// [`SYNC_INTERVAL_MILLIS_MAX`]. A power cut may take the last appends, that is those of this time and of one
+    /// sync; what is left is all of the history up to some point, and at least what was synced.
+    Interval(Duration),
+    /// As `Interval`, with [`UNSYNCED_SYNC_MILLIS_MAX`]: for tests, and for loading in bulk what can be loaded again.
+    Unsynced,
+}
+
+impl Durability {
+    /// How long after its write a group's sync begins at most; `None` when the answer waits for the sync.
+    pub(crate) fn sync_delay(self) -> Option<Duration> {
+        match self {
+            Durability::Synced => None,
+            Durability::Interval(interval) => Some(interval),
+            Durability::Unsynced => Some(Duration::from_millis(UNSYNCED_SYNC_MILLIS_MAX)),
+        }
+    }
 }
 
 /// Where ids and keys of a new store come from.
@@ -61,7 +89,8 @@ pub enum Drive {
     #[default]
     Threads,
     /// No thread is started: [`Engine::append`](crate::Engine::append) drives its own, and what
-    /// [`Engine::submit`](crate::Engine::submit) queues waits for [`Engine::step`](crate::Engine::step).
+    /// [`Engine::submit`](crate::Engine::submit) queues waits for [`Engine::step`](crate::Engine::step); what no
+    /// append waits for is synced by [`Engine::sync`](crate::Engine::sync).
     /// For simulators and tests: the same calls give the same operations on the disk.
     Manual,
 }
@@ -159,7 +188,11 @@ impl Options {
     }
 
     pub(crate) fn check(&self) -> Result<(), InvalidOptions> {
-        let reason = if !(1..=EVENT_BYTES_LIMIT).contains(&self.event_bytes_max) {
+        let delay = self.durability.sync_delay().unwrap_or(Duration::from_millis(1));
+        let delays = Duration::from_millis(1)..=Duration::from_millis(SYNC_INTERVAL_MILLIS_MAX);
+        let reason = if !delays.contains(&delay) {
+            "the interval between syncs must be 1 ms to 60 s"
+        } else if !(1..=EVENT_BYTES_LIMIT).contains(&self.event_bytes_max) {
             "event_bytes_max must be 1 to 16 MiB"
         } else if !(1..=BATCH_EVENTS_LIMIT).contains(&self.batch_events_max) {
             "batch_events_max must be 1 to 65,535"

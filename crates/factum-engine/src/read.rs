@@ -42,17 +42,25 @@ struct Placed {
     skipped: usize,
 }
 
-pub(crate) fn read(shared: &Shared, after: Position, direction: Direction, limit: usize) -> Result<Page, ReadError> {
+/// Everything up to `head`.
+pub(crate) fn read(
+    shared: &Shared,
+    head: Position,
+    after: Position,
+    direction: Direction,
+    limit: usize,
+) -> Result<Page, ReadError> {
     shared.check_open()?;
+    let head = head.get();
     let index = shared.index();
-    let head = index.head().get();
     let mut gathered = Gathered::new(shared, limit);
     match direction {
         Direction::Forward => {
             let mut next = after.get().saturating_add(1);
             let places = index.ordinal(next).into_iter().flat_map(|from| index.batches_from(from));
             for place in places {
-                if !gathered.wants_more() {
+                // A batch is synced whole or not at all.
+                if !gathered.wants_more() || place.first > head {
                     break;
                 }
                 let last = place.last().min(next.saturating_add(gathered.left as u64 - 1));

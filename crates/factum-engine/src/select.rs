@@ -12,8 +12,10 @@ const CONSIDERED_EVENTS_MAX: usize = 65_536;
 /// Events considered at a time.
 const CONSIDERED_STEP: usize = 1_024;
 
+/// Up to `head`: the synced one, but for conditions.
 pub(crate) fn read(
     shared: &Shared,
+    head: Position,
     selection: &Selection,
     after: Position,
     direction: Direction,
@@ -21,11 +23,11 @@ pub(crate) fn read(
 ) -> Result<Page, ReadError> {
     selection.check().map_err(ReadError::InvalidSelection)?;
     if selection.is_everything() {
-        return read::read(shared, after, direction, limit);
+        return read::read(shared, head, after, direction, limit);
     }
     let (mut events, mut read_to, mut considered) = (Vec::new(), after, 0);
     loop {
-        let page = read::read(shared, read_to, direction, CONSIDERED_STEP)?;
+        let page = read::read(shared, head, read_to, direction, CONSIDERED_STEP)?;
         considered += page.events.len();
         let last = page.events.last().map(StoredEvent::position);
         for event in page.events.into_iter().filter(|event| selection.matches(event.name(), event.tags())) {
@@ -46,15 +48,17 @@ pub(crate) fn read(
     }
 }
 
-/// The earliest event behind a position that a selection matches, and the first clause that does.
+/// The earliest written event behind a position that a selection matches, and the first clause that does.
 pub(crate) fn first_behind(
     shared: &Shared,
     selection: &Selection,
     after: Position,
 ) -> Result<Option<(usize, Position)>, ReadError> {
+    // Written, not synced: a condition is judged against everything acknowledged.
+    let head = shared.index().head();
     let mut after = after;
     loop {
-        let page = read(shared, selection, after, Direction::Forward, 1)?;
+        let page = read(shared, head, selection, after, Direction::Forward, 1)?;
         if let Some(event) = page.events.first() {
             let clause = selection.first_match(event.name(), event.tags());
             return Ok(clause.map(|clause| (clause, event.position())));

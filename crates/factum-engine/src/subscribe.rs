@@ -13,8 +13,8 @@ use crate::shared::lock;
 /// The last positions written and known durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
-    /// Last position written. With [`Durability::Synced`](crate::Durability::Synced) never ahead of `synced` for
-    /// a reader.
+    /// Last position written: what decisions see. Not behind `synced`; with
+    /// [`Durability::Synced`](crate::Durability::Synced) ahead of it for a moment at most.
     pub written: Position,
     /// Last position known durable: what subscriptions, relays and followers may see.
     pub synced: Position,

@@ -91,7 +91,7 @@ pub(crate) fn verify(
     on_progress: &mut dyn FnMut(VerifyProgress),
 ) -> Result<VerifyReport, VerifyError> {
     shared.check_open()?;
-    let head = shared.index().head().get();
+    let head = shared.announcer.synced().get();
     let segments = shared.index().batch_at(head).map_or(1, |place| place.segment);
     let mut cursor = Cursor::at_segment(1, 1, GENESIS);
     let (mut batches, mut bytes) = (0, Vec::new());

@@ -37,6 +37,14 @@ pub(crate) struct Tail {
     pub(crate) link: Link,
 }
 
+impl Tail {
+    /// The same, as it is stored.
+    pub(crate) fn end(&self) -> CloseMarker {
+        let Tail { segment, offset, group, head, link } = self;
+        CloseMarker { segment: segment.number, offset: *offset, group: *group, head: *head, link: *link }
+    }
+}
+
 /// Why a group was not written.
 enum Failure {
     /// No space; nothing of the group is in the log.
@@ -75,7 +83,6 @@ type Verdict = Result<Receipt, AppendError>;
 pub(crate) struct Writer {
     tail: Tail,
     spare: Arc<Spare>,
-    broken: Option<Arc<io::Error>>,
     /// Set while a step runs: found set at the next, the step before panicked.
     in_step: bool,
     buffer: Vec<u8>,
@@ -94,7 +101,6 @@ impl Writer {
         Writer {
             tail,
             spare,
-            broken: None,
             in_step: false,
             buffer: Vec::new(),
             staged: Vec::new(),
@@ -111,16 +117,17 @@ impl Writer {
     }
 
     /// Why nothing may be written any more, if so.
-    pub(crate) fn broken(&mut self) -> Option<Arc<io::Error>> {
+    pub(crate) fn broken(&self, shared: &Shared) -> Option<Arc<io::Error>> {
         if self.in_step {
-            self.broken.get_or_insert_with(|| Arc::new(io::Error::other("the writer panicked")));
+            shared.syncing.break_off(Arc::new(io::Error::other("the writer panicked")));
         }
-        self.broken.clone()
+        shared.syncing.broken()
     }
 
-    /// Judges a group, writes and syncs what is accepted, makes it visible and answers everyone.
+    /// Judges a group, writes and syncs what is accepted (in the weaker modes of [`Durability`](crate::Durability)
+    /// only writes it), makes it visible and answers everyone.
     pub(crate) fn step(&mut self, shared: &Shared, group: &mut Vec<Request>) {
-        let broken = self.broken();
+        let broken = self.broken(shared);
         self.in_step = true;
         let mut verdicts = match broken {
             Some(error) => vec![Err(AppendError::Poisoned(error)); group.len()],
@@ -131,7 +138,7 @@ impl Writer {
                 Ok(()) => self.publish(shared, group),
                 Err(failure) => {
                     if let Failure::Broken(error) = &failure {
-                        self.broken = Some(error.clone());
+                        shared.syncing.break_off(error.clone());
                     }
                     // Refusals and repeats too: they may rest on staged requests that are now gone.
                     verdicts.fill_with(|| Err(failure.answer()));
@@ -248,7 +255,7 @@ impl Writer {
         Receipt { streams, first: Position::new(first), last: Position::new(last), repeated: false }
     }
 
-    /// Writes and syncs the staged requests as one group.
+    /// Writes the staged requests as one group, and syncs it unless the answers need not wait for that.
     fn commit(&mut self, shared: &Shared, group: &[Request]) -> Result<(), Failure> {
         let length = self.buffer.len() as u64;
         if self.tail.offset + length > self.tail.segment.size {
@@ -260,7 +267,7 @@ impl Writer {
             length: length as u32,
             offset: *offset as u32,
             number: number + 1,
-            synced_through: *number,
+            synced_through: shared.syncing.group(),
             first: head + 1,
             batches: self.staged.len() as u32,
             events,
@@ -272,28 +279,36 @@ impl Writer {
         assert!(offset + length <= segment.size, "a group never grows a segment");
         let started = Instant::now();
         if let Err(partial) = write_all(&*segment.file, &self.buffer, *offset) {
-            if is_full(&partial.error) && self.erase(partial.written).is_ok() {
+            if is_full(&partial.error) && self.erase(shared, partial.written).is_ok() {
                 return Err(Failure::Full);
             }
             return Err(Failure::Broken(Arc::new(partial.error)));
         }
-        segment.file.sync().map_err(|error| Failure::Broken(Arc::new(error)))?;
+        if shared.options.durability.sync_delay().is_none() {
+            segment.file.sync().map_err(|error| Failure::Broken(Arc::new(error)))?;
+        }
         self.last_sync = started.elapsed();
         Ok(())
     }
 
     /// Takes back what was written of a group, so that it is not found after a crash although it was refused.
-    fn erase(&self, written: usize) -> io::Result<()> {
+    fn erase(&self, shared: &Shared, written: usize) -> io::Result<()> {
         if written == 0 {
             return Ok(());
         }
+        let _alone = shared.syncing.alone();
         let Tail { segment, offset, .. } = &self.tail;
-        write_zeros(&*segment.file, *offset, offset + written as u64)?;
-        segment.file.sync()
+        let erased = write_zeros(&*segment.file, *offset, offset + written as u64).and_then(|()| segment.file.sync());
+        // Before anybody else may sync: the error is told only once.
+        erased.inspect_err(|error| shared.syncing.break_off(Arc::new(io::Error::new(error.kind(), error.to_string()))))
     }
 
     /// Goes on in a new segment that has room for a group of this length.
     fn roll(&mut self, shared: &Shared, length: u64) -> Result<(), Failure> {
+        // A segment's header says that everything before it is synced.
+        shared.syncing.sync(shared).map_err(Failure::Broken)?;
+        // Where the disk was full when the store was opened; if it still is, the new segment says so.
+        let _for_followers = shared.head_file.ensure(&*shared.disk);
         let number = self.tail.segment.number + 1;
         let least = (SEGMENT_HEADER_BYTES + length).next_multiple_of(4096);
         let helped = shared.options.drive == Drive::Threads;
@@ -325,7 +340,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a synced group visible.
+    /// Makes a group visible: to everybody when it is synced, else to decisions.
     fn publish(&mut self, shared: &Shared, group: &[Request]) {
         let mut index = shared.index_mut();
         for staged in &self.staged {
@@ -346,7 +361,10 @@ impl Writer {
         self.tail.offset += self.buffer.len() as u64;
         self.tail.group += 1;
         self.tail.head = head.get();
-        shared.announcer.announce(head);
+        match shared.options.durability.sync_delay() {
+            None => shared.syncing.synced(shared, self.marker()),
+            Some(_) => shared.syncing.wrote(self.tail.segment.clone(), self.marker()),
+        }
         if self.tail.offset * 2 > self.tail.segment.size && shared.options.drive == Drive::Threads {
             self.spare.want(shared.options.segment_size(self.tail.segment.number + 1));
         }
@@ -354,12 +372,6 @@ impl Writer {
 
     /// Where the log ends, for the marker of a clean close.
     pub(crate) fn marker(&self) -> CloseMarker {
-        CloseMarker {
-            segment: self.tail.segment.number,
-            offset: self.tail.offset,
-            group: self.tail.group,
-            head: self.tail.head,
-            link: self.tail.link,
-        }
+        self.tail.end()
     }
 }

@@ -10,6 +10,7 @@ const SEGMENT_MAGIC: [u8; 8] = *b"FACTMSEG";
 const IDENTITY_MAGIC: [u8; 8] = *b"FACTMIDY";
 const CLOSED_MAGIC: [u8; 8] = *b"FACTMEND";
 const PROGRESS_MAGIC: [u8; 8] = *b"FACTMPRO";
+const HEAD_MAGIC: [u8; 8] = *b"FACTMHED";
 
 /// Why a small frame cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +131,7 @@ pub(crate) fn decode_identity(bytes: &[u8]) -> Result<Identity, Unusable> {
     })
 }
 
-/// What a clean close leaves behind: where the log ended.
+/// Where a log ends: what a clean close leaves behind, and what the head file says is synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CloseMarker {
     pub(crate) segment: u32,
@@ -144,18 +145,17 @@ pub(crate) struct CloseMarker {
 const CLOSED_BODY_BYTES: usize = 64;
 
 impl CloseMarker {
-    pub(crate) fn encode(&self, mask: u32) -> Vec<u8> {
+    fn body(&self) -> [u8; CLOSED_BODY_BYTES] {
         let mut body = [0; CLOSED_BODY_BYTES];
         put(&mut body, 0, &self.segment.to_le_bytes());
         put(&mut body, 8, &self.offset.to_le_bytes());
         put(&mut body, 16, &self.group.to_le_bytes());
         put(&mut body, 24, &self.head.to_le_bytes());
         put(&mut body, 32, &self.link);
-        seal(CLOSED_MAGIC, mask, &body)
+        body
     }
 
-    pub(crate) fn decode(bytes: &[u8], mask: u32) -> Result<Self, Unusable> {
-        let body = open(CLOSED_MAGIC, |_| mask, bytes)?;
+    fn of_body(body: &[u8]) -> Result<Self, Unusable> {
         if body.len() != CLOSED_BODY_BYTES {
             return Err(Unusable::Damaged);
         }
@@ -165,6 +165,48 @@ impl CloseMarker {
             group: u64_at(body, 16),
             head: u64_at(body, 24),
             link: array_at(body, 32),
+        })
+    }
+
+    pub(crate) fn encode(&self, mask: u32) -> Vec<u8> {
+        seal(CLOSED_MAGIC, mask, &self.body())
+    }
+
+    pub(crate) fn decode(bytes: &[u8], mask: u32) -> Result<Self, Unusable> {
+        CloseMarker::of_body(open(CLOSED_MAGIC, |_| mask, bytes)?)
+    }
+}
+
+/// One of the two slots of the head file: up to where the log is known durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HeadSlot {
+    pub(crate) store: [u8; 16],
+    pub(crate) incarnation: [u8; 16],
+    /// Counts the writes of the file: the sound slot with the higher number holds.
+    pub(crate) write: u64,
+    pub(crate) end: CloseMarker,
+}
+
+const HEAD_FIXED_BYTES: usize = 40;
+
+impl HeadSlot {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut body = [0; HEAD_FIXED_BYTES + CLOSED_BODY_BYTES];
+        put(&mut body, 0, &self.store);
+        put(&mut body, 16, &self.incarnation);
+        put(&mut body, 32, &self.write.to_le_bytes());
+        put(&mut body, HEAD_FIXED_BYTES, &self.end.body());
+        seal(HEAD_MAGIC, 0, &body)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Unusable> {
+        let body = open(HEAD_MAGIC, |_| 0, bytes)?;
+        let (fixed, end) = body.split_at_checked(HEAD_FIXED_BYTES).ok_or(Unusable::Damaged)?;
+        Ok(HeadSlot {
+            store: array_at(fixed, 0),
+            incarnation: array_at(fixed, 16),
+            write: u64_at(fixed, 32),
+            end: CloseMarker::of_body(end)?,
         })
     }
 }

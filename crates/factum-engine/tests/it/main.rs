@@ -4,6 +4,7 @@ mod appending;
 mod crashing;
 mod damage;
 mod deeds;
+mod durability;
 mod faults;
 mod fixtures;
 mod killed;
