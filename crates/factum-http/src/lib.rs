@@ -72,9 +72,10 @@ mod options;
 pub mod problem;
 mod server;
 mod surface;
+mod work;
 
 pub use authenticate::{Anonymous, Authenticate, Unauthenticated};
 pub use options::{ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
-pub use server::{BindError, Bound, Drained, Server};
+pub use server::{BindError, Bound, Drained, Server, raise_open_files};
 pub use surface::{CommandAnswer, LoopAnswer, ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface};

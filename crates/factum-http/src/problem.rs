@@ -141,6 +141,28 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retryable()
     }
 
+    /// 400 `malformed`.
+    pub(crate) fn malformed(detail: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    /// 408 `request-timeout`.
+    pub(crate) fn request_timeout(detail: impl AsRef<str>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail)
+    }
+
+    /// 414 `uri-too-long`.
+    pub(crate) fn uri_too_long(bytes_max: usize) -> Self {
+        let detail = format!("the path and query string are longer than {bytes_max} bytes");
+        Self::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail)
+    }
+
+    /// The document, as it is sent.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        // Strings and numbers only: nothing in it can fail to be written.
+        serde_json::to_vec(&self.body).unwrap_or_default()
+    }
+
     /// 429 `too-many-requests`.
     pub(crate) fn too_many_requests() -> Self {
         let detail = "more requests than the service works on at one time: ask again";
@@ -164,8 +186,7 @@ impl From<Unauthenticated> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        // Strings and numbers only: nothing in it can fail to be written.
-        let body = serde_json::to_vec(&self.body).unwrap_or_default();
+        let body = self.to_json();
         let status = StatusCode::from_u16(self.body.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         let headers = response.headers_mut();

@@ -1,6 +1,10 @@
 //! Documents from outside: parsed once, at the rim.
 
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _, IgnoredAny},
+};
+use uuid::Uuid;
 
 use crate::model::InvalidField;
 
@@ -73,10 +77,40 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields
         return Err(InvalidInput::malformed("the body must be a JSON object".to_owned()));
     }
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = read(&mut json, unknown)?;
-    json.end().map_err(|error| InvalidInput::malformed(error.to_string()))?;
-    Ok(value)
+    let read = read(&mut json, unknown);
+    // A wrong field is worth telling only in a document that is one: what follows was not looked at.
+    let whole = match &read {
+        Ok(_) => json.end(),
+        Err(_) => serde_json::from_slice::<IgnoredAny>(body).map(drop),
+    };
+    whole.map_err(|error| InvalidInput::malformed(error.to_string()))?;
+    read
 }
+
+/// Reads a UUID in the one form that other systems write it in, for `#[serde(deserialize_with)]`: hyphenated, as in
+/// `6f1a7c1e-0000-4000-8000-000000000001`. The type itself would also take braces, a URN, or digits alone, and an id
+/// that has several texts is several ids to whoever compares them.
+///
+/// # Errors
+/// Any other text.
+pub fn hyphenated<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    hyphenated_uuid(&text).map_err(D::Error::custom)
+}
+
+/// Reads a UUID in its hyphenated form.
+///
+/// # Errors
+/// Any other text.
+pub fn hyphenated_uuid(text: &str) -> Result<Uuid, InvalidUuid> {
+    let id = text.parse::<uuid::fmt::Hyphenated>().map_err(|_| InvalidUuid)?;
+    Ok(id.into_uuid())
+}
+
+/// The text is no hyphenated UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write a UUID with its hyphens, such as 6f1a7c1e-0000-4000-8000-000000000001")]
+pub struct InvalidUuid;
 
 /// Reads the part of a URL after `?`.
 pub(crate) fn from_query_string<T: DeserializeOwned>(query: &str) -> Result<T, InvalidInput> {
@@ -204,6 +238,27 @@ mod tests {
     fn the_bus_may_add_fields() {
         let order: Order = from_json(br#"{"lines":[],"added":{"later":1}}"#, UnknownFields::Ignore).expect("is read");
         assert_eq!(order, Order { lines: Vec::new(), note: None });
+    }
+
+    #[test]
+    fn a_wrong_field_of_what_is_no_document_does_not_matter() {
+        let deep = format!(r#"{{"lines":{}"#, "[".repeat(100_000));
+        for body in [&b"{} {}"[..], br#"{"surplus":1} {}"#, br#"{"lines":1,"note"}"#, b"{}\0", deep.as_bytes()] {
+            assert_eq!(refused(body), (InvalidInputKind::Malformed, None), "{:?}", body.get(..20));
+        }
+        let deep = format!(r#"{{"lines":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(refused(deep.as_bytes()).0, InvalidInputKind::Invalid);
+    }
+
+    #[test]
+    fn an_id_has_one_text() {
+        let id = "6f1a7c1e-0000-4000-8000-00000000000a";
+        assert_eq!(hyphenated_uuid(id), hyphenated_uuid(&id.to_uppercase()));
+        assert_eq!(hyphenated_uuid(id).expect("is one").to_string(), id);
+        let digits = id.replace('-', "");
+        for text in ["", "7", "' OR '1'='1", &digits, &format!("{{{id}}}"), &format!("urn:uuid:{id}"), &id[1..]] {
+            assert_eq!(hyphenated_uuid(text), Err(InvalidUuid), "{text}");
+        }
     }
 
     #[test]

@@ -15,62 +15,78 @@ use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
 use super::{
-    progress::Progress,
+    progress::{Progress, Stalled},
     watched::{Watched, WatchedBody},
 };
-use crate::options::ServerOptions;
+use crate::{options::ServerOptions, work::Work};
 
 /// hyper takes no smaller read buffer.
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
-pub(super) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    options: &ServerOptions,
-    mut stop: Stop,
-) {
-    // Answers are written whole: waiting to fill a packet would only delay them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection takes no options");
-        return;
-    }
-    let progress = Arc::new(Progress::default());
-    let seen = Arc::clone(&progress);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        seen.request(!request.body().is_end_stream());
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(&seen))));
-        router.clone().oneshot(request)
-    });
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress)));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // From the end of an answer to the next whole head; `stalled` is stricter with the first.
-        .header_read_timeout(options.idle_timeout)
-        .max_header_size(options.head_bytes_max)
-        .max_buf_size(options.head_bytes_max.max(BUFFER_BYTES_MIN))
-        .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    let mut stalled = pin!(progress.stalled(options));
-    let mut stopping = false;
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                // Peers that hang up, or send what is not HTTP, are everyday.
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection broke");
+/// What all connections of a listener share.
+pub(super) struct Surface {
+    pub(super) router: Router,
+    pub(super) options: ServerOptions,
+    pub(super) work: Work,
+}
+
+impl Surface {
+    pub(super) async fn serve(&self, stream: TcpStream, peer: SocketAddr, progress: Arc<Progress>, mut stop: Stop) {
+        // Answers are written whole: waiting to fill a packet would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection takes no options");
+            return;
+        }
+        let options = &self.options;
+        let seen = &progress;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            seen.request(!request.body().is_end_stream());
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(self.work.clone());
+            let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(seen))));
+            let answering = self.router.clone().oneshot(request);
+            async move { answering.await.inspect(|response| seen.answered(response)) }
+        });
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress), options.head_bytes_max));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            // From the end of an answer to the next whole head; `stalled` is stricter with the first.
+            .header_read_timeout(options.idle_timeout)
+            .max_header_size(options.head_bytes_max)
+            .max_buf_size(options.head_bytes_max.max(BUFFER_BYTES_MIN))
+            // Most answers are small: one buffer and one write are less than a list of them.
+            .writev(false)
+            .serve_connection(io, service);
+        let mut connection = pin!(connection);
+        let mut stalled = pin!(progress.stalled(options));
+        let (mut stopping, mut late) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => {
+                    // Peers that hang up, or send what is not HTTP, are everyday.
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection broke");
+                    }
+                    return;
                 }
-                return;
-            }
-            () = stop.stopped(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = stalled.as_mut() => {
-                tracing::debug!("a connection on which nothing moved is cut");
-                return;
+                () = stop.stopped(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                why = stalled.as_mut(), if !late => {
+                    tracing::debug!(?why, "a connection on which too little moved is cut");
+                    if why == Stalled::Silent {
+                        return;
+                    }
+                    late = true;
+                    // Told where hyper reads, which it does now: what it waits for is the rest of the head.
+                    progress.tell_late();
+                }
+                () = progress.gives_way() => {
+                    tracing::debug!("an idle connection gives way to another");
+                    return;
+                }
             }
         }
     }

@@ -1,7 +1,10 @@
 //! A listener with limits on everything a peer can hold on to, and an orderly end.
 
 mod connection;
+mod last_words;
+mod open_files;
 mod owned;
+mod places;
 mod progress;
 mod watched;
 
@@ -11,12 +14,13 @@ use axum::Router;
 use factum::runtime::Stop;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
-use crate::options::ServerOptions;
+pub use self::open_files::raise_open_files;
+use self::{places::Places, progress::Progress};
+use crate::{options::ServerOptions, work::Work};
 
 /// How long to wait after the system refused to hand over a connection, as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -71,6 +75,8 @@ pub enum BindError {
 pub struct Drained {
     /// How many connections had to be cut, because they did not end within [`ServerOptions::drain_timeout`].
     pub cut: usize,
+    /// How many requests were still being worked on then, whether their callers were there or gone.
+    pub left: usize,
 }
 
 impl Server {
@@ -103,35 +109,35 @@ impl Bound {
     }
 
     /// Serves until the stop signal: then takes no more connections, closes those without a request at once, lets
-    /// requests under way end within [`ServerOptions::drain_timeout`], and cuts what is left.
+    /// requests under way end within [`ServerOptions::drain_timeout`], also those whose callers have hung up, and cuts
+    /// what is left.
     pub async fn serve(self, router: Router, mut stop: Stop) -> Drained {
         let Self { listener, options, .. } = self;
-        let places = Arc::new(Semaphore::new(options.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
-        let options = Arc::new(options);
+        let places = Places::new(open_files::connections_max(options.connections_max));
+        let surface = Arc::new(connection::Surface { router, options, work: Work::default() });
+        let epoch = Instant::now();
         let mut connections = JoinSet::new();
-        while let Some(Some((stream, peer, place))) = stop.unless(accept(&listener, &places)).await {
+        while let Some((stream, peer)) = stop.unless(accept(&listener, &places)).await {
             // What has ended is let go of, so that the set stays as small as the limit.
             while connections.try_join_next().is_some() {}
-            let (router, options, stop) = (router.clone(), Arc::clone(&options), stop.clone());
+            let (surface, stop) = (Arc::clone(&surface), stop.clone());
+            let progress = Arc::new(Progress::new(epoch));
+            let place = places.take(Arc::clone(&progress));
             connections.spawn(async move {
-                connection::serve(stream, peer, router, &options, stop).await;
+                surface.serve(stream, peer, progress, stop).await;
                 drop(place);
             });
         }
         drop(listener);
-        drain(connections, options.drain_timeout).await
+        drain(connections, &surface.work, surface.options.drain_timeout).await
     }
 }
 
-/// The next connection, once there is a place for it; `None` never happens while the places are open.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    loop {
+/// The next connection, once there is a place for it.
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr) {
+    let accepted = loop {
         match listener.accept().await {
-            Ok((stream, peer)) => return Some((stream, peer, place)),
+            Ok(accepted) => break accepted,
             // The peer changed its mind in the backlog: the next one need not wait for that.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {
             }
@@ -140,17 +146,23 @@ async fn accept(
                 sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
+    };
+    places.free().await;
+    accepted
 }
 
-async fn drain(mut connections: JoinSet<()>, limit: Duration) -> Drained {
+async fn drain(mut connections: JoinSet<()>, work: &Work, limit: Duration) -> Drained {
+    let until = Instant::now() + limit;
     let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(limit, all).await.is_ok() {
-        return Drained { cut: 0 };
-    }
+    let _ = timeout_at(until, all).await;
     while connections.try_join_next().is_some() {}
     let cut = connections.len();
-    tracing::warn!(cut, "connections did not end in time and are cut");
     connections.shutdown().await;
-    Drained { cut }
+    // Who hung up has left work behind: nothing of it is to meet a store that is closed.
+    let ended = timeout_at(until, work.ended()).await.is_ok();
+    let drained = Drained { cut, left: if ended { 0 } else { work.left() } };
+    if drained != (Drained { cut: 0, left: 0 }) {
+        tracing::warn!(cut, left = drained.left, "connections or the work for them did not end in time");
+    }
+    drained
 }

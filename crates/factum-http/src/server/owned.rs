@@ -24,10 +24,7 @@ impl Bound {
             Box::pin(async move {
                 let Some(bound) = bound else { return LoopEnd::Fatal("its listener is gone".to_owned()) };
                 shown.update(|report| report.state = LoopState::Live);
-                let drained = bound.serve(router, stop).await;
-                if drained.cut > 0 {
-                    tracing::warn!(connections = drained.cut, "connections were cut: they did not end in time");
-                }
+                bound.serve(router, stop).await;
                 LoopEnd::Stopped
             })
         });

@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     extract::{ConnectInfo, RawQuery, State},
     response::{IntoResponse, Response},
 };
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Shared;
-use crate::{answers::store_unavailable, problem::Problem};
+use crate::{answers::store_unavailable, problem::Problem, work::Work};
 
 /// The most events one answer holds.
 const EVENTS_MAX: usize = 1_000;
@@ -59,18 +60,19 @@ struct LineMetadata<'a> {
 /// Events in order of position, a line each. A short answer is not the end: an empty one is.
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
-    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    owner: Option<Extension<Work>>,
     headers: HeaderMap,
     RawQuery(parameters): RawQuery,
 ) -> Result<Response, Problem> {
-    if !is_local(peer.map(|axum::Extension(ConnectInfo(peer))| peer), &headers) {
+    if !is_local(peer.map(|Extension(ConnectInfo(peer))| peer), &headers) {
         let detail =
             "the log is shown to callers on the same machine only: ask 127.0.0.1 or localhost, without a proxy";
         return Err(Problem::new(StatusCode::FORBIDDEN, "loopback-only", detail));
     }
     let page = Page::parse(parameters.as_deref().unwrap_or_default())?;
     let Some(store) = shared.store.clone() else { return Err(Problem::internal()) };
-    let lines = shared.gate.run("ask again", async move { lines(store.as_ref(), page).await }).await??;
+    let lines = shared.gate.run(owner, "ask again", async move { lines(store.as_ref(), page).await }).await??;
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], lines).into_response())
 }
 

@@ -1,7 +1,7 @@
 //! Bodies: whole, within their limits of size and time, or not at all.
 
 use axum::body::Body;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
@@ -32,7 +32,7 @@ pub(super) async fn read(shared: &Shared, headers: &HeaderMap, body: Body) -> Re
         Ok(read) => read,
         Err(_) => {
             let detail = format!("the body did not arrive within {:?}", shared.options.body_timeout);
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail))
+            Err(Problem::request_timeout(detail))
         }
     }
 }
@@ -41,7 +41,7 @@ async fn collect(gate: &Gate, bytes_max: usize, mut body: Body) -> Result<HeldBo
     let held = gate.hold_bytes();
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let broken = |_| Problem::new(StatusCode::BAD_REQUEST, "malformed", "the body breaks off");
+        let broken = |_| Problem::malformed("the body breaks off");
         // Trailers say nothing here.
         let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
         if bytes.len() + data.len() > bytes_max {

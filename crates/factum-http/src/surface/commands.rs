@@ -20,6 +20,7 @@ use super::{Shared, body, observe::Correlation};
 use crate::{
     headers::{self, FACTUM_CORRELATION_ID, FACTUM_TOKEN},
     problem::Problem,
+    work::Work,
 };
 
 /// What to do about a command that took too long.
@@ -51,6 +52,7 @@ pub(super) async fn command(
     State(Commands { shared, dispatcher }): State<Commands>,
     name: Result<Path<String>, PathRejection>,
     Extension(Correlation(correlation_id)): Extension<Correlation>,
+    owner: Option<Extension<Work>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -75,7 +77,7 @@ pub(super) async fn command(
     };
     let body = body::read(&shared, &headers, body).await?;
     let work = async move { dispatcher.dispatch_named(&name, &body.bytes, options).await };
-    let receipt = shared.gate.run(AFTER_TIMEOUT, work).await?.inspect_err(|error| {
+    let receipt = shared.gate.run(owner, AFTER_TIMEOUT, work).await?.inspect_err(|error| {
         if let DispatchError::Unavailable(error) = error {
             shared.trouble.tell(error, &shared.health);
         }

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
+use axum::Extension;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 use tracing::Instrument as _;
 
-use crate::{options::SurfaceOptions, problem::Problem};
+use crate::{options::SurfaceOptions, problem::Problem, work::Work};
 
 /// How much a surface takes on at one time: a limit on work, and one on the bodies waiting for it. What comes beyond
 /// is turned away at once instead of queueing.
@@ -38,18 +39,21 @@ impl Gate {
     ///
     /// The work is a task of its own, so that it holds its place until it has really ended, also when its caller has
     /// hung up or been told that it takes too long: what a query does on a thread cannot be called off, and asking
-    /// and hanging up in a loop must not pile it up.
+    /// and hanging up in a loop must not pile it up. Its owner is the listener that took the request, where there is
+    /// one: it waits for the work when it stops.
     ///
     /// # Errors
     /// 429 when there is no place, 503 with `advice` when it takes too long, 500 when it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        owner: Option<Extension<Work>>,
         advice: &str,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.work).try_acquire_owned().map_err(|_| Problem::too_many_requests())?;
+        let owned = owner.map(|Extension(owner)| owner.begin());
         let task = async move {
-            let _place = place;
+            let _held = (place, owned);
             work.await
         };
         match timeout(self.request_timeout, tokio::spawn(task.in_current_span())).await {

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use factum::{CorrelationId, runtime::panic_text};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -65,8 +65,7 @@ fn check(shared: &Shared, request: &Request) -> Result<Option<CorrelationId>, Pr
     let bytes = request.uri().path_and_query().map_or(0, |part| part.as_str().len());
     let bytes_max = shared.options.uri_bytes_max;
     if bytes > bytes_max {
-        let detail = format!("the path and query string are longer than {bytes_max} bytes");
-        return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail));
+        return Err(Problem::uri_too_long(bytes_max));
     }
     headers::correlation_id(request.headers())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Path, RawQuery, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
@@ -10,7 +11,7 @@ use factum::query::{AskError, AskOptions, QueryDispatcher};
 use http::{HeaderMap, header};
 
 use super::Shared;
-use crate::{headers, problem::Problem};
+use crate::{headers, problem::Problem, work::Work};
 
 #[derive(Clone)]
 pub(super) struct Queries {
@@ -22,6 +23,7 @@ pub(super) async fn query(
     State(Queries { shared, dispatcher }): State<Queries>,
     name: Result<Path<String>, PathRejection>,
     RawQuery(parameters): RawQuery,
+    owner: Option<Extension<Work>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let principal = shared.options.authenticate.authenticate(&headers)?;
@@ -32,6 +34,6 @@ pub(super) async fn query(
     let options = AskOptions { at_least: headers::at_least(&headers)?, principal };
     let parameters = parameters.unwrap_or_default();
     let work = async move { dispatcher.ask_named(&name, &parameters, options).await };
-    let answer = shared.gate.run("ask again", work).await??;
+    let answer = shared.gate.run(owner, "ask again", work).await??;
     Ok(([(header::CONTENT_TYPE, "application/json")], answer).into_response())
 }

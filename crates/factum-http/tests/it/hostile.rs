@@ -8,13 +8,16 @@ use crate::toy::{Toy, get, post, raise, send, with};
 #[tokio::test]
 async fn documents_made_to_hurt_are_refused_and_the_service_goes_on() {
     let app = Toy::new().write_app();
-    let nested = format!(r#"{{"by":{}"#, "[".repeat(100_000));
-    let nested_beside = format!(r#"{{"by":1,"deep":{}"#, "[".repeat(100_000));
-    let objects = r#"{"by":"#.repeat(100_000);
+    let arrays = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let nested = format!(r#"{{"by":{arrays}}}"#);
+    let nested_beside = format!(r#"{{"by":1,"deep":{arrays}}}"#);
+    let unclosed = format!(r#"{{"by":{}"#, "[".repeat(100_000));
+    let objects = format!("{}1{}", r#"{"by":"#.repeat(100_000), "}".repeat(100_000));
     let digits = format!(r#"{{"by":{}}}"#, "9".repeat(100_000));
     for (body, code) in [
         (nested.into_bytes(), "invalid"),
-        (nested_beside.into_bytes(), "malformed"),
+        (nested_beside.into_bytes(), "unknown-field"),
+        (unclosed.into_bytes(), "malformed"),
         (objects.into_bytes(), "invalid"),
         (digits.into_bytes(), "invalid"),
         (b"{\"by\":1,\"note\":\"\xff\xfe\"}".to_vec(), "malformed"),
@@ -23,6 +26,7 @@ async fn documents_made_to_hurt_are_refused_and_the_service_goes_on() {
         (b"\0".to_vec(), "malformed"),
         (br#"{"by":1,"by":2}"#.to_vec(), "invalid"),
         (br#"{"by":1} {"by":2}"#.to_vec(), "malformed"),
+        (b"{} {}".to_vec(), "malformed"),
         (br#"[{"by":1}]"#.to_vec(), "malformed"),
         (br#"{"by":1,"note":"\ud800"}"#.to_vec(), "malformed"),
         (br#"{"by":-1}"#.to_vec(), "invalid"),

@@ -17,7 +17,7 @@ use factum::{
     runtime::{Stop, Stopper},
     store::EventStore,
 };
-use factum_http::{BindError, Bound, Drained, Server, ServerOptions};
+use factum_http::{BindError, Bound, Drained, ProblemBody, Server, ServerOptions};
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -81,6 +81,19 @@ async fn answer(stream: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// A whole answer that is a problem, and the last on its connection.
+#[track_caller]
+fn is_problem(answer: &str, status: u16, code: &str) {
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((answer, ""));
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    assert!(head.contains("\r\ncontent-type: application/problem+json"), "{answer}");
+    assert!(head.contains("\r\nconnection: close"), "{answer}");
+    assert!(head.contains(&format!("\r\ncontent-length: {}", body.len())), "{answer}");
+    let problem: ProblemBody = serde_json::from_str(body).unwrap();
+    assert_eq!((problem.status, problem.code.as_ref()), (status, code));
+    assert!(!problem.detail.is_empty());
+}
+
 async fn drained(serving: JoinHandle<Drained>) -> Drained {
     timeout(PATIENCE, serving).await.expect("the server does not stop").unwrap()
 }
@@ -94,7 +107,7 @@ async fn a_connection_is_kept_for_more_than_one_request() {
         assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
     }
     stopper.stop();
-    assert_eq!(drained(serving).await, Drained { cut: 0 });
+    assert_eq!(drained(serving).await, Drained { cut: 0, left: 0 });
 }
 
 #[tokio::test]
@@ -130,7 +143,7 @@ async fn a_stop_closes_what_is_idle_at_once_and_takes_nothing_new() {
     stopper.stop();
     assert_eq!(rest(&mut used).await, "");
     assert_eq!(rest(&mut unused).await, "");
-    assert_eq!(drained(serving).await, Drained { cut: 0 });
+    assert_eq!(drained(serving).await, Drained { cut: 0, left: 0 });
     assert!(TcpStream::connect(addr).await.is_err());
 }
 
@@ -152,26 +165,54 @@ async fn a_stop_lets_requests_under_way_end() {
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
-    assert_eq!(drained(serving).await, Drained { cut: 0 });
+    assert_eq!(drained(serving).await, Drained { cut: 0, left: 0 });
 }
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_ever() {
     let (_store, mut stream, stopper, serving) = hanging(SOON).await;
     stopper.stop();
-    assert_eq!(drained(serving).await, Drained { cut: 1 });
+    assert_eq!(drained(serving).await, Drained { cut: 1, left: 1 });
     assert_eq!(rest(&mut stream).await, "");
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_until_one_ends() {
-    let options = ServerOptions { connections_max: 1, ..ServerOptions::default() };
+async fn a_stop_waits_for_the_work_of_callers_who_hung_up() {
+    let (store, stream, stopper, serving) = hanging(PATIENCE).await;
+    drop(stream);
+    stopper.stop();
+    let mut serving = serving;
+    assert!(timeout(GLANCE, &mut serving).await.is_err(), "nobody waits for what was accepted");
+    store.release();
+    assert_eq!(drained(serving).await, Drained { cut: 0, left: 0 });
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_the_longest_idle_connection_gives_way() {
+    let options = ServerOptions { connections_max: 2, ..ServerOptions::default() };
     let (addr, _stopper, _serving) = serve(Toy::new().write_app(), options).await;
-    let mut first = ask(addr, HEALTHZ).await;
-    answer(&mut first).await;
+    let mut silent = connect(addr).await;
+    let mut idle = ask(addr, HEALTHZ).await;
+    answer(&mut idle).await;
+    let mut third = ask(addr, HEALTHZ).await;
+    assert!(answer(&mut third).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(rest(&mut silent).await, "", "it has asked nothing yet");
+    idle.write_all(HEALTHZ).await.unwrap();
+    assert!(answer(&mut idle).await.starts_with("HTTP/1.1 200 OK\r\n"), "the other one stays");
+}
+
+#[tokio::test]
+async fn a_connection_whose_request_is_worked_on_keeps_its_place() {
+    let store = Troubled::new(Trouble::Hanging);
+    let app = Toy::on(Arc::clone(&store) as Arc<dyn EventStore>).write_app();
+    let options = ServerOptions { connections_max: 1, ..ServerOptions::default() };
+    let (addr, _stopper, _serving) = serve(app, options).await;
+    let mut first = ask(addr, RAISE).await;
+    store.reached().await;
     let mut second = ask(addr, HEALTHZ).await;
     assert!(timeout(GLANCE, second.read_u8()).await.is_err(), "connections are not bounded");
-    drop(first);
+    store.release();
+    assert!(answer(&mut first).await.starts_with("HTTP/1.1 200 OK\r\n"));
     assert!(answer(&mut second).await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
@@ -179,8 +220,9 @@ async fn connections_beyond_the_limit_wait_until_one_ends() {
 async fn a_peer_that_does_not_get_to_its_first_request_is_cut() {
     let options = ServerOptions { head_timeout: SOON, ..ServerOptions::default() };
     let (addr, _stopper, _serving) = serve(Toy::new().write_app(), options).await;
-    for begun in [&b""[..], b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nhost: x\r\n"] {
-        assert_eq!(rest(&mut ask(addr, begun).await).await, "");
+    assert_eq!(rest(&mut connect(addr).await).await, "", "who says nothing is told nothing");
+    for begun in [&b"G"[..], b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nhost: x\r\n"] {
+        is_problem(&rest(&mut ask(addr, begun).await).await, 408, "request-timeout");
     }
 }
 
@@ -247,9 +289,10 @@ async fn a_head_that_is_too_large_is_refused() {
     let (addr, _stopper, _serving) = serve(Toy::new().write_app(), ServerOptions::default()).await;
     let head = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx-large: {}\r\n\r\n", "v".repeat(40_000));
     let mut stream = ask(addr, head.as_bytes()).await;
-    let mut status = [0; 12];
-    timeout(PATIENCE, stream.read_exact(&mut status)).await.expect("no answer").unwrap();
-    assert_eq!(&status, b"HTTP/1.1 431");
+    is_problem(&rest(&mut stream).await, 431, "headers-too-large");
+    let many: String = (0..101).map(|number| format!("x-{number}: v\r\n")).collect();
+    let head = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n");
+    is_problem(&rest(&mut ask(addr, head.as_bytes()).await).await, 431, "headers-too-large");
 }
 
 #[tokio::test]
@@ -261,10 +304,15 @@ async fn what_is_no_http_is_refused_and_the_server_goes_on() {
         b"GET / HTTP/9.9\r\n\r\n",
         b"POST /commands/raise HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         b"POST /commands/raise HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     ] {
-        let answer = rest(&mut ask(addr, noise).await).await;
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        is_problem(&rest(&mut ask(addr, noise).await).await, 400, "malformed");
     }
+    let http2 = rest(&mut ask(addr, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await).await;
+    assert_eq!(http2, "", "another protocol is not spoken to");
+    let behind = [HEALTHZ, b"\0\0\r\n\r\n"].concat();
+    let answers = rest(&mut ask(addr, &behind).await).await;
+    let (first, second) = answers.split_at(answers.rfind("HTTP/1.1 ").unwrap());
+    assert!(first.starts_with("HTTP/1.1 200 OK\r\n") && first.ends_with("ok\n"), "{first}");
+    is_problem(second, 400, "malformed");
     assert!(answer(&mut ask(addr, HEALTHZ).await).await.starts_with("HTTP/1.1 200 OK\r\n"));
 }

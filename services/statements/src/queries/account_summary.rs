@@ -12,6 +12,7 @@ use crate::read_models::{ACCOUNT_SUMMARIES, AccountSummaries, AccountSummary};
 #[factum(name = "account-summary", reads(AccountSummaries))]
 pub struct GetAccountSummary {
     /// Which account.
+    #[serde(deserialize_with = "factum::input::hyphenated")]
     pub account_id: Uuid,
 }
 

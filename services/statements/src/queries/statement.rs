@@ -17,6 +17,7 @@ const LINES_MAX: usize = 500;
 #[factum(name = "statement", reads(StatementLines))]
 pub struct GetStatement {
     /// Which account.
+    #[serde(deserialize_with = "factum::input::hyphenated")]
     pub account_id: Uuid,
     /// How many lines at most: 1 to 500, 50 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

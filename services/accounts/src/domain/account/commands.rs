@@ -10,6 +10,13 @@ use crate::domain::money::{Amount, AmountError, Currency, Money};
 /// The longest holder's name, in characters.
 const HOLDER_CHARS_MAX: usize = 200;
 
+/// Whether a character is an instruction to whatever shows the text: control characters, ends of lines, and what
+/// overrides the direction of writing, with which one name looks like another (Unicode TR 36). Names in any script do
+/// without.
+fn is_instruction(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Opens an account with a balance of zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
 #[factum(name = "open-account", aggregate = Account, id = account_id, validate = OpenAccount::check)]
@@ -62,7 +69,7 @@ impl OpenAccount {
         if !(1..=HOLDER_CHARS_MAX).contains(&chars) {
             return Err(InvalidField::new("holder", format!("must have 1 to {HOLDER_CHARS_MAX} characters")));
         }
-        if holder.chars().any(char::is_control) {
+        if holder.chars().any(is_instruction) {
             return Err(InvalidField::new("holder", "must not contain control characters"));
         }
         Ok(())

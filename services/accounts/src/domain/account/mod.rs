@@ -9,7 +9,10 @@ mod tests;
 
 use std::{fmt, str::FromStr};
 
-use factum::{Aggregate, AggregateId, Context, Events, Handle};
+use factum::{
+    Aggregate, AggregateId, Context, Events, Handle,
+    input::{InvalidUuid, hyphenated, hyphenated_uuid},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -23,7 +26,7 @@ use super::money::{Currency, Money};
 /// Which account: a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct AccountId(Uuid);
+pub struct AccountId(#[serde(deserialize_with = "hyphenated")] Uuid);
 
 impl AggregateId for AccountId {
     fn from_uuid(id: Uuid) -> Self {
@@ -38,10 +41,10 @@ impl fmt::Display for AccountId {
 }
 
 impl FromStr for AccountId {
-    type Err = uuid::Error;
+    type Err = InvalidUuid;
 
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
-        text.parse().map(Self)
+    fn from_str(text: &str) -> Result<Self, InvalidUuid> {
+        hyphenated_uuid(text).map(Self)
     }
 }
 
