@@ -57,6 +57,7 @@ struct Inner {
     /// Held by whoever leads the queue, and by the one who closes.
     writer: Mutex<Writer>,
     spare: Arc<Spare>,
+    syncing: Arc<Syncing>,
     progress: ProgressBook,
     report: RecoveryReport,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
@@ -92,6 +93,7 @@ impl Engine {
         let drive = options.drive;
         let announcer = Announcer::new(index.head());
         let head_file = HeadFile::open(&*disk, &identity, tail.end())?;
+        let syncing = Arc::new(Syncing::new(tail.group, head_file));
         let spare = Arc::new(Spare::default());
         let shared = Shared {
             disk,
@@ -100,15 +102,14 @@ impl Engine {
             segments: RwLock::new(segments),
             index: RwLock::new(index),
             announcer,
-            syncing: Syncing::new(tail.group),
-            head_file,
             closed: AtomicBool::new(false),
         };
         let inner = Arc::new(Inner {
             shared,
             queue: Queue::default(),
-            writer: Mutex::new(Writer::new(tail, spare.clone())),
+            writer: Mutex::new(Writer::new(tail, spare.clone(), syncing.clone())),
             spare,
+            syncing,
             progress: ProgressBook::default(),
             report,
             lock: Mutex::new(Some(lock)),
@@ -247,9 +248,9 @@ impl Engine {
     /// # Errors
     /// See [`SyncError`]. After a failed sync the store is read-only until it is opened again.
     pub fn sync(&self) -> Result<Heads, SyncError> {
-        let shared = &self.inner().shared;
+        let Inner { shared, syncing, .. } = self.inner();
         shared.check_open().map_err(|_| SyncError::Closed)?;
-        shared.syncing.sync(shared).map_err(SyncError::Poisoned)?;
+        syncing.sync(shared).map_err(SyncError::Poisoned)?;
         Ok(self.heads())
     }
 
@@ -411,9 +412,9 @@ impl Inner {
         self.queue.close();
         while self.step_once() > 0 {}
         let writer = lock(&self.writer);
-        self.shared.syncing.end();
-        let synced = self.shared.syncing.sync(&self.shared);
-        let result = match writer.broken(&self.shared).map_or(synced, Err) {
+        self.syncing.end();
+        let synced = self.syncing.sync(&self.shared);
+        let result = match writer.broken().map_or(synced, Err) {
             Err(error) => Err(CloseError::Poisoned(error)),
             Ok(()) => {
                 let marker = writer.marker().encode(mask(&self.shared.identity.incarnation, 0));
@@ -469,7 +470,7 @@ fn start_threads(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let mut threads = vec![write, help];
     if let Some(delay) = inner.shared.options.durability.sync_delay() {
         let syncs = inner.clone();
-        let sync = move || syncs.shared.syncing.sync_on(&syncs.shared, delay);
+        let sync = move || syncs.syncing.sync_on(&syncs.shared, delay);
         threads.push(thread::Builder::new().name("factum-syncs".to_owned()).spawn(sync)?);
     }
     Ok(threads)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 
+use crate::format::batch::Link;
 use crate::numbers::Position;
 use crate::options::Entropy;
 
@@ -43,6 +44,17 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
+    /// Which of its histories an incarnation is: 0 for the oldest, one for each fork, the present one last.
+    pub(crate) fn generation(&self, incarnation: &[u8; 16]) -> Option<usize> {
+        let parents = self.forks.iter().map(|fork| &fork.parent);
+        parents.chain([&self.incarnation]).position(|known| known == incarnation)
+    }
+
+    /// Whether the history of one generation, which ends here in the log, was left here for a later generation.
+    pub(crate) fn left_at(&self, from: usize, to: usize, head: u64, link: &Link) -> bool {
+        self.forks[from..to].iter().all(|fork| fork.position.get() == head && fork.hash == *link)
+    }
+
     pub(crate) fn mint(entropy: Entropy) -> io::Result<Identity> {
         let mut random = [0; 64];
         match entropy {

@@ -58,11 +58,11 @@ mod index;
 
 mod subscribe;
 
+mod shared;
+
 mod head;
 
 mod syncing;
-
-mod shared;
 
 mod read;
 

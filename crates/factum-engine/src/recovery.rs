@@ -171,6 +171,8 @@ struct Recovery<'a> {
     segments: Vec<Arc<Segment>>,
     index: Index,
     cursor: Cursor,
+    /// Whose history the last segment loaded is.
+    generation: usize,
     /// Bytes of the last segment loaded.
     bytes: Vec<u8>,
     /// Its groups that nothing proved synced yet: their number and offset.
@@ -187,6 +189,7 @@ impl<'a> Recovery<'a> {
             segments: Vec::new(),
             index: Index::default(),
             cursor: Cursor::at_segment(1, 1, GENESIS),
+            generation: 0,
             bytes: Vec::new(),
             unproven: VecDeque::new(),
             fault: None,
@@ -240,11 +243,10 @@ impl<'a> Recovery<'a> {
         if (header.store, header.number) != (self.identity.store, number) {
             return Err(self.damage(number, 0, "a segment of another store"));
         }
-        let ours = header.incarnation == self.identity.incarnation
-            || self.identity.forks.iter().any(|fork| fork.parent == header.incarnation);
-        if !ours {
+        let generation = self.identity.generation(&header.incarnation);
+        let Some(generation) = generation.filter(|generation| *generation >= self.generation) else {
             return Err(self.damage(number, 0, "a segment of another incarnation"));
-        }
+        };
         // A torn write leaves zeros and never a shorter file: segments have their full length before they are used.
         if (read as u64) < header.size {
             return Err(self.damage(number, read as u64, "the file is shorter than it was made"));
@@ -261,6 +263,10 @@ impl<'a> Recovery<'a> {
                 _ => self.damage(before, offset, "the log does not end where the next segment begins"),
             });
         }
+        if !self.identity.left_at(self.generation, generation, head, &link) {
+            return Err(self.damage(number, 0, "the store was not forked where this segment begins"));
+        }
+        self.generation = generation;
         self.bytes.truncate(header.size as usize);
         self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
         let mask = mask(&header.incarnation, number);
@@ -301,6 +307,10 @@ impl<'a> Recovery<'a> {
         let Some(active) = self.segments.last() else {
             return Err(OpenError::Identity { what: "the log is missing" });
         };
+        // A restore begins a segment: what is behind the last fork is never in one of a parent's.
+        if self.generation < self.identity.forks.len() {
+            return Err(self.damage(active.number + 1, 0, "the segment is missing"));
+        }
         let refused = |fault: &Fault| OpenError::Corrupt(active.damage(fault.offset, fault.position, fault.what));
         let next_group = self.cursor.group + 1;
         if let Some(fault) = &self.fault

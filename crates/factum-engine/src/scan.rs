@@ -45,10 +45,21 @@ pub(crate) enum Chain {
 
 /// Checks the group at the cursor and moves the cursor behind it.
 pub(crate) fn next_group(segment: &[u8], mask: u32, chain: Chain, cursor: &mut Cursor) -> Result<Group, Fault> {
-    let start = cursor.offset as usize;
+    next_group_in(segment, 0, mask, chain, cursor)
+}
+
+/// The same with only a part of the segment at hand, which begins at the offset `base`.
+pub(crate) fn next_group_in(
+    part: &[u8],
+    base: u64,
+    mask: u32,
+    chain: Chain,
+    cursor: &mut Cursor,
+) -> Result<Group, Fault> {
+    let start = (cursor.offset - base) as usize;
     let position = cursor.head + 1;
-    let fault = |at: usize, position, what| Fault { offset: at as u64, position, what };
-    let header = segment.get(start..).and_then(|bytes| GroupHeader::read(bytes, cursor.offset, mask)).ok_or(fault(
+    let fault = |at: usize, position, what| Fault { offset: base + at as u64, position, what };
+    let header = part.get(start..).and_then(|bytes| GroupHeader::read(bytes, cursor.offset, mask)).ok_or(fault(
         start,
         position,
         "no group where one should be",
@@ -57,7 +68,7 @@ pub(crate) fn next_group(segment: &[u8], mask: u32, chain: Chain, cursor: &mut C
         return Err(fault(start, position, "a group out of order"));
     }
     let end = start + header.length as usize;
-    let bytes = segment.get(..end).ok_or(fault(start, position, "a group reaches beyond its segment"))?;
+    let bytes = part.get(..end).ok_or(fault(start, position, "a group reaches beyond its segment"))?;
 
     let (mut at, mut next, mut link) = (start + GROUP_HEADER_BYTES, position, cursor.link);
     let mut batches = Vec::with_capacity(header.batches as usize);
@@ -83,12 +94,12 @@ pub(crate) fn next_group(segment: &[u8], mask: u32, chain: Chain, cursor: &mut C
             link = head.link(&bytes[at..]);
         }
         next = head.last() + 1;
-        batches.push(at as u32);
+        batches.push((base as usize + at) as u32);
         at += length;
     }
     if at != end || next - position != u64::from(header.events) {
         return Err(fault(at, next, "a group is not as long as it says"));
     }
-    *cursor = Cursor { offset: end as u64, group: header.number, head: next - 1, link };
+    *cursor = Cursor { offset: base + end as u64, group: header.number, head: next - 1, link };
     Ok(Group { header, batches })
 }

@@ -6,13 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Damage, ReadError};
-use crate::head::HeadFile;
 use crate::identity::Identity;
 use crate::index::Index;
 use crate::numbers::Position;
 use crate::options::Options;
 use crate::subscribe::Announcer;
-use crate::syncing::Syncing;
 
 /// An open segment of the log.
 pub(crate) struct Segment {
@@ -57,8 +55,6 @@ pub(crate) struct Shared {
     /// Holds what is written and may be read by decisions; everybody else sees what is synced of it. Locked for look-ups and for adding a group, never during a write or sync.
     pub(crate) index: RwLock<Index>,
     pub(crate) announcer: Arc<Announcer>,
-    pub(crate) syncing: Syncing,
-    pub(crate) head_file: HeadFile,
     pub(crate) closed: AtomicBool,
 }
 

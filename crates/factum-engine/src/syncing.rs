@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::format::small::CloseMarker;
+use crate::head::HeadFile;
 use crate::shared::{Segment, Shared, lock};
 
 /// Groups that are written and readable by decisions, up to here, in this segment; all segments before it are synced.
@@ -20,6 +21,7 @@ pub(crate) struct Syncing {
     /// Held during a sync: a failure is told to one caller only, who must be the one that decides what is durable.
     turn: Mutex<()>,
     wanted: Condvar,
+    head_file: HeadFile,
 }
 
 struct State {
@@ -34,9 +36,9 @@ struct State {
 }
 
 impl Syncing {
-    pub(crate) fn new(group: u64) -> Self {
+    pub(crate) fn new(group: u64, head_file: HeadFile) -> Self {
         let state = State { group, written: None, since: None, broken: None, ended: false };
-        Syncing { state: Mutex::new(state), turn: Mutex::new(()), wanted: Condvar::new() }
+        Syncing { state: Mutex::new(state), turn: Mutex::new(()), wanted: Condvar::new(), head_file }
     }
 
     /// Number of the last group known synced.
@@ -52,6 +54,12 @@ impl Syncing {
     /// A write or sync failed: the first reason is kept.
     pub(crate) fn break_off(&self, error: Arc<io::Error>) {
         lock(&self.state).broken.get_or_insert(error);
+    }
+
+    /// A segment is begun: the head file is made where the disk was full when the store was opened.
+    pub(crate) fn ensure_head_file(&self, shared: &Shared) {
+        // If it still is, the new segment says so.
+        let _for_followers = self.head_file.ensure(&*shared.disk);
     }
 
     /// Nobody else syncs the log meanwhile.
@@ -80,7 +88,7 @@ impl Syncing {
         state.group = end.group;
         drop(state);
         // It is for others, and this store is well without: the next sync writes it again.
-        let _for_followers = shared.head_file.write(&shared.identity, end);
+        let _for_followers = self.head_file.write(&shared.identity, end);
         shared.announcer.announce(crate::Position::new(end.head));
     }
 

@@ -23,6 +23,7 @@ use crate::select;
 use crate::selection::{Boundary, Selection};
 use crate::shared::{Segment, Shared};
 use crate::spare::{SPARE_FILE, Spare, write_zeros};
+use crate::syncing::Syncing;
 
 /// Where the log goes on.
 pub(crate) struct Tail {
@@ -83,6 +84,7 @@ type Verdict = Result<Receipt, AppendError>;
 pub(crate) struct Writer {
     tail: Tail,
     spare: Arc<Spare>,
+    syncing: Arc<Syncing>,
     /// Set while a step runs: found set at the next, the step before panicked.
     in_step: bool,
     buffer: Vec<u8>,
@@ -97,10 +99,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(tail: Tail, spare: Arc<Spare>) -> Self {
+    pub(crate) fn new(tail: Tail, spare: Arc<Spare>, syncing: Arc<Syncing>) -> Self {
         Writer {
             tail,
             spare,
+            syncing,
             in_step: false,
             buffer: Vec::new(),
             staged: Vec::new(),
@@ -117,17 +120,17 @@ impl Writer {
     }
 
     /// Why nothing may be written any more, if so.
-    pub(crate) fn broken(&self, shared: &Shared) -> Option<Arc<io::Error>> {
+    pub(crate) fn broken(&self) -> Option<Arc<io::Error>> {
         if self.in_step {
-            shared.syncing.break_off(Arc::new(io::Error::other("the writer panicked")));
+            self.syncing.break_off(Arc::new(io::Error::other("the writer panicked")));
         }
-        shared.syncing.broken()
+        self.syncing.broken()
     }
 
     /// Judges a group, writes and syncs what is accepted (in the weaker modes of [`Durability`](crate::Durability)
     /// only writes it), makes it visible and answers everyone.
     pub(crate) fn step(&mut self, shared: &Shared, group: &mut Vec<Request>) {
-        let broken = self.broken(shared);
+        let broken = self.broken();
         self.in_step = true;
         let mut verdicts = match broken {
             Some(error) => vec![Err(AppendError::Poisoned(error)); group.len()],
@@ -138,7 +141,7 @@ impl Writer {
                 Ok(()) => self.publish(shared, group),
                 Err(failure) => {
                     if let Failure::Broken(error) = &failure {
-                        shared.syncing.break_off(error.clone());
+                        self.syncing.break_off(error.clone());
                     }
                     // Refusals and repeats too: they may rest on staged requests that are now gone.
                     verdicts.fill_with(|| Err(failure.answer()));
@@ -267,7 +270,7 @@ impl Writer {
             length: length as u32,
             offset: *offset as u32,
             number: number + 1,
-            synced_through: shared.syncing.group(),
+            synced_through: self.syncing.group(),
             first: head + 1,
             batches: self.staged.len() as u32,
             events,
@@ -279,7 +282,7 @@ impl Writer {
         assert!(offset + length <= segment.size, "a group never grows a segment");
         let started = Instant::now();
         if let Err(partial) = write_all(&*segment.file, &self.buffer, *offset) {
-            if is_full(&partial.error) && self.erase(shared, partial.written).is_ok() {
+            if is_full(&partial.error) && self.erase(partial.written).is_ok() {
                 return Err(Failure::Full);
             }
             return Err(Failure::Broken(Arc::new(partial.error)));
@@ -292,23 +295,22 @@ impl Writer {
     }
 
     /// Takes back what was written of a group, so that it is not found after a crash although it was refused.
-    fn erase(&self, shared: &Shared, written: usize) -> io::Result<()> {
+    fn erase(&self, written: usize) -> io::Result<()> {
         if written == 0 {
             return Ok(());
         }
-        let _alone = shared.syncing.alone();
+        let _alone = self.syncing.alone();
         let Tail { segment, offset, .. } = &self.tail;
         let erased = write_zeros(&*segment.file, *offset, offset + written as u64).and_then(|()| segment.file.sync());
         // Before anybody else may sync: the error is told only once.
-        erased.inspect_err(|error| shared.syncing.break_off(Arc::new(io::Error::new(error.kind(), error.to_string()))))
+        erased.inspect_err(|error| self.syncing.break_off(Arc::new(io::Error::new(error.kind(), error.to_string()))))
     }
 
     /// Goes on in a new segment that has room for a group of this length.
     fn roll(&mut self, shared: &Shared, length: u64) -> Result<(), Failure> {
         // A segment's header says that everything before it is synced.
-        shared.syncing.sync(shared).map_err(Failure::Broken)?;
-        // Where the disk was full when the store was opened; if it still is, the new segment says so.
-        let _for_followers = shared.head_file.ensure(&*shared.disk);
+        self.syncing.sync(shared).map_err(Failure::Broken)?;
+        self.syncing.ensure_head_file(shared);
         let number = self.tail.segment.number + 1;
         let least = (SEGMENT_HEADER_BYTES + length).next_multiple_of(4096);
         let helped = shared.options.drive == Drive::Threads;
@@ -362,8 +364,8 @@ impl Writer {
         self.tail.group += 1;
         self.tail.head = head.get();
         match shared.options.durability.sync_delay() {
-            None => shared.syncing.synced(shared, self.marker()),
-            Some(_) => shared.syncing.wrote(self.tail.segment.clone(), self.marker()),
+            None => self.syncing.synced(shared, self.marker()),
+            Some(_) => self.syncing.wrote(self.tail.segment.clone(), self.marker()),
         }
         if self.tail.offset * 2 > self.tail.segment.size && shared.options.drive == Drive::Threads {
             self.spare.want(shared.options.segment_size(self.tail.segment.number + 1));
