@@ -59,6 +59,9 @@ impl From<AskError> for Problem {
             AskError::TokenNotApplicable => {
                 Self::new(StatusCode::BAD_REQUEST, "token-not-applicable", error.to_string()).field("Factum-At-Least")
             }
+            AskError::TokenLost { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "token-lost", error.to_string()).field("Factum-At-Least")
+            }
             AskError::NotYet => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet", error.to_string()).retryable(),
             AskError::Rebuilding { done, total } => Self::rebuilding(&error.to_string(), done, total),
             AskError::Panicked(panic) => {

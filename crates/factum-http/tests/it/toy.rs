@@ -222,7 +222,7 @@ impl Toy {
     pub fn read_app(&self) -> Router {
         let dispatcher = QueryDispatcher::builder(Arc::clone(&self.read_store), Arc::clone(&self.watermarks))
             .answers::<Total>()
-            .own_source(self.store.identity().source())
+            .own_store(self.store.identity())
             .token_wait(self.token_wait)
             .authorize(all_but_the_outcast)
             .build()

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{Headers, NewRecord};
 use crate::{
     model::{ActorId, CorrelationId, Delivery, EventId, Source, Timestamp},
-    store::{Fork, Position, StreamName, Version},
+    store::{Fork, History, Position, StreamName, Version},
 };
 
 /// The most ancestors of a store that a message names: the newest ones.
@@ -107,6 +107,11 @@ impl Envelope {
     /// The record is no CloudEvent, or lacks what every message of ours has.
     pub fn decode(headers: &Headers, value: &Bytes) -> Result<Self, EnvelopeError> {
         decode::decode(headers, value)
+    }
+
+    /// The history of its store that its position belongs to, as far as it names it.
+    pub fn history(&self) -> History {
+        History { incarnation: self.origin.source.incarnation, lineage: self.lineage.clone() }
     }
 
     /// What a projection is told about the message. The effective command id stays with the publisher.

@@ -33,6 +33,7 @@ impl ProjectionConsumer {
         let mut end = PlanEnd::Done;
         while !records.is_empty() {
             let mut plan = Plan::new(&session.book, partition, records);
+            plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
             plan.moves.extend(session.book.refill_move(session.catch_up.is_refilling()));
             match self.write(plan, session.epoch).await? {
                 (plan, Written::All) => {

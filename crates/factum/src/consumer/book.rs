@@ -9,7 +9,7 @@ use crate::{
     bus::{Envelope, Offset, TopicPartition},
     model::{Incarnation, Source, StoreId},
     read::{Checkpoint, CheckpointMove, Lane},
-    store::{Fork, Position},
+    store::{Fork, History, Position},
 };
 
 /// The checkpoints of a projection as stored, and the gaps seen.
@@ -20,12 +20,6 @@ pub(super) struct Book {
     reread: HashMap<Lane, Position>,
     /// The newest history known of a store on a partition, before its messages come.
     histories: HashMap<(TopicPartition, StoreId), History>,
-}
-
-#[derive(Debug)]
-struct History {
-    incarnation: Incarnation,
-    lineage: Vec<Fork>,
 }
 
 /// Moves on top of the stored checkpoints, not yet written.
@@ -92,9 +86,7 @@ impl Book {
     /// Learns from a partition's last message in which history its source goes on: a read model that is filled anew
     /// leaves out what was published and then lost in a restore.
     pub(super) fn learn(&mut self, partition: &TopicPartition, last: &Envelope) {
-        let Source { store, incarnation } = last.origin.source;
-        let history = History { incarnation, lineage: last.lineage.clone() };
-        self.histories.insert((partition.clone(), store), history);
+        self.histories.insert((partition.clone(), last.origin.source.store), last.history());
     }
 
     /// Whether a message lies beyond the fork at which its history was left.

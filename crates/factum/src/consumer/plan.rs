@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     bus::{Envelope, Offset, Record, TopicPartition},
+    model::{Source, StoreId},
     read::CheckpointMove,
+    store::History,
 };
 
 /// What one transaction does.
@@ -20,6 +22,8 @@ pub(super) struct Plan {
     pub(super) repeated: u64,
     /// Gaps that stayed although the partition was read again: their records are discarded.
     pub(super) gaps: Vec<Gap>,
+    /// The histories seen, each once in a row; a store that was never restored has none to tell of.
+    pub(super) histories: Vec<(StoreId, History)>,
     pub(super) end: PlanEnd,
 }
 
@@ -43,6 +47,7 @@ impl Plan {
             resume: records[0].offset,
             repeated: 0,
             gaps: Vec::new(),
+            histories: Vec::new(),
             end: PlanEnd::Done,
         };
         for (index, record) in records.iter().enumerate() {
@@ -69,6 +74,11 @@ impl Plan {
             Ok(message) => message,
             Err(error) => return Some(PlanEnd::Stop(record.offset, error.into())),
         };
+        let Source { store, incarnation } = message.origin.source;
+        let told = self.histories.last().is_some_and(|(_, last)| last.incarnation == incarnation);
+        if !message.lineage.is_empty() && !told {
+            self.histories.push((store, message.history()));
+        }
         match book.judge(draft, partition, &message) {
             Verdict::Apply => self.messages.push((index, message)),
             Verdict::Repeat => self.repeated += 1,

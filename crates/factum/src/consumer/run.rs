@@ -10,9 +10,11 @@ use super::{
 };
 use crate::{
     bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Envelope, Offset, TopicPartition},
+    model::StoreId,
     projections::{DynProjection, Feed, Phase, Watermarks},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    store::History,
 };
 
 /// The most records of one transaction.
@@ -232,6 +234,7 @@ impl ProjectionConsumer {
         let tail = self.bus.tail(partition, None).await?;
         if let Some(Ok(last)) = tail.as_ref().map(|tail| Envelope::decode(&tail.headers, &tail.value)) {
             session.book.learn(partition, &last);
+            self.learned(last.origin.source.store, last.history());
             self.status.update(|report| report.target = report.target.max(last.position));
             if tail.as_ref().is_some_and(|tail| tail.offset < at) && session.book.lacks(partition, &last) {
                 at = session.consumer.earliest(partition).await?;
@@ -240,6 +243,11 @@ impl ProjectionConsumer {
         session.consumer.seek(partition, at).await?;
         session.catch_up.begin(partition, at, tail.map(|tail| tail.offset));
         Ok(())
+    }
+
+    /// Whoever waits for a message of an earlier history learns where that was left.
+    pub(super) fn learned(&self, store: StoreId, history: History) {
+        self.watermarks.learned(self.projection.key(), store, history);
     }
 
     fn feed(&self) -> Feed {

@@ -10,11 +10,12 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    model::{Command, Source},
+    bus::LINEAGE_MAX,
+    model::Command,
     principal::{AllowAll, Authorize},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
-    store::{EventStore, Position},
+    store::{EventStore, Fork, Identity, Position},
     token::{Token, TopicMark},
 };
 
@@ -144,7 +145,7 @@ impl CommandDispatcherBuilder {
                 return Err(BuildError::DuplicateName { what: "commands", name: name.to_owned() });
             }
         }
-        check_token(self.store.identity().source(), &self.publications)?;
+        check_token(self.store.identity(), &self.publications)?;
         let core = Core {
             service: self.service,
             source: self.store.identity().source(),
@@ -166,15 +167,16 @@ fn check_category(category: &str) -> Result<(), BuildError> {
     if fits { Ok(()) } else { Err(BuildError::InvalidCategory(category.to_owned())) }
 }
 
-/// The longest token there can be must be one that is read back.
-fn check_token(source: Source, publications: &[DynPublication]) -> Result<(), BuildError> {
+/// The longest token there can be must be one that is read back, also after many restores.
+fn check_token(store: &Identity, publications: &[DynPublication]) -> Result<(), BuildError> {
     let longest = |publication: &DynPublication| TopicMark {
         topic: publication.topic().to_owned(),
         partition: publication.partitions(),
         position: u64::MAX,
     };
     let topics = publications.iter().map(longest).collect();
-    let token = Token { source, position: Position::MAX, topics };
+    let forks = vec![Fork { parent: store.incarnation, position: Position::MAX }; LINEAGE_MAX];
+    let token = Token::of(&Identity { forks, ..store.clone() }, Position::MAX, topics);
     let bytes = token.to_string().len();
     if bytes > Token::TEXT_BYTES_MAX { Err(BuildError::TokenTooLong { bytes }) } else { Ok(()) }
 }

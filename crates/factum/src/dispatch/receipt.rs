@@ -85,7 +85,7 @@ impl CommandReceipt {
             from = Version::new(oldest.version.get() - 1);
             fill(core, &mut topics, batch.events.iter());
         }
-        let token = Token { source: core.source, position, topics };
+        let token = Token::of(core.store.identity(), position, topics);
         Ok(Self { stream, version, position, command_id: request.record.id, repeated: false, token })
     }
 
@@ -102,7 +102,7 @@ impl CommandReceipt {
         };
         let mut topics = marks(core, &stream);
         fill(core, &mut topics, events.iter().rev());
-        let token = Token { source: core.source, position, topics };
+        let token = Token::of(core.store.identity(), position, topics);
         Ok(Self { stream, version, position, command_id, repeated, token })
     }
 }

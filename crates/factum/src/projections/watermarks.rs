@@ -8,9 +8,11 @@ use std::{
 use factum_engine::Position;
 use tokio::sync::watch;
 
+use super::awaited::{Awaited, Histories, Lanes, Lost};
 use crate::{
-    model::ProjectionKey,
+    model::{ProjectionKey, StoreId},
     read::{Checkpoint, Lane},
+    store::History,
 };
 
 /// What feeds a projection.
@@ -37,14 +39,19 @@ pub enum Phase {
     },
 }
 
-type Lanes = HashMap<Lane, Checkpoint>;
 /// A projection, what feeds it, and its checkpoint on every lane.
 type Progress = (ProjectionKey, Feed, Vec<(Lane, Checkpoint)>);
 
 struct Tracked {
     feed: Feed,
     phase: watch::Sender<Phase>,
-    lanes: watch::Sender<Lanes>,
+    seen: watch::Sender<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    lanes: Lanes,
+    histories: Histories,
 }
 
 /// The checkpoints of every running projection of a service, as last committed.
@@ -61,13 +68,11 @@ impl Watermarks {
         match projections.get_mut(&projection) {
             Some(tracked) => {
                 tracked.feed = feed;
-                tracked.lanes.send_replace(lanes);
+                tracked.seen.send_modify(|seen| seen.lanes = lanes);
             }
             None => {
-                projections.insert(
-                    projection,
-                    Tracked { feed, phase: watch::Sender::default(), lanes: watch::Sender::new(lanes) },
-                );
+                let seen = watch::Sender::new(Seen { lanes, histories: HashMap::new() });
+                projections.insert(projection, Tracked { feed, phase: watch::Sender::default(), seen });
             }
         }
     }
@@ -75,7 +80,23 @@ impl Watermarks {
     /// Tells that checkpoints were committed.
     pub fn moved(&self, projection: ProjectionKey, checkpoints: impl IntoIterator<Item = (Lane, Checkpoint)>) {
         if let Some(tracked) = self.projections().get(&projection) {
-            tracked.lanes.send_modify(|lanes| lanes.extend(checkpoints));
+            tracked.seen.send_modify(|seen| seen.lanes.extend(checkpoints));
+        }
+    }
+
+    /// Tells in which history a store that feeds a projection goes on. An ancestor of what is known tells nothing.
+    pub fn learned(&self, projection: ProjectionKey, store: StoreId, history: History) {
+        if let Some(tracked) = self.projections().get(&projection) {
+            tracked.seen.send_if_modified(|seen| {
+                let is_newer = seen
+                    .histories
+                    .get(&store)
+                    .is_none_or(|known| known.incarnation != history.incarnation && !known.descends_from(&history));
+                if is_newer {
+                    seen.histories.insert(store, history);
+                }
+                is_newer
+            });
         }
     }
 
@@ -106,7 +127,7 @@ impl Watermarks {
 
     /// Where a projection is on a lane; [`Position::ZERO`] before anything came.
     pub fn position(&self, projection: ProjectionKey, lane: &Lane) -> Position {
-        self.projections().get(&projection).map_or(Position::ZERO, |tracked| at(&tracked.lanes.borrow(), lane))
+        self.projections().get(&projection).map_or(Position::ZERO, |tracked| at(&tracked.seen.borrow().lanes, lane))
     }
 
     /// Every projection with its lanes and checkpoints, for metrics and for settling.
@@ -115,7 +136,7 @@ impl Watermarks {
         let mut all: Vec<_> = projections
             .iter()
             .map(|(key, tracked)| {
-                let lanes = tracked.lanes.borrow().iter().map(|(lane, at)| (lane.clone(), *at)).collect();
+                let lanes = tracked.seen.borrow().lanes.iter().map(|(lane, at)| (lane.clone(), *at)).collect();
                 (*key, tracked.feed.clone(), lanes)
             })
             .collect();
@@ -125,10 +146,30 @@ impl Watermarks {
 
     /// Waits until a projection has reached a position on a lane. Bound it from outside.
     pub async fn reached(&self, projection: ProjectionKey, lane: &Lane, position: Position) {
-        let receiver = self.projections().get(&projection).map(|tracked| tracked.lanes.subscribe());
-        let Some(mut lanes) = receiver else { return std::future::pending().await };
+        let receiver = self.projections().get(&projection).map(|tracked| tracked.seen.subscribe());
+        let Some(mut seen) = receiver else { return std::future::pending().await };
         // The sender lives in `self`, which outlives this borrow: the wait cannot fail.
-        let _ = lanes.wait_for(|lanes| at(lanes, lane) >= position).await;
+        let _ = seen.wait_for(|seen| at(&seen.lanes, lane) >= position).await;
+    }
+
+    /// Waits until a projection has applied a message, in whichever history it came. Bound it from outside.
+    ///
+    /// # Errors
+    /// It can never come: its store was restored to before it.
+    pub async fn applied(&self, projection: ProjectionKey, message: &Awaited) -> Result<(), Lost> {
+        let receiver = self.projections().get(&projection).map(|tracked| tracked.seen.subscribe());
+        let Some(mut seen) = receiver else { return std::future::pending().await };
+        let mut judged = Ok(());
+        let decided = |seen: &Seen| match message.judge(&seen.lanes, &seen.histories) {
+            Some(verdict) => {
+                judged = verdict;
+                true
+            }
+            None => false,
+        };
+        // The sender lives in `self`, which outlives this borrow: the wait cannot fail.
+        let _ = seen.wait_for(decided).await;
+        judged
     }
 
     fn projections(&self) -> MutexGuard<'_, HashMap<ProjectionKey, Tracked>> {

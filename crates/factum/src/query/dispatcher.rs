@@ -2,19 +2,21 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use factum_engine::Position;
+
 use super::{
     AskError, QueryInfo,
     registry::{self, AnyQuery},
 };
 use crate::{
     dispatch::BuildError,
-    model::{Answers, ProjectionKey, Query, Source},
+    model::{Answers, ProjectionKey, Query, StoreId},
     principal::{Access, AllowAll, Authorize, Denied, Principal},
-    projections::{Feed, Phase, Watermarks},
+    projections::{Awaited, Feed, Lost, Phase, Watermarks},
     read::{Lane, ReadStore},
     runtime::{Runtime, contained},
-    store::BoxFuture,
-    token::Token,
+    store::{BoxFuture, History, Identity},
+    token::{Token, TopicMark},
 };
 
 /// How long a query waits for a token, unless told otherwise.
@@ -30,10 +32,16 @@ pub struct QueryDispatcher {
 pub(super) struct Core {
     read_store: Arc<dyn ReadStore>,
     watermarks: Arc<Watermarks>,
-    own: Option<Source>,
+    own: Option<(StoreId, History)>,
     policy: Arc<dyn Authorize>,
     runtime: Runtime,
     token_wait: Duration,
+}
+
+/// What a projection must have reached for a token.
+enum Mark {
+    OwnStore(Position),
+    Message(Awaited),
 }
 
 /// Everything a caller may say about a query besides the query.
@@ -72,8 +80,8 @@ impl QueryDispatcherBuilder {
     }
 
     /// Names the service's own store, whose tokens its projections on it can wait for.
-    pub fn own_source(mut self, source: Source) -> Self {
-        self.core.own = Some(source);
+    pub fn own_store(mut self, store: &Identity) -> Self {
+        self.core.own = Some((store.store, store.history()));
         self
     }
 
@@ -151,20 +159,30 @@ impl Core {
     /// that and for what it stands for than be told to ask again.
     pub(super) async fn visible<Q: Query>(&self, options: &AskOptions) -> Result<(), AskError> {
         let Some(token) = &options.at_least else { return self.whole(Q::READS) };
-        let marks: Vec<_> = Q::READS.iter().flat_map(|projection| self.marks(*projection, token)).collect();
+        let mut marks = Vec::new();
+        for projection in Q::READS {
+            marks.extend(self.marks(*projection, token)?);
+        }
         if marks.is_empty() {
             return Err(AskError::TokenNotApplicable);
         }
         let all = async {
+            // First, because what can never come needs no whole read model to be told.
+            for (projection, mark) in &marks {
+                match mark {
+                    Mark::OwnStore(position) => {
+                        self.watermarks.reached(*projection, &Lane::own_store(), *position).await;
+                    }
+                    Mark::Message(message) => self.watermarks.applied(*projection, message).await?,
+                }
+            }
             for projection in Q::READS {
                 self.watermarks.whole(*projection).await;
             }
-            for (projection, lane, position) in marks {
-                self.watermarks.reached(projection, &lane, position).await;
-            }
+            Ok(())
         };
         match self.runtime.within(self.token_wait, all).await {
-            Some(()) => Ok(()),
+            Some(seen) => seen.map_err(|Lost { fork }| AskError::TokenLost { fork }),
             None => self.whole(Q::READS).and(Err(AskError::NotYet)),
         }
     }
@@ -179,21 +197,30 @@ impl Core {
     }
 
     /// What one projection must have reached; empty when it sees nothing of the token's source.
-    fn marks(&self, projection: ProjectionKey, token: &Token) -> Vec<(ProjectionKey, Lane, factum_engine::Position)> {
-        match self.watermarks.feed(projection) {
-            Some(Feed::OwnStore) if self.own == Some(token.source) => {
-                vec![(projection, Lane::own_store(), token.position)]
+    fn marks(&self, projection: ProjectionKey, token: &Token) -> Result<Vec<(ProjectionKey, Mark)>, AskError> {
+        let history = token.history();
+        let marks: Vec<Mark> = match (self.watermarks.feed(projection), &self.own) {
+            (Some(Feed::OwnStore), Some((store, own))) if *store == token.source.store => {
+                match own.common_with(&history) {
+                    Some(fork) if token.position > fork => return Err(AskError::TokenLost { fork }),
+                    Some(_) => vec![Mark::OwnStore(token.position)],
+                    None => Vec::new(),
+                }
             }
-            Some(Feed::Topics(topics)) => {
+            (Some(Feed::Topics(topics)), _) => {
                 let fed = token.topics.iter().filter(|mark| topics.contains(&mark.topic));
-                fed.map(|mark| {
-                    let lane = Lane::topic(&token.source, &mark.topic, mark.partition);
-                    (projection, lane, factum_engine::Position::new(mark.position))
-                })
-                .collect()
+                let message = |TopicMark { topic, partition, position }: &TopicMark| Awaited {
+                    store: token.source.store,
+                    history: history.clone(),
+                    topic: topic.clone(),
+                    partition: *partition,
+                    position: Position::new(*position),
+                };
+                fed.map(|mark| Mark::Message(message(mark))).collect()
             }
             _ => Vec::new(),
-        }
+        };
+        Ok(marks.into_iter().map(|mark| (projection, mark)).collect())
     }
 
     /// Runs a query on one snapshot, and finishes its answer, off the async threads.

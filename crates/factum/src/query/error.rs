@@ -1,5 +1,7 @@
 //! Why a query has no answer.
 
+use factum_engine::Position;
+
 use crate::{input::InvalidInput, model::QueryError, read::ReadError};
 
 /// Why a query has no answer.
@@ -25,6 +27,16 @@ pub enum AskError {
     /// The projections behind the query know nothing of what the token stands for: leave it out here.
     #[error("the read models behind this query do not see what this token stands for: ask without it")]
     TokenNotApplicable,
+    /// What the token stands for is gone: its store was restored to a position before it. Find out what is there now,
+    /// and send the command again if it is still wanted.
+    #[error(
+        "what this token stands for was lost when its store was restored to position {fork}: \
+         ask without it, and send the command again if it is still wanted"
+    )]
+    TokenLost {
+        /// Up to where its history is the same as the one the store goes on with.
+        fork: Position,
+    },
     /// What the token stands for is not visible yet: ask again.
     #[error("what the token stands for is not visible yet: ask again")]
     NotYet,

@@ -165,7 +165,7 @@ impl ServiceBuilder {
                 let mut builder =
                     QueryDispatcher::builder(Arc::clone(read_store), Arc::clone(&watermarks)).runtime(runtime.clone());
                 if let Some(store) = &store {
-                    builder = builder.own_source(store.identity().source());
+                    builder = builder.own_store(store.identity());
                 }
                 Some(on_queries.into_iter().fold(builder, |builder, on| on(builder)).build()?)
             }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use self::log::Log;
 use super::{
-    Append, AppendError, Batch, BoxFuture, Direction, EventStore, Heads, Identity, KnownCommand, Position, Progress,
-    ProgressError, Receipt, Selection, StoreError, StreamName, Version,
+    Append, AppendError, Batch, BoxFuture, Direction, EventStore, Fork, Heads, Identity, KnownCommand, Position,
+    Progress, ProgressError, Receipt, Selection, StoreError, StreamName, Version,
 };
 use crate::{
     model::{CommandId, Incarnation, StoreId},
@@ -84,6 +84,21 @@ impl MemoryStore {
         };
         let state = watch::Sender::new(State::default());
         Self { shared: Arc::new(Shared { identity, log: Mutex::default(), state }) }
+    }
+
+    /// A restore of this store: a new history of it, from the appends that ended at or below a position, with the
+    /// commands they stem from and without progress. The same position gives the same history. This store goes on
+    /// beside it, as the old machine does that was thought dead.
+    #[must_use]
+    pub fn restored_at(&self, position: Position) -> Self {
+        let log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).restored_at(position);
+        let head = log.head();
+        let mut identity = self.shared.identity.clone();
+        let incarnation = identity.incarnation.derive(&format!("restored at {head}"));
+        identity.forks.push(Fork { parent: identity.incarnation, position: head });
+        identity.incarnation = Incarnation::from_uuid(incarnation);
+        let state = watch::Sender::new(State { head, closed: false });
+        Self { shared: Arc::new(Shared { identity, log: Mutex::new(log), state }) }
     }
 
     /// The log of an open store. A panic under the lock leaves no half of an append: all is judged before anything

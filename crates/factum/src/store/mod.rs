@@ -5,6 +5,7 @@
 
 mod engine;
 mod error;
+mod history;
 mod memory;
 mod subscription;
 mod types;
@@ -16,11 +17,12 @@ pub(crate) use engine::tell_cut;
 pub use error::{AppendError, ProgressError, StoreError};
 pub use factum_engine::{Direction, ExpectedVersion, InvalidName, Position, StreamName, Tag, Version};
 pub use factum_engine::{OpenError, Options as EngineOptions, RecoveryReport};
+pub use history::{Fork, History};
 pub use memory::MemoryStore;
 pub use subscription::Subscription;
 pub use types::{
-    Append, Batch, CommandRecord, Fingerprint, Fork, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress,
-    Receipt, RecordedEvent, Selection, StreamAppend,
+    Append, Batch, CommandRecord, Fingerprint, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress, Receipt,
+    RecordedEvent, Selection, StreamAppend,
 };
 
 use crate::{model::CommandId, read::Epoch};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use factum_engine::{ExpectedVersion, Position, StreamName, Tag, Version};
 use serde::{Deserialize, Serialize};
 
+use super::{Fork, History};
 use crate::{
     model::{
         ActorId, CommandId, CorrelationId, DecodeError, Decoded, Delivery, Event, EventId, Incarnation, RawEvent,
@@ -214,25 +215,6 @@ pub struct Heads {
     pub synced: Position,
 }
 
-/// A restore: where the history of `parent` was left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fork {
-    /// The incarnation that was left.
-    pub parent: Incarnation,
-    /// The last position taken over from it.
-    pub position: Position,
-}
-
-impl Fork {
-    /// Up to where a history is the same as that of an ancestor, given the restores that led to it, oldest first;
-    /// `None` when it is no ancestor.
-    pub fn shared_up_to(lineage: &[Self], ancestor: Incarnation) -> Option<Position> {
-        let from = lineage.iter().position(|fork| fork.parent == ancestor)?;
-        // Later forks may lie before it.
-        lineage[from..].iter().map(|fork| fork.position).min()
-    }
-}
-
 /// Which store this is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -250,6 +232,11 @@ impl Identity {
     /// Store and incarnation: what positions of this store are named with.
     pub const fn source(&self) -> Source {
         Source { store: self.store, incarnation: self.incarnation }
+    }
+
+    /// The history that positions of this store belong to.
+    pub fn history(&self) -> History {
+        History { incarnation: self.incarnation, lineage: self.forks.clone() }
     }
 }
 

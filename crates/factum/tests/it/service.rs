@@ -3,7 +3,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use factum::{
-    Aggregate, Answers, AskError, Command, Context, DispatchError, Events, Handle, Query, QueryError, Service,
+    Aggregate, Answers, AskError, Command, CommandId, Context, DispatchError, Events, Handle, Query, QueryError,
+    Service, Token,
     bus::{Bus, MemoryBus},
     dispatch::BuildError,
     principal::{Access, Denied},
@@ -135,6 +136,41 @@ async fn two_instances_of_a_service_with_a_read_database_each_have_everything() 
             assert_eq!(total.expect("is visible in both"), 2);
         }
     }
+}
+
+/// The client of a command that was answered before the restore did not get the answer, and sends it again. Its token
+/// named the new history, on which the reader of the topic had heard nothing yet: the query waited in vain.
+#[tokio::test]
+async fn a_repeat_after_a_restore_gets_a_token_that_readers_of_the_topic_can_answer() {
+    let old = MemoryStore::new();
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
+    let store: Arc<dyn EventStore> = Arc::new(old.clone());
+    let (writing, reading) = (counters(&store, &bus).await, totals(&read_store, &bus).await);
+    let [kept, lost] = [1, 2].map(|number| CommandId::from_uuid(uuid::Uuid::from_u128(number)));
+    let before = writing.commands().dispatch(raise(1, 40)).command_id(kept).await.expect("is accepted");
+    settled(&[&writing, &reading]).await;
+    // The machine is lost with what it had not published yet; of the store there is a backup.
+    let restored = old.restored_at(before.position);
+    let commands = writing.commands().clone();
+    drop(writing);
+    let gone = commands.dispatch(raise(1, 2)).command_id(lost).await.expect("is accepted");
+
+    let store: Arc<dyn EventStore> = Arc::new(restored);
+    let writing = counters(&store, &bus).await;
+    let again = writing.commands().dispatch(raise(1, 40)).command_id(kept).await.expect("is known");
+    assert!(again.repeated && again.position == before.position);
+    let total = async |token: &Token| reading.queries().ask(GetTotal { counter: 1 }).at_least(token).await;
+    for token in [before.token(), again.token()] {
+        assert_eq!(total(token).await.expect("it was applied before the restore"), 40);
+    }
+    let new = writing.commands().dispatch(raise(1, 2)).command_id(lost).await.expect("is accepted");
+    assert!(!new.repeated);
+    assert_eq!(total(new.token()).await.expect("the readers go on"), 42);
+    // Another event has its position now.
+    assert_eq!(gone.position, new.position);
+    let told = total(gone.token()).await;
+    assert!(matches!(told, Err(AskError::TokenLost { fork }) if fork == before.position), "{told:?}");
 }
 
 #[tokio::test]

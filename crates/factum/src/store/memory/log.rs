@@ -22,6 +22,8 @@ pub(super) struct Log {
     /// The event at version n of a stream has index n - 1: its index in `events`.
     streams: HashMap<StreamName, Vec<usize>>,
     commands: HashMap<CommandId, KnownCommand>,
+    /// The last position of each append, ascending.
+    appends: Vec<Position>,
     progress: HashMap<String, Progress>,
 }
 
@@ -32,6 +34,24 @@ impl Log {
 
     pub(super) fn command(&self, id: CommandId) -> Option<KnownCommand> {
         self.commands.get(&id).cloned()
+    }
+
+    /// What was appended up to a position, whole appends only; without progress.
+    pub(super) fn restored_at(&self, position: Position) -> Self {
+        let appends = self.appends[..self.appends.partition_point(|last| *last <= position)].to_vec();
+        let head = appends.last().copied().unwrap_or_default();
+        let count = index(head.get());
+        let streams = self.streams.iter().map(|(stream, indexes)| {
+            (stream.clone(), indexes[..indexes.partition_point(|index| *index < count)].to_vec())
+        });
+        let commands = self.commands.iter().filter(|(_, known)| known.receipt.last <= head);
+        Self {
+            events: self.events[..count].to_vec(),
+            streams: streams.filter(|(_, indexes)| !indexes.is_empty()).collect(),
+            commands: commands.map(|(id, known)| (*id, known.clone())).collect(),
+            appends,
+            progress: HashMap::new(),
+        }
     }
 
     /// Judges everything, then changes everything.
@@ -79,6 +99,7 @@ impl Log {
                 self.events.push(recorded);
             }
         }
+        self.appends.push(self.head());
         let streams = append.streams.iter().map(|part| (part.stream.clone(), self.version(&part.stream))).collect();
         Receipt { streams, first, last: self.head(), repeated: false }
     }

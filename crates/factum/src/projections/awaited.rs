@@ -1,0 +1,65 @@
+//! What a token stands for, as a projection can see it: on whichever history it comes.
+
+use std::collections::HashMap;
+
+use factum_engine::Position;
+
+use crate::{
+    model::{Source, StoreId},
+    read::{Checkpoint, Lane},
+    store::History,
+};
+
+pub(super) type Lanes = HashMap<Lane, Checkpoint>;
+/// The newest history known of each store that feeds a projection.
+pub(super) type Histories = HashMap<StoreId, History>;
+
+/// A message that a projection is to have applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The store that published it.
+    pub store: StoreId,
+    /// The history that its position belongs to.
+    pub history: History,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// Its position; [`Position::ZERO`]: nothing to wait for.
+    pub position: Position,
+}
+
+/// What was waited for can never come: its history was left below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its store was restored to position {fork}")]
+pub struct Lost {
+    /// Up to where its history is the same as the one its store goes on with.
+    pub fork: Position,
+}
+
+impl Awaited {
+    /// `None` while it is still to come.
+    ///
+    /// Applied is what lies at or below a watermark of any history in which its position means the same event: the
+    /// one it was recorded in, an ancestor under which it was published, or one that a restore began since.
+    pub(super) fn judge(&self, lanes: &Lanes, histories: &Histories) -> Option<Result<(), Lost>> {
+        if self.position == Position::ZERO {
+            return Some(Ok(()));
+        }
+        let known = histories.get(&self.store);
+        if let Some(known) = known.filter(|known| known.descends_from(&self.history)) {
+            let fork = self.history.common_with(known).unwrap_or(Position::ZERO);
+            if self.position > fork {
+                return Some(Err(Lost { fork }));
+            }
+        }
+        let same = |history: &History| self.history.common_with(history).is_some_and(|common| self.position <= common);
+        let applied = |history: History| {
+            let source = Source { store: self.store, incarnation: history.incarnation };
+            let watermark = lanes.get(&Lane::topic(&source, &self.topic, self.partition));
+            watermark.is_some_and(|at| at.position >= self.position)
+        };
+        let mut line = self.history.line().chain(known.into_iter().flat_map(History::line));
+        line.any(|history| same(&history) && applied(history)).then_some(Ok(()))
+    }
+}
