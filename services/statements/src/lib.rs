@@ -4,6 +4,7 @@
 //!
 //! Start reading at [`queries`], and follow a read model back to the messages it is folded from.
 
+pub mod day;
 pub mod messages;
 pub mod money;
 pub mod queries;

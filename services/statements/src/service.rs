@@ -8,8 +8,8 @@ use factum_sqlite::{OpenError, SqliteOptions, SqliteReadStore};
 
 use crate::{
     messages::ACCOUNT_TOPIC,
-    queries::{GetAccountSummary, GetStatement},
-    read_models::{AccountSummaries, StatementLines},
+    queries::{GetAccountSummary, GetAccounts, GetDailyTotals, GetStatement},
+    read_models::{AccountSummaries, DailyTotals, StatementLines},
 };
 
 /// The service's name, in consumer groups, folders and logs.
@@ -45,8 +45,11 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .bus(bus)
         .consumes::<AccountSummaries>(&[ACCOUNT_TOPIC])
         .consumes::<StatementLines>(&[ACCOUNT_TOPIC])
+        .consumes::<DailyTotals>(&[ACCOUNT_TOPIC])
         .answers::<GetAccountSummary>()
+        .answers::<GetAccounts>()
         .answers::<GetStatement>()
+        .answers::<GetDailyTotals>()
         .start()
         .await?;
     let surface = ReadSurface {

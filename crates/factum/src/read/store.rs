@@ -19,6 +19,19 @@ pub struct TableName {
     pub table: &'static str,
 }
 
+impl TableName {
+    /// A number for this name, the same in every build (FNV-1a, 64 bits).
+    pub(crate) fn tag(self) -> u64 {
+        let Self { projection, table } = self;
+        let version = projection.version.to_be_bytes();
+        let parts = [projection.name.as_bytes(), &[0], &version, table.as_bytes()];
+        parts
+            .into_iter()
+            .flatten()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+}
+
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.projection, self.table)

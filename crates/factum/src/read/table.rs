@@ -87,9 +87,18 @@ impl<D: Serialize + DeserializeOwned> Table<D> {
         let mut rows = read.scan(self.name, range, limit + 1)?;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let next = if more { rows.last().map(|(key, _)| Cursor(key.clone())) } else { None };
+        let next = rows.last().filter(|_| more).map(|(key, _)| Cursor { table: self.name.tag(), after: key.clone() });
         let documents = rows.iter().map(|(_, document)| self.decode(document)).collect::<Result<_, _>>()?;
         Ok(Page { documents, next })
+    }
+
+    /// What is left of a range after the page that gave this cursor, as text.
+    ///
+    /// # Errors
+    /// It is no cursor of this table, or points outside of the range: it belongs to another question.
+    pub fn resume(&self, range: KeyRange, cursor: &str) -> Result<KeyRange, InvalidCursor> {
+        let after = Cursor::parse(cursor).filter(|cursor| cursor.table == self.name.tag()).ok_or(InvalidCursor)?.after;
+        if range.contains(&after) { Ok(range.after(after)) } else { Err(InvalidCursor) }
     }
 
     /// Writes a document, replacing what was there.
@@ -125,37 +134,38 @@ pub struct Page<D> {
     pub next: Option<Cursor>,
 }
 
-/// Where the next page starts: after a key. Stable while documents come and go. As text opaque and safe in URLs.
+/// Where the next page starts: after a key of a table. Stable while documents come and go. As text opaque and safe in
+/// URLs; [`Table::resume`] reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor(Key);
+pub struct Cursor {
+    /// [`TableName::tag`] of the table: another one may have keys that look the same.
+    table: u64,
+    after: Key,
+}
 
-/// The text is no cursor of ours.
+/// The text is no cursor for what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no cursor of this service: use `next` of the page before, unchanged")]
+#[error("no cursor of this question: use `next` of the page before, unchanged")]
 pub struct InvalidCursor;
 
+/// Bytes of a cursor before its key.
+const TAG_BYTES: usize = size_of::<u64>();
+
 impl Cursor {
-    /// The key after which the page starts.
-    pub fn into_key(self) -> Key {
-        self.0
+    fn parse(text: &str) -> Option<Self> {
+        if text.len() > (TAG_BYTES + Key::BYTES_MAX).div_ceil(3) * 4 {
+            return None;
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (tag, key) = bytes.split_first_chunk()?;
+        let usable = !key.is_empty() && key.len() <= Key::BYTES_MAX;
+        usable.then(|| Self { table: u64::from_be_bytes(*tag), after: Key::from_bytes(key.to_vec()) })
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.as_bytes()))
-    }
-}
-
-impl std::str::FromStr for Cursor {
-    type Err = InvalidCursor;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
-        if bytes.is_empty() || bytes.len() > Key::BYTES_MAX {
-            Err(InvalidCursor)
-        } else {
-            Ok(Self(Key::from_bytes(bytes)))
-        }
+        let bytes = [&self.table.to_be_bytes(), self.after.as_bytes()].concat();
+        f.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 }

@@ -5,12 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::paging::{page_size, rest};
 use crate::read_models::{STATEMENT_LINES, StatementLine, StatementLines, lines_of};
-
-/// The lines of a page, unless told otherwise.
-const LINES_DEFAULT: usize = 50;
-/// The most lines of a page.
-const LINES_MAX: usize = 500;
 
 /// What happened to an account? Oldest first, page by page.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema, Query)]
@@ -40,18 +36,8 @@ impl Answers for GetStatement {
     type Answer = Statement;
 
     fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<Statement, QueryError> {
-        let limit = self.limit.unwrap_or(LINES_DEFAULT);
-        if !(1..=LINES_MAX).contains(&limit) {
-            return Err(InvalidField::new("limit", format!("must be 1 to {LINES_MAX}")).into());
-        }
-        let mut range = lines_of(&self.account_id.to_string());
-        if let Some(cursor) = &self.cursor {
-            let after = cursor.parse::<Cursor>().map_err(|error| InvalidField::new("cursor", error))?.into_key();
-            if !range.contains(&after) {
-                return Err(InvalidField::new("cursor", "belongs to another account's statement").into());
-            }
-            range = range.after(after);
-        }
+        let limit = page_size(self.limit)?;
+        let range = rest(STATEMENT_LINES, lines_of(&self.account_id.to_string()), self.cursor.as_deref())?;
         let page = STATEMENT_LINES.page(read, &range, limit)?;
         if page.documents.is_empty() && self.cursor.is_none() {
             let message = "there is no such account".to_owned();

@@ -1,4 +1,4 @@
-//! One document an account: where it stands.
+//! One document an account: where it stands. And whose accounts are which.
 
 use factum::prelude::*;
 use factum::{Personal, Timestamp};
@@ -41,13 +41,27 @@ pub enum AccountStatus {
 /// Summaries by account.
 pub const ACCOUNT_SUMMARIES: Table<AccountSummary> = Table::of::<AccountSummaries>("summaries");
 
-/// Folds messages into summaries.
+/// Ids of accounts by holder and id: an index on the summaries. Forgotten holders are not in it.
+pub const ACCOUNTS_BY_HOLDER: Table<String> = Table::of::<AccountSummaries>("by_holder");
+
+/// The range of a holder's accounts.
+pub fn accounts_of(holder: &str) -> KeyRange {
+    KeyRange::prefix(&holder_key(holder))
+}
+
+/// Keys end up in cursors, which end up in URLs: a name has no place there, so its hash stands for it.
+fn holder_key(holder: &str) -> Key {
+    let hash = u128::from_be_bytes(*blake3::hash(holder.as_bytes()).as_bytes().first_chunk().expect("it has 32 bytes"));
+    Key::new().number((hash >> 64) as u64).number(hash as u64)
+}
+
+/// Folds messages into summaries and their index.
 #[derive(Default)]
 pub struct AccountSummaries;
 
 impl Projection for AccountSummaries {
     const NAME: &'static str = "account-summaries";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Event = AccountMessage;
 
     fn project(
@@ -69,6 +83,9 @@ impl Projection for AccountSummaries {
                     version: delivery.version.get(),
                     updated_at: delivery.recorded_at,
                 };
+                if let Some(holder) = opened.holder.get() {
+                    ACCOUNTS_BY_HOLDER.put(tx, &holder_key(holder).text(&opened.account_id), &opened.account_id)?;
+                }
                 ACCOUNT_SUMMARIES.put(tx, &Key::from(opened.account_id.as_str()), &summary)
             }
             AccountMessage::Deposited(funds) => {

@@ -220,7 +220,7 @@ fn pages_go_on_where_they_stopped(store: &dyn ReadStore) {
         read(store, |snapshot| {
             let range = match cursor.clone() {
                 // Through its text, as it comes back from a client.
-                Some(cursor) => KeyRange::all().after(ok(cursor.to_string().parse::<Cursor>()).into_key()),
+                Some(cursor) => ok(PAGED.resume(KeyRange::all(), &cursor.to_string())),
                 None => KeyRange::all(),
             };
             let page = ok(PAGED.page(snapshot, &range, 3));

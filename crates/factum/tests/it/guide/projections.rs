@@ -85,11 +85,7 @@ impl Answers for GetGuests {
     fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<Guests, QueryError> {
         let mut range = KeyRange::prefix(&Key::new().text(&self.show_id.to_string()));
         if let Some(cursor) = &self.cursor {
-            let after = cursor.parse::<Cursor>().map_err(|error| InvalidField::new("cursor", error))?.into_key();
-            if !range.contains(&after) {
-                return Err(InvalidField::new("cursor", "belongs to another show").into());
-            }
-            range = range.after(after);
+            range = SEATS.resume(range, cursor).map_err(|error| InvalidField::new("cursor", error))?;
         }
         let page = SEATS.page(read, &range, 2)?;
         Ok(Guests { seats: page.documents, next: page.next.map(|cursor| cursor.to_string()) })

@@ -1,0 +1,7 @@
+//! Tests of the statements service, in one binary.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod accounts;
+mod daily_totals;
+mod pages;
+mod world;
