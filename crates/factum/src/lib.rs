@@ -23,6 +23,7 @@ extern crate self as factum;
 
 pub mod bus;
 pub mod consumer;
+pub mod contract;
 mod derives;
 pub mod dispatch;
 pub mod input;
@@ -42,8 +43,8 @@ pub use derives::{Command, Event, Message, Query};
 pub use dispatch::{CommandDispatcher, CommandReceipt, DispatchError};
 pub use model::{
     ActorId, Aggregate, AggregateId, Answers, AnyRejection, Command, CommandId, Context, CorrelationId, DecodeError,
-    Decoded, Delivery, Event, EventId, Events, Handle, InvalidField, Message, Personal, Projection, ProjectionKey,
-    Query, QueryError, RawEvent, Rejection, RejectionKind, Source, StoreId, Timestamp,
+    Decoded, Delivery, Event, EventId, Events, Handle, InvalidField, Message, MessageType, Personal, Projection,
+    ProjectionKey, Query, QueryError, RawEvent, Rejection, RejectionCode, RejectionKind, Source, StoreId, Timestamp,
 };
 pub use query::{AskError, QueryDispatcher};
 pub use relay::{OutgoingMessage, Publication};
@@ -55,8 +56,8 @@ pub use token::Token;
 /// What a domain is written with: `use factum::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Message, OutgoingMessage,
-        Projection, Publication, Query, QueryError, Rejection, RejectionKind, Service,
+        Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Message, MessageType,
+        OutgoingMessage, Projection, Publication, Query, QueryError, Rejection, RejectionCode, RejectionKind, Service,
         read::{Cursor, Key, KeyRange, Page, ReadError, ReadSnapshot, ReadTransaction, Table},
     };
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     input::{self, InvalidInput},
-    model::{Aggregate, Command},
+    model::{Aggregate, Command, Rejection, RejectionCode},
     runtime::contained,
     store::BoxFuture,
 };
@@ -25,6 +25,8 @@ pub struct CommandInfo {
     pub category: &'static str,
     /// The JSON Schema of its document.
     pub schema: Schema,
+    /// How its aggregate may refuse it: [`Rejection::CODES`].
+    pub rejections: &'static [RejectionCode],
 }
 
 /// A command whose type is forgotten.
@@ -63,7 +65,12 @@ impl<C: Command> AnyCommand for Erased<C> {
     }
 
     fn info(&self) -> CommandInfo {
-        CommandInfo { name: self.name(), category: self.category(), schema: schema_for!(C) }
+        CommandInfo {
+            name: self.name(),
+            category: self.category(),
+            schema: schema_for!(C),
+            rejections: <C::Aggregate as Aggregate>::Rejection::CODES,
+        }
     }
 
     fn run<'a>(

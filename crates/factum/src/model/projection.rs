@@ -71,6 +71,9 @@ pub trait Answers {
     /// What it answers with, as a JSON document.
     type Answer: Serialize + JsonSchema + Send + 'static;
 
+    /// The codes of [`QueryError::NotFound`] it may answer with, for those who document it.
+    const NOT_FOUND: &'static [&'static str] = &[];
+
     /// Answers from one consistent snapshot of the read models.
     ///
     /// # Errors

@@ -12,8 +12,33 @@ pub enum RejectionKind {
     NotFound,
 }
 
+/// A code by which an aggregate may refuse a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RejectionCode {
+    /// [`Rejection::code`].
+    pub code: &'static str,
+    /// [`Rejection::kind`].
+    pub kind: RejectionKind,
+}
+
+impl RejectionCode {
+    /// The code of a rule.
+    pub const fn rule(code: &'static str) -> Self {
+        Self { code, kind: RejectionKind::Rule }
+    }
+
+    /// The code for what does not exist.
+    pub const fn not_found(code: &'static str) -> Self {
+        Self { code, kind: RejectionKind::NotFound }
+    }
+}
+
 /// Why an aggregate refused a command: an expected answer, not an error of the system.
 pub trait Rejection: Error + Send + Sync + 'static {
+    /// Every code there is, for those who document the commands. A story of [`given`](crate::testing::given) that ends
+    /// in a rejection whose code is missing here fails; an empty list says nothing.
+    const CODES: &'static [RejectionCode] = &[];
+
     /// A stable code in kebab-case that callers branch on: `insufficient-funds`.
     fn code(&self) -> &'static str;
 

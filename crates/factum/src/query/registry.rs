@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     input,
-    model::{Answers, ProjectionKey, Query},
+    model::{Answers, ProjectionKey, Query, written},
     runtime::contained,
     store::BoxFuture,
 };
@@ -24,8 +24,10 @@ pub struct QueryInfo {
     pub reads: &'static [ProjectionKey],
     /// The JSON Schema of its parameters.
     pub schema: Schema,
-    /// The JSON Schema of its answer.
+    /// The JSON Schema of its answer as it is written.
     pub answer: Schema,
+    /// The codes of its 404s: [`Answers::NOT_FOUND`].
+    pub not_found: &'static [&'static str],
 }
 
 /// A query whose type is forgotten.
@@ -48,8 +50,8 @@ struct Erased<Q>(PhantomData<fn() -> Q>);
 
 impl<Q: Query> AnyQuery for Erased<Q> {
     fn info(&self) -> QueryInfo {
-        let answer = schema_for!(<Q as Answers>::Answer);
-        QueryInfo { name: Q::NAME, reads: Q::READS, schema: schema_for!(Q), answer }
+        let answer = written::<<Q as Answers>::Answer>();
+        QueryInfo { name: Q::NAME, reads: Q::READS, schema: schema_for!(Q), answer, not_found: Q::NOT_FOUND }
     }
 
     fn ask<'a>(

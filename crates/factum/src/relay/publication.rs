@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     model::Source,
-    model::{DecodeError, Decoded, Delivery, Event, Message},
+    model::{DecodeError, Decoded, Delivery, Event, Message, MessageType},
     store::RecordedEvent,
 };
 
@@ -19,32 +19,51 @@ pub trait Publication: Send + Sync + 'static {
     const TOPIC: &'static str;
     /// Its number of partitions, for ever.
     const PARTITIONS: u32 = PARTITIONS_DEFAULT;
+    /// Every message the translation may lead to: with the topic, its contract.
+    const MESSAGES: &'static [MessageType];
     /// The events it translates.
     type Event: Event;
 
     /// The message for an event; `None` keeps it private. Pure: a re-send must say the same.
     fn translate(event: &Self::Event, delivery: &Delivery) -> Option<OutgoingMessage>;
+
+    /// Writes a message as JSON. One that [`Publication::MESSAGES`] does not list does not compile: nothing is sent that
+    /// is not in the contract.
+    ///
+    /// ```compile_fail,E0080
+    /// # use factum::{Delivery, Message, MessageType, OutgoingMessage, Publication, testing::NoEvent};
+    /// # #[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema, Message)]
+    /// # #[factum(name = "account-closed.v1")]
+    /// # struct AccountClosed {}
+    /// # struct Accounts;
+    /// # impl Publication for Accounts {
+    /// #     const TOPIC: &'static str = "accounts";
+    /// #     const MESSAGES: &'static [MessageType] = &[];
+    /// #     type Event = NoEvent;
+    /// #     fn translate(event: &NoEvent, _: &Delivery) -> Option<OutgoingMessage> { match *event {} }
+    /// # }
+    /// assert!(Accounts::MESSAGES.is_empty());
+    /// Accounts::outgoing(&AccountClosed {});
+    /// ```
+    ///
+    /// # Panics
+    /// A hand-written `Serialize` fails, or writes a map whose keys are no strings: a message type that can never be
+    /// sent is a bug.
+    fn outgoing<M: Message>(message: &M) -> OutgoingMessage {
+        const { assert!(MessageType::lists(Self::MESSAGES, M::NAME), "the message is not among MESSAGES: list it there") };
+        let data = serde_json::to_vec(message).expect("a message is made of JSON types");
+        OutgoingMessage { name: M::NAME, data }
+    }
 }
 
-/// A message ready to be sent: its name and its JSON document.
+/// A message ready to be sent: its name and its JSON document. Made by [`Publication::outgoing`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OutgoingMessage {
     /// [`Message::NAME`].
     pub name: &'static str,
     /// The JSON document.
     pub data: Vec<u8>,
-}
-
-impl OutgoingMessage {
-    /// Writes a message as JSON.
-    ///
-    /// # Panics
-    /// A hand-written `Serialize` fails, or writes a map whose keys are no strings: a message type that can never be
-    /// sent is a bug.
-    pub fn of<M: Message>(message: &M) -> Self {
-        let data = serde_json::to_vec(message).expect("a message is made of JSON types");
-        Self { name: M::NAME, data }
-    }
 }
 
 /// A publication whose type is forgotten.

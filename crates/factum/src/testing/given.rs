@@ -9,7 +9,7 @@ use super::{
     story_text,
 };
 use crate::{
-    Aggregate, Command, Decoded, Event, Handle, Rejection,
+    Aggregate, Command, Decoded, Event, Handle, Rejection, RejectionCode,
     model::{ActorId, AggregateId, CommandId, Context, ContextParts, InvalidField, RawEvent, Timestamp, stream_of},
 };
 
@@ -56,7 +56,7 @@ use crate::{
 /// ```
 ///
 /// Each event goes through its wire format and must come back equal, each command goes through JSON and is validated,
-/// and each decision is taken twice and must turn out the same.
+/// each decision is taken twice and must turn out the same, and each rejection is among the listed ones.
 ///
 /// # Panics
 /// An event does not survive its wire format.
@@ -209,6 +209,7 @@ impl<A: Aggregate> Story<A> {
         match (decide(), decide()) {
             (Ok(events), Ok(again)) if events == again => Ending::Accepted(events.into_vec()),
             (Err(rejection), Err(again)) if format!("{rejection:?}") == format!("{again:?}") => {
+                assert_listed(&rejection);
                 Ending::Rejected(rejection)
             }
             (first, again) => panic!(
@@ -256,6 +257,14 @@ impl<A: Aggregate> Story<A> {
         self.command_id = CommandId::from_uuid(self.command_id.derive("the next command of the story"));
         self
     }
+}
+
+/// Proves that documents which list an aggregate's rejections, where there are any, list this one as it is.
+#[track_caller]
+fn assert_listed<R: Rejection>(rejection: &R) {
+    let own = RejectionCode { code: rejection.code(), kind: rejection.kind() };
+    let listed = R::CODES.is_empty() || R::CODES.contains(&own);
+    assert!(listed, "{own:?} is not among the rejection's CODES: list it there");
 }
 
 /// What came of a command.

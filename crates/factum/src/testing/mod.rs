@@ -7,9 +7,12 @@
 //!
 //! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites: an adapter of yours passes them, or
 //! it is no such store.
+//!
+//! [`assert_contract`] holds what a service publishes against the contract that others read.
 
 mod bus;
 mod case;
+mod contract;
 mod event_store;
 mod fixtures;
 mod given;
@@ -17,6 +20,7 @@ mod read_store;
 mod story_text;
 
 pub use bus::{bus_reopening_suite, bus_suite};
+pub use contract::{UPDATE_CONTRACT, assert_contract};
 pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use factum::{
     ActorId, Aggregate, AggregateId, Command, CommandDispatcher, CommandId, Context, Delivery, Event, Events, Handle,
-    InvalidField, Message, OutgoingMessage, Publication, Rejection, RejectionKind, Timestamp,
+    InvalidField, Message, MessageType, OutgoingMessage, Publication, Rejection, RejectionKind, Timestamp,
     dispatch::{CommandDispatcherBuilder, CommandKey, CommandOptions, Surface},
     principal::Principal,
     store::{EngineOptions, EngineStore, EventStore, MemoryStore},
@@ -319,12 +319,13 @@ pub struct Deposits;
 
 impl Publication for Deposits {
     const TOPIC: &'static str = "bank.accounts.account.events";
+    const MESSAGES: &'static [MessageType] = &[MessageType::of::<PublicDeposit>()];
     type Event = AccountEvent;
 
     fn translate(event: &AccountEvent, _: &Delivery) -> Option<OutgoingMessage> {
         match event {
             AccountEvent::Deposited(Deposited { amount }) => {
-                Some(OutgoingMessage::of(&PublicDeposit { amount: amount.to_string() }))
+                Some(Self::outgoing(&PublicDeposit { amount: amount.to_string() }))
             }
             AccountEvent::Closed(_) => panic!("panic in translate"),
             _ => None,

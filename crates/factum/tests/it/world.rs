@@ -10,7 +10,7 @@ use std::{
 };
 
 use factum::{
-    ActorId, Delivery, Event, EventId, Message, Projection, Timestamp,
+    ActorId, Delivery, Event, EventId, Message, MessageType, Projection, Timestamp,
     bus::{Assignment, Bus, ConsumerOptions, Envelope, LocalBus, LocalBusOptions, MemoryBus, Record, TopicPartition},
     consumer::{ConsumerEnd, ProjectionConsumer},
     model::CorrelationId,
@@ -66,11 +66,12 @@ pub struct Counters;
 impl Publication for Counters {
     const TOPIC: &'static str = TOPIC;
     const PARTITIONS: u32 = PARTITIONS;
+    const MESSAGES: &'static [MessageType] = &[MessageType::of::<CounterRaised>()];
     type Event = CounterEvent;
 
     fn translate(event: &CounterEvent, _: &Delivery) -> Option<OutgoingMessage> {
         match event {
-            CounterEvent::Raised(Raised { by }) => Some(OutgoingMessage::of(&CounterRaised { by: *by })),
+            CounterEvent::Raised(Raised { by }) => Some(Self::outgoing(&CounterRaised { by: *by })),
             CounterEvent::Polished(_) => None,
         }
     }

@@ -1,9 +1,12 @@
 //! Money: integer minor units and a currency. In JSON a decimal string beside a currency code.
 
+mod schema;
+
 use std::{borrow::Cow, fmt, num::NonZeroU64, str::FromStr};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+pub(super) use schema::amount_fits_currency;
 
 /// A currency by its ISO 4217 code, three capital letters.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,16 +59,6 @@ impl Serialize for Currency {
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl JsonSchema for Currency {
-    fn schema_name() -> Cow<'static, str> {
-        "Currency".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217 code" })
     }
 }
 
@@ -139,21 +132,6 @@ impl Serialize for Amount {
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-impl JsonSchema for Amount {
-    fn schema_name() -> Cow<'static, str> {
-        "Amount".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string",
-            "pattern": r"^[0-9]+(\.[0-9]+)?$",
-            "maxLength": Self::DIGITS_MAX + 1,
-            "description": "a positive amount in plain digits, with no more decimals than the currency has"
-        })
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;
+mod consumed_from_accounts;
 mod daily_totals;
 mod pages;
 mod world;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Account, AccountId};
-use crate::domain::money::{Amount, AmountError, Currency, Money};
+use crate::domain::money::{Amount, AmountError, Currency, Money, amount_fits_currency};
 
 /// The longest holder's name, in characters.
 const HOLDER_CHARS_MAX: usize = 200;
@@ -25,6 +25,12 @@ pub struct OpenAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
     /// Whose account: 1 to 200 characters, no control characters.
+    #[schemars(
+        with = "String",
+        length(min = 1, max = HOLDER_CHARS_MAX),
+        regex(pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"),
+        example = "Ada Lovelace"
+    )]
     pub holder: Personal<String>,
     /// Its currency, for ever.
     pub currency: Currency,
@@ -33,6 +39,7 @@ pub struct OpenAccount {
 /// Puts money into an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
 #[factum(name = "deposit-funds", aggregate = Account, id = account_id, validate = DepositFunds::check)]
+#[schemars(transform = amount_fits_currency)]
 pub struct DepositFunds {
     /// Which account.
     pub account_id: AccountId,
@@ -45,6 +52,7 @@ pub struct DepositFunds {
 /// Takes money out of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
 #[factum(name = "withdraw-funds", aggregate = Account, id = account_id, validate = WithdrawFunds::check)]
+#[schemars(transform = amount_fits_currency)]
 pub struct WithdrawFunds {
     /// Which account.
     pub account_id: AccountId,

@@ -1,6 +1,6 @@
 //! How an account says no.
 
-use factum::{Rejection, RejectionKind};
+use factum::{Rejection, RejectionCode, RejectionKind};
 
 use crate::domain::money::{AmountError, Currency, decimal};
 
@@ -49,6 +49,16 @@ impl AccountRejection {
 }
 
 impl Rejection for AccountRejection {
+    const CODES: &'static [RejectionCode] = &[
+        RejectionCode::rule("insufficient-funds"),
+        RejectionCode::rule("currency-mismatch"),
+        RejectionCode::rule("account-closed"),
+        RejectionCode::not_found("account-not-found"),
+        RejectionCode::rule("account-already-exists"),
+        RejectionCode::rule("account-not-empty"),
+        RejectionCode::rule("balance-too-high"),
+    ];
+
     fn code(&self) -> &'static str {
         match self {
             Self::InsufficientFunds { .. } => "insufficient-funds",

@@ -1,0 +1,20 @@
+//! What a service publishes, as data for others: a JSON Schema a message, golden samples, and an index of its topics.
+//!
+//! A [`Contract`] is generated from the service's [`Publication`](crate::Publication)s and message types, and kept in the
+//! service's `contract/` folder, where a test holds it against the code
+//! ([`assert_contract`](crate::testing::assert_contract)). Consumers read the samples as data and decode them with types
+//! of their own; they never see the publisher's code.
+//!
+//! ```text
+//! contract/index.json                                    system, service, topics and their messages
+//! contract/schemas/<message>.json                        JSON Schema, draft 2020-12
+//! contract/samples/<message>/<sample>.json               documents as they are on the bus
+//! ```
+
+mod compare;
+mod json;
+mod published;
+
+pub use compare::{Difference, compare, rewrite};
+pub use json::pretty;
+pub use published::Contract;

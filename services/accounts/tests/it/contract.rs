@@ -1,0 +1,100 @@
+//! What is published is what `contract/` says. Another service decodes these very samples with types of its own.
+
+use accounts::{
+    NAME,
+    domain::Currency,
+    messages::{AccountClosed, AccountOpened, AccountPublication, FundsDeposited, FundsWithdrawn},
+};
+use factum::{Personal, contract::Contract, testing::assert_contract};
+
+/// The smallest id there is.
+const NIL: &str = "00000000-0000-0000-0000-000000000000";
+/// An id like any other.
+const ADA: &str = "6f1a7c1e-0000-4000-8000-000000000001";
+/// The most an account holds, and so the most that is moved: 2^53 − 1, exact in every JSON reader.
+const MINOR_MAX: u64 = 9_007_199_254_740_991;
+/// Text that breaks whoever pastes it anywhere.
+const HOSTILE: &str =
+    "' OR '1'='1'; -- <script>alert(\"&amp;\")</script> \\u0000 \\ ${jndi:x} \u{202e}\u{1F469}\u{200D}\u{1F680} %00";
+
+fn currency(code: &str) -> Currency {
+    code.parse().expect("is a currency")
+}
+
+fn opened(account_id: &str, holder: Personal<String>, code: &str) -> AccountOpened {
+    AccountOpened { account_id: account_id.to_owned(), holder, currency: currency(code) }
+}
+
+fn deposited(account_id: &str, amount_minor: u64, balance_minor: u64, code: &str) -> FundsDeposited {
+    FundsDeposited { account_id: account_id.to_owned(), amount_minor, currency: currency(code), balance_minor }
+}
+
+fn withdrawn(account_id: &str, amount_minor: u64, balance_minor: u64, code: &str) -> FundsWithdrawn {
+    FundsWithdrawn { account_id: account_id.to_owned(), amount_minor, currency: currency(code), balance_minor }
+}
+
+fn closed(account_id: &str) -> AccountClosed {
+    AccountClosed { account_id: account_id.to_owned() }
+}
+
+/// The contract with its golden samples.
+fn contract() -> Contract {
+    let known = |name: &str| Personal::known(name.to_owned());
+    Contract::new("bank", NAME)
+        .publishes::<AccountPublication>()
+        .sample("minimal", &opened(NIL, known("A"), "JPY"))
+        .sample("full", &opened(ADA, known("Ada Lovelace"), "EUR"))
+        .sample("longest-holder", &opened(ADA, known(&"\u{1F469}".repeat(200)), "CLF"))
+        .sample("forgotten", &opened(ADA, Personal::Forgotten, "EUR"))
+        .sample("hostile", &opened(ADA, known(HOSTILE), "KWD"))
+        .sample("minimal", &deposited(NIL, 1, 1, "JPY"))
+        .sample("full", &deposited(ADA, 12_500, 22_450, "EUR"))
+        .sample("largest", &deposited(ADA, MINOR_MAX, MINOR_MAX, "EUR"))
+        .sample("minimal", &withdrawn(NIL, 1, 0, "JPY"))
+        .sample("full", &withdrawn(ADA, 2_550, 9_950, "EUR"))
+        .sample("largest", &withdrawn(ADA, MINOR_MAX, 0, "EUR"))
+        .sample("minimal", &closed(NIL))
+        .sample("full", &closed(ADA))
+}
+
+#[test]
+fn the_published_contract_is_the_one_that_is_kept() {
+    assert_contract(&contract(), concat!(env!("CARGO_MANIFEST_DIR"), "/contract"));
+}
+
+#[test]
+fn every_sample_is_valid_by_its_schema_also_with_a_field_added() {
+    let contract = contract();
+    for message in contract.messages() {
+        let schema = Contract::schema_of(message);
+        let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema);
+        let validator = validator.unwrap_or_else(|error| panic!("the schema of {}: {error}", message.name));
+        let samples: Vec<_> = contract.samples_of(message.name).collect();
+        assert!(samples.len() >= 2, "{} has few samples", message.name);
+        for (label, sample) in samples {
+            let mut sample = sample.clone();
+            assert_valid(&validator, &sample, message.name, label);
+            sample["added_later"] = "by the sender".into();
+            assert_valid(&validator, &sample, message.name, label);
+        }
+    }
+}
+
+#[test]
+fn every_field_is_required_and_told_about() {
+    for message in contract().messages() {
+        let schema = Contract::schema_of(message);
+        assert!(schema["$id"].is_string() && schema["title"].is_string() && schema["description"].is_string());
+        let fields = schema["properties"].as_object().expect("a message has fields");
+        let required = schema["required"].as_array().expect("and requires some");
+        for (name, field) in fields {
+            assert!(required.iter().any(|required| required == name), "{} of {}", name, message.name);
+            assert!(field["description"].is_string(), "{} of {}", name, message.name);
+        }
+    }
+}
+
+fn assert_valid(validator: &jsonschema::Validator, document: &serde_json::Value, message: &str, label: &str) {
+    let errors: Vec<String> = validator.iter_errors(document).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "the sample {label} of {message}: {errors:?}");
+}
