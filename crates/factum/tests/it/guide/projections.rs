@@ -103,11 +103,12 @@ struct Shows;
 
 impl Publication for Shows {
     const TOPIC: &'static str = "theatre.shows.show.events";
+    const MESSAGES: &'static [MessageType] = &[MessageType::of::<ShowAnnouncedV1>()];
     type Event = ShowEvent;
 
     fn translate(event: &ShowEvent, from: &Delivery) -> Option<OutgoingMessage> {
         match event {
-            ShowEvent::Announced(announced) => Some(OutgoingMessage::of(&ShowAnnouncedV1 {
+            ShowEvent::Announced(announced) => Some(Self::outgoing(&ShowAnnouncedV1 {
                 show_id: from.aggregate_id().to_owned(),
                 title: announced.title.clone(),
             })),
