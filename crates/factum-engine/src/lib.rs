@@ -84,12 +84,19 @@ mod recovery;
 
 mod engine;
 
+mod restore;
+
+mod follow;
+
 pub mod sim;
 
 pub use append::{Append, CommandRecord, ExpectedVersion, KnownCommand, NewEvent, Receipt, StreamAppend};
 pub use disk::{Disk, DiskFile, StdDisk};
 pub use engine::Engine;
 pub use error::{AppendError, CloseError, Closed, Damage, OpenError, ReadError, SyncError};
+pub use follow::{
+    FOLLOW_POLL_MILLIS_DEFAULT, FOLLOW_POLL_MILLIS_MAX, FollowError, FollowedBeyond, Follower, FollowerOptions,
+};
 pub use format::FORMAT_VERSION;
 pub use identity::{Fork, Identity};
 pub use names::{EVENT_NAME_BYTES_MAX, InvalidName, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag};

@@ -214,7 +214,7 @@ impl Options {
 /// Options outside their limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidOptions {
-    reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 impl fmt::Display for InvalidOptions {

@@ -12,6 +12,8 @@ use super::{Disk, DiskFile};
 #[derive(Debug)]
 pub struct StdDisk {
     directory: PathBuf,
+    /// Files are opened for reading, nothing is changed.
+    read_only: bool,
 }
 
 impl StdDisk {
@@ -27,7 +29,21 @@ impl StdDisk {
                 sync_directory(parent)?;
             }
         }
-        Ok(StdDisk { directory: directory.to_owned() })
+        Ok(StdDisk { directory: directory.to_owned(), read_only: false })
+    }
+
+    /// A directory of which files are only read: every change is refused with `PermissionDenied`. It need not be there
+    /// yet, and may be on a medium that cannot be written.
+    ///
+    /// Its locks are taken without writing as well: where there is no file of that name, nobody has the lock, and none
+    /// is taken.
+    #[must_use]
+    pub fn read_only(directory: &Path) -> Self {
+        StdDisk { directory: directory.to_owned(), read_only: true }
+    }
+
+    fn check_writable(&self) -> io::Result<()> {
+        if self.read_only { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(()) }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -42,20 +58,23 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 
 impl Disk for StdDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        self.check_writable()?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(name))?;
         Ok(Arc::new(StdFile { file }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let file = OpenOptions::new().read(true).write(!self.read_only).open(self.path(name))?;
         Ok(Arc::new(StdFile { file }))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_writable()?;
         fs::remove_file(self.path(name))
     }
 
@@ -70,11 +89,17 @@ impl Disk for StdDisk {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
+        self.check_writable()?;
         sync_directory(&self.directory)
     }
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn Send + Sync>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path(name))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(!self.read_only).create(!self.read_only).truncate(false);
+        let file = match options.open(self.path(name)) {
+            Err(error) if self.read_only && error.kind() == io::ErrorKind::NotFound => return Ok(Box::new(())),
+            opened => opened?,
+        };
         match file.try_lock() {
             Ok(()) => Ok(Box::new(file)),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -7,6 +7,7 @@ mod deeds;
 mod durability;
 mod faults;
 mod fixtures;
+mod following;
 mod killed;
 mod lives;
 mod model;
