@@ -39,6 +39,10 @@ fn open(magic: [u8; 8], mask: impl FnOnce(&[u8]) -> u32, bytes: &[u8]) -> Result
     if format > super::FORMAT_VERSION {
         return Err(Unusable::Newer(format));
     }
+    // No format has this number, and the checksum does not cover it.
+    if format == 0 {
+        return Err(Unusable::Damaged);
+    }
     let end = SMALL_HEADER_BYTES.saturating_add(u32_at(bytes, 16) as usize);
     let body = bytes.get(SMALL_HEADER_BYTES..end).ok_or(Unusable::Damaged)?;
     if u32_at(bytes, 12) != checksum(&bytes[16..end], mask(body)) {

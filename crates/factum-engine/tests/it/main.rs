@@ -8,6 +8,7 @@ mod durability;
 mod faults;
 mod fixtures;
 mod following;
+mod flipping;
 mod killed;
 mod lives;
 mod model;
