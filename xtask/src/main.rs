@@ -52,6 +52,20 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Every bit of a small store's files, flipped: found, or of no account, never served. Minutes.
+    EngineFlip,
+    /// Mutated bytes for every decoder. A minute; the seed and the executions of each decoder are printed.
+    Fuzz {
+        /// How many, of all decoders together.
+        #[arg(long, default_value_t = 1_000_000)]
+        executions: u64,
+        /// Of the mutations.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Adds inputs that end in new ways to the corpus.
+        #[arg(long)]
+        keep: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,6 +76,8 @@ fn main() -> ExitCode {
         Task::CheckDependencies => said(ci::check_dependencies(&root)),
         Task::EngineModel { operations, seed } => said(proof::engine_model(&root, operations, seed)),
         Task::EngineKill { times, seed } => said(proof::engine_kill(&root, times, seed)),
+        Task::EngineFlip => said(proof::engine_flip(&root)),
+        Task::Fuzz { executions, seed, keep } => said(proof::fuzz(&root, executions, seed, keep)),
         Task::Ci { jobs } => ci::ci(&root, if jobs.is_empty() { &Job::ALL } else { &jobs }),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,6 @@
 //! The long runs that show the engine and the decoders correct. Each is an ignored test, driven by its environment.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use crate::ci::{cargo_command, finish};
 
@@ -24,13 +24,26 @@ const MODEL: Run<'static> =
 const KILL: Run<'static> =
     Run { package: "factum-engine", target: &["--test", "it"], test: "killed::long", length: "FACTUM_PROOF_TIMES" };
 
+/// It has one length only.
+const FLIP: Run<'static> =
+    Run { package: "factum-engine", target: &["--test", "it"], test: "flipping::long", length: "FACTUM_PROOF_ALL" };
+
+const DECODERS: [Run<'static>; 2] = [
+    Run { package: "factum-engine", target: &["--lib"], test: "fuzzing::long", length: "FACTUM_PROOF_EXECUTIONS" },
+    Run { package: "factum", target: &["--lib"], test: "fuzzing::long", length: "FACTUM_PROOF_EXECUTIONS" },
+];
+
 impl Run<'_> {
     fn start(self, root: &Path, length: u64, seed: u64) -> anyhow::Result<()> {
+        finish(&mut self.command(root, length, seed))
+    }
+
+    fn command(self, root: &Path, length: u64, seed: u64) -> Command {
         let Run { package, target, test, length: variable } = self;
         let mut command = cargo_command(root, &["test", "--profile", PROFILE, "--package", package]);
         command.args(target).args(["--", "--exact", test, "--ignored", "--nocapture"]);
         command.env(variable, length.to_string()).env("FACTUM_PROOF_SEED", seed.to_string());
-        finish(&mut command)
+        command
     }
 }
 
@@ -48,4 +61,28 @@ pub fn engine_model(root: &Path, operations: u64, seed: u64) -> anyhow::Result<(
 /// When something acknowledged was lost, or cargo failed.
 pub fn engine_kill(root: &Path, times: u64, seed: u64) -> anyhow::Result<()> {
     KILL.start(root, times, seed)
+}
+
+/// Every bit of a small store's files, flipped; prints what became of them, counted.
+///
+/// # Errors
+/// When an altered event was served, or cargo failed.
+pub fn engine_flip(root: &Path) -> anyhow::Result<()> {
+    FLIP.start(root, 0, 0)
+}
+
+/// Mutated bytes for every decoder; prints the executions of each. Half of them go to the engine's decoders, half to those
+/// of the runtime. `keep` adds inputs that end in new ways to the corpus.
+///
+/// # Errors
+/// When a decoder did not pass, or cargo failed.
+pub fn fuzz(root: &Path, executions: u64, seed: u64, keep: bool) -> anyhow::Result<()> {
+    for run in DECODERS {
+        let mut command = run.command(root, executions.div_ceil(DECODERS.len() as u64), seed);
+        if keep {
+            command.env("FACTUM_PROOF_KEEP", "1");
+        }
+        finish(&mut command)?;
+    }
+    Ok(())
 }

@@ -90,6 +90,9 @@ mod follow;
 
 pub mod sim;
 
+#[cfg(test)]
+mod fuzzing;
+
 pub use append::{Append, CommandRecord, ExpectedVersion, KnownCommand, NewEvent, Receipt, StreamAppend};
 pub use disk::{Disk, DiskFile, StdDisk};
 pub use engine::Engine;

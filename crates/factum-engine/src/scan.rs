@@ -1,7 +1,7 @@
 //! Walking a segment's groups, checking every byte of them.
 
 use crate::format::SEGMENT_HEADER_BYTES;
-use crate::format::batch::{BatchHead, Link, check_record};
+use crate::format::batch::{BATCH_FIXED_BYTES, BatchHead, Link, check_record};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 
 /// Where a walk stands: behind the last sound group.
@@ -71,7 +71,8 @@ pub(crate) fn next_group_in(
     let bytes = part.get(..end).ok_or(fault(start, position, "a group reaches beyond its segment"))?;
 
     let (mut at, mut next, mut link) = (start + GROUP_HEADER_BYTES, position, cursor.link);
-    let mut batches = Vec::with_capacity(header.batches as usize);
+    // A number that was never written by us must not be believed before its batches are there.
+    let mut batches = Vec::with_capacity((header.batches as usize).min(bytes.len() / BATCH_FIXED_BYTES));
     for _ in 0..header.batches {
         let head = BatchHead::read(&bytes[at..], mask).map_err(|what| fault(at, next, what))?;
         let length = head.length as usize;

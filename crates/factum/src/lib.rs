@@ -26,6 +26,8 @@ pub mod consumer;
 pub mod contract;
 mod derives;
 pub mod dispatch;
+#[cfg(test)]
+mod fuzzing;
 pub mod input;
 pub mod model;
 pub mod principal;

@@ -70,7 +70,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         who: Who::Crate("factum-engine"),
         says: "factum-engine stands alone: std, a CRC and blake3",
-        ours: Ours::Only(&[]),
+        ours: Ours::Only(&[Who::Crate("fuzz")]),
         foreign: Foreign::Only(&["blake3", "crc-fast", "crc32c"]),
         never_compiles: &["tokio"],
     },
@@ -84,7 +84,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         who: Who::Crate("factum"),
         says: "factum has no database, broker or HTTP: they are adapters' business",
-        ours: Ours::Only(&[Who::Crate("factum-engine"), Who::Crate("factum-macros")]),
+        ours: Ours::Only(&[Who::Crate("factum-engine"), Who::Crate("factum-macros"), Who::Crate("fuzz")]),
         foreign: Foreign::Light,
         never_compiles: &["axum", "hyper", "rdkafka", "rusqlite", "tokio-postgres"],
     },
@@ -122,6 +122,13 @@ pub const RULES: &[Rule] = &[
         ours: Ours::Only(&[]),
         foreign: Foreign::Light,
         never_compiles: &[],
+    },
+    Rule {
+        who: Who::Crate("fuzz"),
+        says: "the fuzzer is lent to tests and knows none of what it fuzzes",
+        ours: Ours::Only(&[]),
+        foreign: Foreign::Light,
+        never_compiles: DATABASES_AND_BROKERS,
     },
     Rule {
         who: Who::Crate("xtask"),

@@ -23,6 +23,10 @@ pub use types::{
     TOPIC_BYTES_MAX, TopicPartition, TopicSpec,
 };
 
+// Fuzzed.
+#[cfg(test)]
+pub(crate) use local::{decode_metadata, encode_metadata};
+
 use crate::store::BoxFuture;
 
 /// A log per partition of each topic, read by any number of consumers. Ordered within a partition only.

@@ -5,13 +5,13 @@ const DEPTH_MAX: usize = 128;
 
 /// The document is no JSON, or is nested too deeply.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unreadable;
+pub(crate) struct Unreadable;
 
 /// A JSON document without white space, with the fields of each object sorted by name and strings escaped in one way
 /// only. Numbers stay as they are written: read as floating point, two different large ones could become the same.
 ///
 /// Meant for documents that a parser has accepted already; of others it refuses what it trips over.
-pub(super) fn canonical(json: &[u8]) -> Result<Vec<u8>, Unreadable> {
+pub(crate) fn canonical(json: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let mut reader = Reader { json, at: 0 };
     let mut out = Vec::with_capacity(json.len());
     reader.value(&mut out, 0)?;

@@ -22,3 +22,7 @@ pub use error::DispatchError;
 pub use identity::{CommandKey, Surface};
 pub use receipt::CommandReceipt;
 pub use registry::CommandInfo;
+
+// Fuzzed.
+#[cfg(test)]
+pub(crate) use canonical::canonical;

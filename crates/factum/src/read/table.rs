@@ -152,7 +152,7 @@ pub struct InvalidCursor;
 const TAG_BYTES: usize = size_of::<u64>();
 
 impl Cursor {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.len() > (TAG_BYTES + Key::BYTES_MAX).div_ceil(3) * 4 {
             return None;
         }

@@ -3,6 +3,10 @@
 mod log;
 mod record;
 
+// Fuzzed.
+#[cfg(test)]
+pub(crate) use record::{decode_metadata, encode as encode_metadata};
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

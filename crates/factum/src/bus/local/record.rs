@@ -23,7 +23,7 @@ use crate::{
 const FORMAT: u8 = 1;
 
 /// The metadata of a record; `None` when it has too many headers or one with too long a name.
-pub(super) fn encode(record: &NewRecord) -> Option<Vec<u8>> {
+pub(crate) fn encode(record: &NewRecord) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(16 + record.key.len() + record.headers.bytes() + 6 * record.headers.len());
     out.push(FORMAT);
     out.extend_from_slice(&record.timestamp.as_micros().to_le_bytes());
@@ -50,7 +50,13 @@ pub(super) fn decode(event: &StoredEvent) -> Option<Record> {
     // The engine stores metadata right before the data.
     let metadata = block.slice(data.start - event.metadata().len()..data.start);
     debug_assert_eq!(metadata, event.metadata());
-    let mut rest = metadata;
+    let (timestamp, key, headers) = decode_metadata(metadata)?;
+    let offset = Offset::new(event.version().get());
+    Some(Record { offset, key, headers, value: block.slice(data), timestamp })
+}
+
+/// Timestamp, key and headers; they share the bytes.
+pub(crate) fn decode_metadata(mut rest: Bytes) -> Option<(Timestamp, Bytes, Headers)> {
     if take(&mut rest, 1)?[0] != FORMAT {
         return None;
     }
@@ -65,8 +71,7 @@ pub(super) fn decode(event: &StoredEvent) -> Option<Record> {
         let name = envelope::known_header(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
         headers.push(name, sized(&mut rest)?);
     }
-    let offset = Offset::new(event.version().get());
-    Some(Record { offset, key, headers, value: block.slice(data), timestamp })
+    Some((timestamp, key, headers))
 }
 
 fn take(rest: &mut Bytes, length: usize) -> Option<Bytes> {
