@@ -23,4 +23,4 @@ mod surfaces;
 pub use ports::PortBase;
 pub use process::{Ended, Process, binary};
 pub use site::{Bank, Site};
-pub use surfaces::{Answer, Surfaces};
+pub use surfaces::{Answer, Side, Surfaces};

@@ -139,6 +139,14 @@ impl Bank {
         &self.process
     }
 
+    /// Whether it has ended by itself.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.process.has_ended()
+    }
+
     /// SIGKILL: no code of the bank runs any more when this returns.
     ///
     /// # Errors

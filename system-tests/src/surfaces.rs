@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -24,6 +24,24 @@ const EVENTS_PAGE: usize = 1_000;
 const ACCOUNTS: u16 = 1;
 /// The statements service's port above the base.
 const STATEMENTS: u16 = 3;
+
+/// Which surface a request goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Commands: accounts.
+    Write,
+    /// Queries: statements.
+    Read,
+}
+
+impl Side {
+    const fn port(self) -> u16 {
+        match self {
+            Self::Write => ACCOUNTS,
+            Self::Read => STATEMENTS,
+        }
+    }
+}
 
 /// Connections to the surfaces of one bank; clones share them.
 #[derive(Debug, Clone)]
@@ -79,7 +97,8 @@ impl Surfaces {
     /// # Errors
     /// When there is no answer.
     pub async fn command(&self, name: &str, body: &Value, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
-        self.send(Method::POST, ACCOUNTS, &format!("/commands/{name}"), body.to_string(), headers).await
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.send(Side::Write, "POST", &format!("/commands/{name}"), body.to_string().into_bytes(), &headers).await
     }
 
     /// Asks statements.
@@ -87,7 +106,12 @@ impl Surfaces {
     /// # Errors
     /// When there is no answer.
     pub async fn query(&self, path_and_query: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
-        self.send(Method::GET, STATEMENTS, path_and_query, String::new(), headers).await
+        self.send(Side::Read, "GET", path_and_query, Vec::new(), headers).await
+    }
+
+    /// Where a surface listens.
+    pub fn address(&self, side: Side) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port_base + side.port()))
     }
 
     /// Asks statements until it shows what `token` stands for: a service that just started, or restores what it
@@ -115,7 +139,7 @@ impl Surfaces {
         loop {
             let after = events.last().map_or(0, |event| event["position"].as_u64().unwrap_or_default());
             let path = format!("/admin/events?after={after}&limit={EVENTS_PAGE}");
-            let page = self.send(Method::GET, ACCOUNTS, &path, String::new(), &[]).await?.accepted()?;
+            let page = self.send(Side::Write, "GET", &path, Vec::new(), &[]).await?.accepted()?;
             if page.text.is_empty() {
                 return Ok(events);
             }
@@ -145,8 +169,8 @@ impl Surfaces {
 
     /// Whether every surface answers 200 on `/readyz`.
     pub async fn are_ready(&self) -> bool {
-        for port in [ACCOUNTS, STATEMENTS] {
-            match self.send(Method::GET, port, "/readyz", String::new(), &[]).await {
+        for side in [Side::Write, Side::Read] {
+            match self.send(side, "GET", "/readyz", Vec::new(), &[]).await {
                 Ok(answer) if answer.status == 200 => {}
                 _ => return false,
             }
@@ -154,19 +178,20 @@ impl Surfaces {
         true
     }
 
-    async fn send(
+    /// Sends any request, with these headers and what HTTP itself needs.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(
         &self,
-        method: Method,
-        port: u16,
+        side: Side,
+        method: &str,
         path_and_query: &str,
-        body: String,
+        body: Vec<u8>,
         headers: &[(&str, &str)],
     ) -> anyhow::Result<Answer> {
-        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port_base + port));
+        let at = self.address(side);
         let mut request = Request::builder().method(method).uri(format!("http://{at}{path_and_query}"));
-        if !body.is_empty() {
-            request = request.header("content-type", "application/json");
-        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

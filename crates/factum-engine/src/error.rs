@@ -26,7 +26,7 @@ pub struct Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Damage { segment, offset, position, what } = self;
-        write!(f, "damaged log: {what}, in segment {segment} at offset {offset}, position {position}")
+        write!(f, "damaged log: {what}, in segment-{segment:08}.log at offset {offset}, position {position}")
     }
 }
 
@@ -61,18 +61,28 @@ pub enum OpenError {
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            OpenError::Locked => f.write_str("the store is open in another process"),
+            OpenError::Locked => f.write_str("it is open in another process: stop that one, or name another folder"),
             OpenError::NewerFormat { found, supported } => {
-                write!(f, "the store has format {found}; this program reads up to {supported}")
+                write!(f, "it has format {found}, this program reads up to {supported}: use the newer program")
             }
             OpenError::Corrupt(damage) => damage.fmt(f),
             OpenError::Identity { what } => {
                 write!(f, "the store's identity cannot be trusted: {what}")
             }
             OpenError::Options(invalid) => write!(f, "invalid options: {invalid}"),
-            OpenError::DiskFull => f.write_str("the disk is full"),
-            OpenError::Io(error) => write!(f, "the disk failed: {error}"),
+            OpenError::DiskFull => f.write_str("the disk is full: make space, and start again"),
+            OpenError::Io(error) => write!(f, "{}: {error}", remedy(error.kind())),
         }
+    }
+}
+
+/// What to do about a folder that the system does not let a store use.
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "a file is in the way: name another folder",
+        io::ErrorKind::ReadOnlyFilesystem => "the disk is read-only: make it writable, or name another folder",
+        io::ErrorKind::PermissionDenied => "not permitted: let this user write there, or name another folder",
+        _ => "the disk failed",
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields
     // A wrong field is worth telling only in a document that is one: what follows was not looked at.
     let whole = match &read {
         Ok(_) => json.end(),
+        Err(error) if error.kind == InvalidInputKind::Malformed => Ok(()),
         Err(_) => serde_json::from_slice::<IgnoredAny>(body).map(drop),
     };
     whole.map_err(|error| InvalidInput::malformed(error.to_string()))?;

@@ -10,18 +10,23 @@ use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
-use factum_http::Server;
+use factum_http::{Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{Options, Settings};
 
 fn main() -> ExitCode {
-    let settings = match Settings::of(Options::parse()) {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => return told(&error),
+    };
+    let settings = match Settings::of(options) {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
     };
     let Settings { data, listen, log } = settings;
     log.install();
+    raise_open_files();
     let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
         Ok(tokio) => tokio,
         Err(error) => return fail(&error),
@@ -30,6 +35,20 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Help and version as they are; what is no option in one line.
+fn told(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing is left to do when nobody reads it.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let told =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    fail(&anyhow::anyhow!("{}; see --help", line.trim_start_matches("error: ")))
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {

@@ -30,7 +30,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
     /// The event store cannot be opened.
-    #[error("the event store in {}: {source}", folder.display())]
+    #[error("the event store in {} cannot be opened: {source}{}", folder.display(), advice(source))]
     Store {
         /// Its folder.
         folder: PathBuf,
@@ -40,6 +40,14 @@ pub enum ServiceError {
     /// The parts do not fit together.
     #[error(transparent)]
     Start(#[from] StartError),
+}
+
+/// The event store is the only source of truth: nothing else can fill it again.
+const fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": restore a backup",
+        _ => "",
+    }
 }
 
 /// Starts the service on a bus.

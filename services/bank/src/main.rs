@@ -37,17 +37,36 @@ enum Tool {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return told(&error),
+    };
     let done = match cli.tool {
         None => start::run(cli.start).await,
         Some(Tool::Load(args)) => load::run(args).await,
         Some(Tool::Audit(args)) => audit::run(args).await,
         Some(Tool::Events(args)) => events::run(args).await,
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("bank: {}", one_line(&error));
-        ExitCode::FAILURE
-    })
+    done.unwrap_or_else(|error| fail(&error))
+}
+
+/// Help and version as they are; what is no option in one line.
+fn told(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing is left to do when nobody reads it.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let told =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    fail(&anyhow::anyhow!("{}; see --help", line.trim_start_matches("error: ")))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("bank: {}", one_line(error));
+    ExitCode::FAILURE
 }
 
 /// One line: every cause once, also where the text of an error names its own already.

@@ -8,7 +8,7 @@ use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
 };
-use factum_http::{Bound, Server};
+use factum_http::{Bound, Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::{Options, Settings};
@@ -23,6 +23,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
     let Settings { port_base, listen, data, log } = settings;
     log.install();
+    raise_open_files();
     // Before anything is made in the folder of a bank that cannot start.
     let bind = |port| Server::bind(SocketAddr::new(listen, port_base + port));
     let listeners = [bind(ACCOUNTS_PORT).await?, bind(STATEMENTS_PORT).await?];

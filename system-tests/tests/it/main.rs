@@ -1,5 +1,6 @@
 //! The bank as its users have it: built binaries, HTTP, files, signals. A file is a story.
 
+mod bad_input;
 mod command_line;
 mod deleted_state;
 mod first_service;

@@ -63,7 +63,7 @@ impl Default for LocalBusOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum LocalBusError {
     /// Its log was not opened: in use by another process, of a newer format, damaged, no space.
-    #[error("the bus in {directory} cannot be opened: {source}")]
+    #[error("the bus in {directory} cannot be opened: {source}{}", advice(source))]
     Open {
         /// Where it is.
         directory: PathBuf,
@@ -78,6 +78,14 @@ pub enum LocalBusError {
         /// Why.
         source: BusError,
     },
+}
+
+/// What is on the bus came from event stores, which fill it again.
+const fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": delete the folder, it is filled again",
+        _ => "",
+    }
 }
 
 impl LocalBus {
