@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
-    AppendError, Direction, Engine, Page, Position, ProgressError, ReadError, Receipt, Selection, Version,
+    AppendError, Direction, Durability, Engine, Page, Position, ProgressError, ReadError, Receipt, Selection,
+    SyncError, Version,
 };
 
 use crate::model::{Fact, Model};
@@ -26,6 +27,7 @@ pub struct Life<'a> {
     pub chance: &'a mut Chance,
     pub tally: &'a mut Tally,
     pub story: &'a str,
+    pub durability: Durability,
     /// The operation of the disk at which the power fails.
     pub dark_at: Option<u64>,
     /// An append was answered that a write failed: no other will be accepted.
@@ -55,7 +57,8 @@ impl Life<'_> {
             0..=5 => self.append_group(),
             6 | 7 => self.read_some(),
             8 => self.read_a_stream(),
-            9 | 10 => self.look_up(),
+            9 => self.look_up(),
+            10 => self.sync(),
             _ => self.record_progress(),
         }
     }
@@ -128,6 +131,7 @@ impl Life<'_> {
                 self.model.acknowledge();
             }
         }
+        self.compare_heads();
         Ok(())
     }
 
@@ -160,7 +164,7 @@ impl Life<'_> {
             let page = self.read(self.engine.read(selection, after, direction, limit))?;
             self.compare(&page, limit, &mut found);
             if page.end {
-                let expected = if direction == Direction::Forward { self.model.head().max(from.get()) } else { 0 };
+                let expected = if direction == Direction::Forward { self.model.synced().max(from.get()) } else { 0 };
                 assert_eq!(page.read_to.get(), expected, "{story}: read to the end, {direction:?} from {from}");
                 break;
             }
@@ -222,12 +226,33 @@ impl Life<'_> {
         Ok(())
     }
 
+    /// The written head is where the model says; the synced one too in the strong mode, else it may be behind.
+    pub fn compare_heads(&mut self) {
+        let heads = self.engine.heads();
+        assert_eq!(heads.written.get(), self.model.head(), "{}", self.story);
+        self.model.sync_to(heads.synced.get(), self.story);
+        if self.durability == Durability::Synced {
+            assert_eq!(heads.synced, heads.written, "{}", self.story);
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), Dark> {
+        self.tally.look_ups += 1;
+        match self.engine.sync() {
+            Ok(heads) => assert_eq!(heads.synced.get(), self.model.head(), "{}", self.story),
+            Err(SyncError::Poisoned(_)) => self.poisoned = true,
+            Err(error) => panic!("{}: {error:?}", self.story),
+        }
+        self.compare_heads();
+        Ok(())
+    }
+
     fn look_up(&mut self) -> Result<(), Dark> {
         self.tally.look_ups += 1;
         let name = *self.chance.choice(&STREAMS);
         let version = self.model.of_stream(name, Version::ZERO, Direction::Forward).len() as u64;
         assert_eq!(self.engine.stream_version(&stream(name)).get(), version, "{}: {name}", self.story);
-        assert_eq!(self.engine.heads().synced.get(), self.model.head(), "{}", self.story);
+        self.compare_heads();
         if self.model.commands().is_empty() {
             return Ok(());
         }
@@ -328,7 +353,7 @@ impl Life<'_> {
         match self.engine.verify(&mut |_| {}) {
             Ok(report) => {
                 self.tally.segments = self.tally.segments.max(report.segments.into());
-                assert_eq!(report.events, self.model.head(), "{}", self.story);
+                assert_eq!(report.events, self.model.synced(), "{}", self.story);
                 Ok(())
             }
             Err(_) if self.is_dark() => Err(Dark),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use factum_engine::sim::{SimDisk, SimFault};
-use factum_engine::{Direction, Drive, Engine, Entropy, OpenError, Options, Position, Selection};
+use factum_engine::{Direction, Drive, Durability, Engine, Entropy, OpenError, Options, Position, Selection};
 
 use crate::deeds::{Dark, Life};
 use crate::model::{Fact, Model};
@@ -28,27 +28,33 @@ const DARK_AT_MAX: u64 = 120;
 struct Store {
     seed: u64,
     chance: Chance,
+    durability: Durability,
     options: Options,
     disk: SimDisk,
     model: Model,
     tally: Tally,
     /// The last opening was closed cleanly, and none was tried since.
     closed: bool,
-    /// Something was being written when it ended, and no opening succeeded since.
+    /// Something was being written or not synced when it ended, and no opening succeeded since.
     torn: bool,
+    /// The power failed, and no opening succeeded since.
+    cut_off: bool,
 }
 
 impl Store {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
+        // Nothing is synced in the background: the writer is driven by hand.
+        let durability = *chance.choice(&[Durability::Synced, Durability::Synced, Durability::Unsynced]);
         let options = Options::default()
             .drive(Drive::Manual)
+            .durability(durability)
             .entropy(Entropy::Seeded(seed))
             .segment_bytes(*chance.choice(&[8_192, 8_192, 12_288, 32_768]))
             .page_bytes_max(*chance.choice(&[200, 3_000, 4 << 20]));
         let tally = Tally { stores: 1, ..Tally::default() };
         let (disk, model) = (SimDisk::new(), Model::default());
-        Store { seed, chance, options, disk, model, tally, closed: false, torn: false }
+        Store { seed, chance, durability, options, disk, model, tally, closed: false, torn: false, cut_off: false }
     }
 
     /// All its lives; returns what happened in them.
@@ -91,6 +97,9 @@ impl Store {
                 } else if self.chance.once_in(3) {
                     self.closed = engine.close().is_ok();
                 }
+                // A close that failed at its marker may have synced before.
+                self.model.sync_to(engine.heads().synced.get(), story);
+                self.torn |= self.model.synced() < self.model.head();
                 // The crash comes before the engine is dropped, which would close it.
                 self.crash();
             }
@@ -118,11 +127,13 @@ impl Store {
                 break;
             }
         }
-        self.model.adopt(&found, self.model.head() as usize, story);
+        let promised = if self.cut_off { self.model.synced() } else { self.model.head() };
+        self.model.adopt(&found, promised as usize, story);
+        self.cut_off = false;
         let deeds = if last { 0 } else { self.chance.below(DEEDS_MAX) };
-        let Store { disk, model, chance, tally, torn, .. } = self;
-        let unsure = HashSet::new();
-        let mut life = Life { engine, disk, model, chance, tally, story, dark_at, poisoned: false, unsure };
+        let Store { disk, model, chance, tally, torn, durability, .. } = self;
+        let (durability, poisoned, unsure) = (*durability, false, HashSet::new());
+        let mut life = Life { engine, disk, model, chance, tally, story, durability, dark_at, poisoned, unsure };
         life.compare_all()?;
         for _ in 0..deeds {
             life.act()?;
@@ -138,6 +149,7 @@ impl Store {
             self.disk.after_kill()
         } else {
             self.tally.power_losses += 1;
+            self.cut_off = true;
             self.disk.after_power_loss(self.chance.below(1_000))
         };
     }

@@ -75,8 +75,10 @@ pub struct Model {
     commands: Vec<(CommandRecord, Receipt)>,
     known: HashMap<[u8; 16], usize>,
     versions: HashMap<String, u64>,
-    /// What readers may see. What is behind it was being written when something failed.
+    /// What decisions may see. What is behind it was being written when something failed.
     acknowledged: usize,
+    /// What everybody may see, and no power cut takes.
+    synced: usize,
     /// Ends of all groups, in order.
     groups: Vec<Moment>,
     pub progress: HashMap<&'static str, Recorded>,
@@ -91,6 +93,19 @@ impl Model {
     /// Position of the last event that is acknowledged.
     pub fn head(&self) -> u64 {
         self.acknowledged as u64
+    }
+
+    /// Position of the last event that is known to be synced.
+    pub fn synced(&self) -> u64 {
+        self.synced as u64
+    }
+
+    /// Everything up to here is said to be synced.
+    pub fn sync_to(&mut self, head: u64, story: &str) {
+        assert!((self.synced..=self.acknowledged).contains(&(head as usize)), "{story}: synced up to {head}");
+        let whole = head == self.synced() || self.groups.iter().any(|group| group.facts as u64 == head);
+        assert!(whole, "{story}: synced up to {head}, within a group");
+        self.synced = head as usize;
     }
 
     /// All commands that were ever accepted, with their receipts: those staged or in doubt too.
@@ -216,15 +231,15 @@ impl Model {
         self.groups.truncate(end.map_or(0, |end| end + 1));
         let moment = self.groups.last().copied().unwrap_or(Moment { facts: 0, commands: 0 });
         self.cut_to(moment);
-        self.acknowledged = count;
+        (self.acknowledged, self.synced) = (count, count);
     }
 
-    /// Positions of the selected events, in the order of a read from `after`.
+    /// Positions of the selected events that are synced, in the order of a read from `after`.
     pub fn selected(&self, selection: &Selection, after: Position, direction: Direction) -> Vec<u64> {
         let after = after.get();
         self.positions(direction, |position, fact| {
             let beyond = if direction == Direction::Forward { position > after } else { position < after };
-            beyond && fact.clause(selection).is_some()
+            beyond && position <= self.synced() && fact.clause(selection).is_some()
         })
     }
 
