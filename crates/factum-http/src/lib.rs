@@ -5,7 +5,7 @@
 //! GET  /queries/{name}  ─► read surface  ─► QueryDispatcher          with limits and permissions of their own
 //! ```
 //!
-//! Every registered command and query is mounted by itself. Every no is a [`Problem`] (RFC 9457) with a stable code.
+//! Every registered command and query is mounted by itself, and described by itself at `GET /openapi.json`. Every no is a [`Problem`] (RFC 9457) with a stable code.
 //! Every resource a caller can hold has a named limit: [`SurfaceOptions`], [`ServerOptions`].
 //!
 //! ```
@@ -68,6 +68,7 @@ mod answers;
 mod authenticate;
 pub mod headers;
 mod meter;
+mod openapi;
 mod options;
 pub mod problem;
 mod server;
@@ -75,7 +76,7 @@ mod surface;
 mod work;
 
 pub use authenticate::{Anonymous, Authenticate, Unauthenticated};
-pub use options::{ServerOptions, SurfaceOptions};
+pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, Server, raise_open_files};
 pub use surface::{CommandAnswer, LoopAnswer, ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface};

@@ -2,7 +2,33 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use factum::Service;
+
 use crate::authenticate::{Anonymous, Authenticate};
+
+/// What `/openapi.json` says the surface is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The system and the service: `bank accounts`.
+    pub title: String,
+    /// The service's version: `0.1.0`.
+    pub version: String,
+}
+
+impl About {
+    /// What a service says about itself.
+    pub fn service(service: &Service) -> Self {
+        let title = format!("{} {}", service.system(), service.name());
+        Self { title, version: service.version().to_owned() }
+    }
+}
+
+/// Somebody's service, `service` at version `0.0.0`.
+impl Default for About {
+    fn default() -> Self {
+        Self { title: "service".to_owned(), version: "0.0.0".to_owned() }
+    }
+}
 
 /// The limits of a surface, and who may be asking. Cheap to clone.
 ///
@@ -28,6 +54,8 @@ pub struct SurfaceOptions {
     pub requests_max: usize,
     /// The longest path with query string, in bytes; longer ones are answered 414. 8 KiB by default.
     pub uri_bytes_max: usize,
+    /// What the surface is of. [`About::default`] by default.
+    pub about: About,
     /// Tells who asks, from a request's headers. Everybody is anonymous by default.
     pub authenticate: Arc<dyn Authenticate>,
 }
@@ -41,6 +69,7 @@ impl Default for SurfaceOptions {
             request_timeout: Duration::from_secs(10),
             requests_max: 512,
             uri_bytes_max: 8 << 10,
+            about: About::default(),
             authenticate: Arc::new(Anonymous),
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,10 +28,10 @@ pub struct Problem {
     challenge: Option<HeaderValue>,
 }
 
-/// The document of a [`Problem`]: `status` and `code` are for programs, `detail` is for people.
+/// A refusal (RFC 9457): `status` and `code` are for programs, `detail` is for people.
 ///
 /// `type` is always `about:blank`: what is wrong beyond the status is said by `code`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ProblemBody {
     /// `about:blank`.
@@ -91,6 +92,11 @@ impl Problem {
     pub const fn retryable(mut self) -> Self {
         self.retry_after_s = Some(RETRY_AFTER_S);
         self
+    }
+
+    /// Whether the caller is told to ask again.
+    pub(crate) const fn is_retryable(&self) -> bool {
+        self.retry_after_s.is_some()
     }
 
     /// What the caller is sent.

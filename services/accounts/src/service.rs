@@ -8,7 +8,7 @@ use factum::{
     service::StartError,
     store::{EngineOptions, EngineStore, OpenError},
 };
-use factum_http::{Bound, SurfaceOptions, WriteSurface, write_surface};
+use factum_http::{About, Bound, SurfaceOptions, WriteSurface, write_surface};
 
 use crate::{
     domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds},
@@ -59,6 +59,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
     let store = EngineStore::open(&folder, EngineOptions::default())
         .map_err(|source| ServiceError::Store { folder, source })?;
     let mut service = Service::builder("bank", NAME)
+        .version(env!("CARGO_PKG_VERSION"))
         .store(Arc::new(store))
         .bus(bus)
         .handles::<OpenAccount>()
@@ -71,7 +72,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
     let surface = WriteSurface {
         commands: service.commands().clone(),
         health: service.health().clone(),
-        options: SurfaceOptions::default(),
+        options: SurfaceOptions { about: About::service(&service), ..SurfaceOptions::default() },
     };
     config.listener.serve_for(&mut service, write_surface(surface));
     Ok(service)

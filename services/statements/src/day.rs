@@ -66,7 +66,7 @@ impl JsonSchema for Day {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "date", "description": "a day in UTC, from 1970 on" })
+        json_schema!({ "type": "string", "format": "date", "pattern": "^(19[7-9][0-9]|[2-9][0-9]{3})-", "description": "a day in UTC, from 1970 on" })
     }
 }
 

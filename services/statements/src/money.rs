@@ -2,8 +2,12 @@
 
 use std::{borrow::Cow, fmt};
 
+use iso_currency::IntoEnumIterator as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// The pattern of amounts as they are shown.
+pub(crate) const DECIMAL: &str = r"^-?[0-9]+(\.[0-9]+)?$";
 
 /// A currency by its ISO 4217 code; what it is needed for here is its number of decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +53,16 @@ impl JsonSchema for Currency {
         "Currency".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217 code" })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        // Who reads must be ready for a currency that comes into being later; who asks may know which there are today.
+        if generator.contract().is_serialize() {
+            return json_schema!({
+                "type": "string", "pattern": "^[A-Z]{3}$", "examples": ["EUR"], "description": "ISO 4217 code"
+            });
+        }
+        let mut codes: Vec<&str> = iso_currency::Currency::iter().map(|currency| currency.code()).collect();
+        codes.sort_unstable();
+        json_schema!({ "type": "string", "enum": codes, "examples": ["EUR"], "description": "ISO 4217 code" })
     }
 }
 

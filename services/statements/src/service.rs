@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use factum::{Service, bus::Bus, service::StartError};
-use factum_http::{Bound, ReadSurface, SurfaceOptions, read_surface};
+use factum_http::{About, Bound, ReadSurface, SurfaceOptions, read_surface};
 use factum_sqlite::{OpenError, SqliteOptions, SqliteReadStore};
 
 use crate::{
@@ -41,6 +41,7 @@ pub enum ServiceError {
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
     let read_store = Arc::new(SqliteReadStore::open(config.data.join("read.db"), SqliteOptions::default())?);
     let mut service = Service::builder("bank", NAME)
+        .version(env!("CARGO_PKG_VERSION"))
         .read_store(read_store)
         .bus(bus)
         .consumes::<AccountSummaries>(&[ACCOUNT_TOPIC])
@@ -55,7 +56,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
     let surface = ReadSurface {
         queries: service.queries().clone(),
         health: service.health().clone(),
-        options: SurfaceOptions::default(),
+        options: SurfaceOptions { about: About::service(&service), ..SurfaceOptions::default() },
     };
     config.listener.serve_for(&mut service, read_surface(surface));
     Ok(service)

@@ -22,9 +22,9 @@ use super::Shared;
 use crate::{answers::store_unavailable, problem::Problem, work::Work};
 
 /// The most events one answer holds.
-const EVENTS_MAX: usize = 1_000;
+pub(crate) const EVENTS_MAX: usize = 1_000;
 /// How many events an answer holds unless told otherwise.
-const EVENTS_DEFAULT: usize = 100;
+pub(crate) const EVENTS_DEFAULT: usize = 100;
 /// How many events are read at one time: what a large answer holds in memory beside itself.
 const READ_EVENTS_MAX: usize = 64;
 /// An answer ends after the line that takes it beyond this, in bytes.

@@ -14,6 +14,7 @@ use factum::{
     input::UnknownFields,
 };
 use http::{HeaderMap, HeaderValue, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Shared, body, observe::Correlation};
@@ -33,18 +34,23 @@ pub(super) struct Commands {
 }
 
 /// The body of the answer to an accepted command. A repeat is answered with the same bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CommandAnswer {
     /// The aggregate's id.
+    #[schemars(example = "6f1a7c1e-0000-4000-8000-000000000001")]
     pub id: String,
     /// Its stream.
+    #[schemars(example = "account-6f1a7c1e-0000-4000-8000-000000000001")]
     pub stream: String,
     /// The stream's version after the command; also the `ETag`.
+    #[schemars(example = 3)]
     pub version: u64,
     /// The position of the command's last event; of the stream's last when there was nothing to do.
+    #[schemars(example = 17)]
     pub position: u64,
     /// What a query can wait for; also in `Factum-Token`.
+    #[schemars(example = &"eyJzIjoiNmYxYSJ9")]
     pub token: String,
 }
 

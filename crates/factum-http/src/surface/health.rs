@@ -8,6 +8,7 @@ use factum::{
     store::Heads,
 };
 use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -29,24 +30,27 @@ const LOOP_STATES: [LoopState; 7] = [
 ];
 
 /// The body of `/readyz`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ReadyAnswer {
     /// Whether the service can be sent requests; the status is 200 or 503 accordingly.
     pub ready: bool,
     /// Why not, in a sentence; empty when it is ready.
+    #[schemars(example = "")]
     pub reason: String,
     /// Its relays, projections and consumers.
     pub loops: Vec<LoopAnswer>,
 }
 
 /// A loop as `/readyz` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct LoopAnswer {
     /// Its name.
+    #[schemars(example = "relay bank.accounts.account.events")]
     pub name: String,
-    /// What it is doing: [`LoopState::as_str`].
+    /// What it is doing: `starting`, `catching-up`, `live`, `backing-off`, `stood-down`, `failed` or `stopped`.
+    #[schemars(example = &"live")]
     pub state: String,
     /// The position it has reached.
     pub position: u64,

@@ -14,18 +14,23 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Router,
+    body::Bytes,
     middleware::from_fn_with_state,
     routing::{get, post},
 };
-use factum::{dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore};
-use http::{StatusCode, Uri};
+use factum::{
+    contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore,
+};
+use http::{StatusCode, Uri, header};
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub(crate) use admin::{EVENTS_DEFAULT, EVENTS_MAX};
 pub use commands::CommandAnswer;
 pub use health::{LoopAnswer, ReadyAnswer};
 
 use self::{gate::Gate, trouble::Trouble};
-use crate::{meter::Meter, options::SurfaceOptions, problem::Problem};
+use crate::{meter::Meter, openapi, options::SurfaceOptions, problem::Problem};
 
 /// What a write surface is made of.
 #[derive(Clone)]
@@ -50,29 +55,33 @@ pub struct ReadSurface {
 }
 
 /// The write surface of a service: `POST /commands/{name}` for every registered command, `GET /admin/events` for
-/// callers on the same machine, and `/healthz`, `/readyz`, `/metrics`.
+/// callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
 pub fn write_surface(surface: WriteSurface) -> Router {
     let WriteSurface { commands, health, options } = surface;
-    let names = commands.commands().iter().map(|command| command.name).collect();
+    let infos = commands.commands();
+    let names = infos.iter().map(|command| command.name).collect();
+    let document = openapi::of_commands(&options.about, &infos);
     let store = Some(Arc::clone(commands.store()));
     let shared = Arc::new(Shared::new("write", COMMANDS, names, health, options, store));
     let routes = Router::new()
         .route("/commands/{name}", post(commands::command))
         .with_state(commands::Commands { shared: Arc::clone(&shared), dispatcher: commands })
         .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)));
-    mounted(routes, shared)
+    mounted(routes, shared, &document)
 }
 
 /// The read surface of a service: `GET /queries/{name}` for every registered query, and `/healthz`, `/readyz`,
-/// `/metrics`.
+/// `/metrics`, `/openapi.json`.
 pub fn read_surface(surface: ReadSurface) -> Router {
     let ReadSurface { queries, health, options } = surface;
-    let names = queries.queries().iter().map(|query| query.name).collect();
+    let infos = queries.queries();
+    let names = infos.iter().map(|query| query.name).collect();
+    let document = openapi::of_queries(&options.about, &infos);
     let shared = Arc::new(Shared::new("read", QUERIES, names, health, options, None));
     let routes = Router::new()
         .route("/queries/{name}", get(queries::query))
         .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries });
-    mounted(routes, shared)
+    mounted(routes, shared, &document)
 }
 
 /// What stands before the name of a command in a path.
@@ -122,6 +131,7 @@ impl Shared {
             "/healthz" => "healthz",
             "/readyz" => "readyz",
             "/metrics" => "metrics",
+            "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
             _ => match path.strip_prefix(self.prefix) {
                 Some(name) => self.names.get(name).copied().unwrap_or("unknown"),
@@ -132,11 +142,14 @@ impl Shared {
 }
 
 /// Adds what every surface has, and puts the layers around it.
-fn mounted(routes: Router, shared: Arc<Shared>) -> Router {
+fn mounted(routes: Router, shared: Arc<Shared>, document: &Value) -> Router {
+    // Written once: it does not change as long as the service runs.
+    let document = Bytes::from(pretty(document));
     routes
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready).with_state(Arc::clone(&shared)))
         .route("/metrics", get(health::metrics).with_state(Arc::clone(&shared)))
+        .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], document.clone())))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(CatchPanicLayer::custom(observe::panicked))

@@ -7,6 +7,7 @@ mod health;
 mod hostile;
 mod limits;
 mod logs;
+mod openapi;
 mod queries;
 mod server;
 mod toy;

@@ -8,7 +8,7 @@ use axum::{
 };
 use factum::{
     Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Projection, ProjectionKey,
-    Query, QueryError, Rejection, RejectionKind,
+    Query, QueryError, Rejection, RejectionCode, RejectionKind,
     dispatch::CommandDispatcher,
     principal::{Access, Denied},
     projections::{Feed, Watermarks},
@@ -54,6 +54,9 @@ pub enum CounterRejection {
 }
 
 impl Rejection for CounterRejection {
+    const CODES: &'static [RejectionCode] =
+        &[RejectionCode::rule("too-high"), RejectionCode::not_found("counter-not-found")];
+
     fn code(&self) -> &'static str {
         match self {
             Self::TooHigh => "too-high",
@@ -158,10 +161,13 @@ pub struct Total {
     counter: String,
     #[serde(default)]
     panic: bool,
+    #[serde(default)]
+    note: Option<String>,
 }
 
 impl Answers for Total {
     type Answer = u32;
+    const NOT_FOUND: &'static [&'static str] = &["counter-not-found"];
 
     fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<u32, QueryError> {
         assert!(!self.panic, "the query cannot bear its secret");

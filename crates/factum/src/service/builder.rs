@@ -24,6 +24,7 @@ type OnQueries = Box<dyn FnOnce(QueryDispatcherBuilder) -> QueryDispatcherBuilde
 pub struct ServiceBuilder {
     system: String,
     name: String,
+    version: String,
     runtime: Runtime,
     store: Option<Arc<dyn EventStore>>,
     read_store: Option<Arc<dyn ReadStore>>,
@@ -59,6 +60,7 @@ impl ServiceBuilder {
         Self {
             system: system.to_owned(),
             name: name.to_owned(),
+            version: "0.0.0".to_owned(),
             runtime: Runtime::tokio(),
             store: None,
             read_store: None,
@@ -70,6 +72,12 @@ impl ServiceBuilder {
             queries: Vec::new(),
             commands: false,
         }
+    }
+
+    /// Its version, for its documents: `env!("CARGO_PKG_VERSION")`. `0.0.0` by default.
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self
     }
 
     /// The event store: for commands, publications, and projections on the own store.
@@ -149,7 +157,9 @@ impl ServiceBuilder {
         self.check()?;
         let watermarks = Arc::new(Watermarks::default());
         let handles_commands = self.commands;
-        let Self { system, name, runtime, store, read_store, bus, on_commands, on_queries, publications, .. } = self;
+        let Self {
+            system, name, version, runtime, store, read_store, bus, on_commands, on_queries, publications, ..
+        } = self;
         let commands = match (&store, handles_commands) {
             (Some(store), true) => {
                 let mut builder = CommandDispatcher::builder(Arc::clone(store)).service(&name).runtime(runtime.clone());
@@ -191,7 +201,7 @@ impl ServiceBuilder {
             supervisor.own(stage, status, start);
         }
         health.started();
-        Ok(Service { name, commands, queries, health, supervisor, own_loops, parts })
+        Ok(Service { name, version, commands, queries, health, supervisor, own_loops, parts })
     }
 
     /// Every part that something needs is there, and names are unique.

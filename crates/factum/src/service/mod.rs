@@ -29,6 +29,7 @@ pub const STOP_LIMIT_DEFAULT: Duration = Duration::from_secs(15);
 /// A running service. Stop it with [`Service::stop`]; dropping it stops its loops without waiting for them.
 pub struct Service {
     name: String,
+    version: String,
     commands: Option<CommandDispatcher>,
     queries: Option<QueryDispatcher>,
     health: Health,
@@ -47,6 +48,16 @@ impl Service {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The system it belongs to.
+    pub fn system(&self) -> &str {
+        &self.parts.system
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Takes commands.

@@ -18,6 +18,7 @@ pub struct GetAccountSummary {
 
 impl Answers for GetAccountSummary {
     type Answer = AccountSummary;
+    const NOT_FOUND: &'static [&'static str] = &["account-not-found"];
 
     fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<AccountSummary, QueryError> {
         let account_id = self.account_id.to_string();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     holder::Holder,
-    paging::{page_size, rest},
+    paging::{LIMIT_DEFAULT, LIMIT_MAX, page_size, rest},
 };
 use crate::read_models::{ACCOUNT_SUMMARIES, ACCOUNTS_BY_HOLDER, AccountSummaries, AccountSummary, accounts_of};
 
@@ -21,6 +21,7 @@ pub struct GetAccounts {
     pub holder: Option<Holder>,
     /// How many accounts at most: 1 to 500, 50 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LIMIT_MAX), extend("default" = LIMIT_DEFAULT))]
     pub limit: Option<usize>,
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,6 +34,7 @@ pub struct Accounts {
     /// Where each of them stands.
     pub accounts: Vec<AccountSummary>,
     /// The cursor of the next page; `null` at the end.
+    #[schemars(example = None::<String>)]
     pub next: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     day::Day,
-    money::Currency,
+    money::{Currency, DECIMAL},
     read_models::{DAILY_TOTALS, DailyTotals, totals_key},
 };
 
@@ -28,10 +28,13 @@ pub struct DayOfTotals {
     /// The currency's code.
     pub currency: Currency,
     /// What came in.
+    #[schemars(regex(pattern = DECIMAL), example = "125.00")]
     pub deposited: String,
     /// What went out.
+    #[schemars(regex(pattern = DECIMAL), example = "25.50")]
     pub withdrawn: String,
     /// What went from one account to another; nothing, as long as there are no transfers.
+    #[schemars(regex(pattern = DECIMAL), example = "0.00")]
     pub transferred: String,
 }
 

@@ -51,7 +51,7 @@ impl JsonSchema for Holder {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string", "minLength": 1, "maxLength": CHARS_MAX,
+            "type": "string", "minLength": 1, "examples": ["Ada Lovelace"], "maxLength": CHARS_MAX,
             "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
         })
     }

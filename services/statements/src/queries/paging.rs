@@ -4,9 +4,9 @@ use factum::prelude::*;
 use factum::read::InvalidCursor;
 
 /// Documents of a page, unless told otherwise.
-const LIMIT_DEFAULT: usize = 50;
+pub(super) const LIMIT_DEFAULT: usize = 50;
 /// The most documents of a page.
-const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 
 /// How many documents a page has.
 pub(super) fn page_size(limit: Option<usize>) -> Result<usize, InvalidField> {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::paging::{page_size, rest};
+use super::paging::{LIMIT_DEFAULT, LIMIT_MAX, page_size, rest};
 use crate::read_models::{STATEMENT_LINES, StatementLine, StatementLines, lines_of};
 
 /// What happened to an account? Oldest first, page by page.
@@ -17,6 +17,7 @@ pub struct GetStatement {
     pub account_id: Uuid,
     /// How many lines at most: 1 to 500, 50 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = LIMIT_MAX), extend("default" = LIMIT_DEFAULT))]
     pub limit: Option<usize>,
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,11 +30,13 @@ pub struct Statement {
     /// Its lines, oldest first.
     pub lines: Vec<StatementLine>,
     /// The cursor of the next page; `null` at the end.
+    #[schemars(example = None::<String>)]
     pub next: Option<String>,
 }
 
 impl Answers for GetStatement {
     type Answer = Statement;
+    const NOT_FOUND: &'static [&'static str] = &["account-not-found"];
 
     fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<Statement, QueryError> {
         let limit = page_size(self.limit)?;

@@ -5,24 +5,33 @@ use factum::{Personal, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{messages::AccountMessage, money::Currency};
+use crate::{
+    messages::AccountMessage,
+    money::{Currency, DECIMAL},
+};
 
 /// Where an account stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountSummary {
     /// Which account.
+    #[schemars(extend("format" = "uuid"))]
     pub account_id: String,
     /// Whose it is.
+    #[schemars(example = "Ada Lovelace")]
     pub holder: Personal<String>,
     /// Open or closed.
     pub status: AccountStatus,
     /// What is in it, as a decimal.
+    #[schemars(regex(pattern = DECIMAL), example = "99.50")]
     pub balance: String,
     /// What can be taken out of it, as a decimal.
+    #[schemars(regex(pattern = DECIMAL), example = "99.50")]
     pub available: String,
     /// Its currency's code.
+    #[schemars(regex(pattern = "^[A-Z]{3}$"), example = &"EUR")]
     pub currency: String,
     /// The account's version this stands for.
+    #[schemars(range(min = 1), example = 3)]
     pub version: u64,
     /// When that version came about.
     pub updated_at: Timestamp,

@@ -5,12 +5,16 @@ use factum::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{messages::AccountMessage, money::Currency};
+use crate::{
+    messages::AccountMessage,
+    money::{Currency, DECIMAL},
+};
 
 /// One line of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StatementLine {
     /// The account's version the line stands for.
+    #[schemars(range(min = 1), example = 3)]
     pub version: u64,
     /// When it happened.
     pub at: Timestamp,
@@ -18,8 +22,10 @@ pub struct StatementLine {
     pub kind: LineKind,
     /// How the balance changed, as a signed decimal; absent where it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DECIMAL), example = "-25.50")]
     pub amount: Option<String>,
     /// The balance after it, as a decimal.
+    #[schemars(regex(pattern = DECIMAL), example = "99.50")]
     pub balance: String,
 }
 

@@ -19,7 +19,7 @@ impl JsonSchema for Currency {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         // Who reads must be ready for a currency that comes into being later; who writes may know which are taken today.
         if generator.contract().is_serialize() {
-            return json_schema!({ "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217 code" });
+            return json_schema!({ "type": "string", "pattern": "^[A-Z]{3}$", "examples": ["EUR"], "description": "ISO 4217 code" });
         }
         let codes: Vec<&str> = with_decimals(None);
         json_schema!({ "type": "string", "enum": codes, "examples": ["EUR"], "description": "ISO 4217 code" })

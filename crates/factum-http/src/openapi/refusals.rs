@@ -1,0 +1,126 @@
+//! Every no, by status: which codes there are, and what they look like.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::{
+    components::{Components, Side},
+    parameters::answer_headers,
+};
+use crate::problem::{PROBLEM_JSON, Problem, ProblemBody};
+
+/// A way to be refused: an example of the answer, and whether asking again may help.
+pub(super) type Refusal = Problem;
+
+/// What every route may be answered with before anything looks at it.
+pub(super) fn of_every_route() -> Vec<Refusal> {
+    vec![
+        Problem::invalid("Factum-Correlation-Id", "send a UUID"),
+        Problem::malformed("this is no request of HTTP/1.1: the method, the path or a header cannot be read"),
+        Problem::request_timeout("the head of the request did not arrive in time: send it at once"),
+        Problem::uri_too_long(8 << 10),
+        new(431, "headers-too-large", "the head of the request is larger than 32768 bytes"),
+        Problem::internal(),
+    ]
+}
+
+/// What commands may be answered with besides.
+pub(super) fn of_commands() -> Vec<Refusal> {
+    vec![
+        Problem::malformed("the body must be a JSON object"),
+        Problem::invalid("amount", "must be more than zero"),
+        new(400, "unknown-field", "is not known here").field("surplus"),
+        new(401, "unauthenticated", "say who asks"),
+        new(403, "denied", "not permitted"),
+        Problem::request_timeout("the body did not arrive within 10s"),
+        new(409, "contended", "others changed the same aggregate 10 times in a row: try again").retryable(),
+        Problem::not_expected("expected version 7, the stream is at version 8", 7.into(), 8),
+        Problem::too_large(1 << 20),
+        new(415, "unsupported-media-type", "send one JSON document with Content-Type: application/json")
+            .field("Content-Type"),
+        new(422, "command-id-reused", "this Idempotency-Key was used before for another request: take a new one")
+            .field("Idempotency-Key"),
+        Problem::too_many_requests(),
+        Problem::damaged(),
+        Problem::unavailable(
+            "the event store cannot answer now: ask again, with the same Idempotency-Key that is safe",
+        ),
+    ]
+}
+
+/// What queries may be answered with besides.
+pub(super) fn of_queries() -> Vec<Refusal> {
+    vec![
+        Problem::invalid("limit", "must be 1 to 500"),
+        new(400, "unknown-field", "is not known here").field("surplus"),
+        new(400, "token-not-applicable", "nothing this query reads is fed by the token's source")
+            .field("Factum-At-Least"),
+        new(400, "token-lost", "what the token stands for was lost when the store was restored")
+            .field("Factum-At-Least"),
+        new(401, "unauthenticated", "say who asks"),
+        new(403, "denied", "not permitted"),
+        Problem::too_many_requests(),
+        Problem::damaged(),
+        Problem::unavailable("the read store cannot answer now: ask again"),
+        new(503, "not-yet", "what the token stands for is not visible yet: ask again").retryable(),
+        Problem::rebuilding("the read model is being filled again: 17 of 42 positions", 17, 42),
+    ]
+}
+
+/// What the listing of events may be answered with besides.
+pub(super) fn of_admin_events() -> Vec<Refusal> {
+    vec![
+        Problem::invalid("limit", "write a number from 1 to 1000"),
+        new(400, "unknown-field", "is not known here: after and limit are").field("surplus"),
+        new(403, "loopback-only", "the log is shown to callers on the same machine only"),
+        Problem::too_many_requests(),
+        Problem::damaged(),
+        Problem::unavailable("the event store cannot answer now: ask again"),
+    ]
+}
+
+pub(super) fn new(status: u16, code: &'static str, detail: &str) -> Refusal {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Problem::new(status, code, detail)
+}
+
+/// Adds to `responses` what `refusals` look like, a shared one a status, named after whose they are.
+pub(super) fn add(
+    responses: &mut Map<String, Value>,
+    whose: &str,
+    refusals: Vec<Refusal>,
+    components: &mut Components,
+) {
+    let mut by_status: BTreeMap<u16, Vec<Refusal>> = BTreeMap::new();
+    for refusal in refusals {
+        let same = by_status.entry(refusal.body().status).or_default();
+        if same.iter().all(|other| other.body().code != refusal.body().code) {
+            same.push(refusal);
+        }
+    }
+    for (status, refusals) in by_status {
+        let response = response(status, &refusals, components);
+        let shared = components.response(&format!("{whose}{status}"), response);
+        responses.insert(status.to_string(), shared);
+    }
+}
+
+fn response(status: u16, refusals: &[Refusal], components: &mut Components) -> Value {
+    let problem = components.schema("Problem", &schemars::schema_for!(ProblemBody), Side::Answer);
+    let codes: Vec<&str> = refusals.iter().map(|refusal| refusal.body().code.as_ref()).collect();
+    let quoted: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
+    let title = refusals.first().map_or("", |refusal| refusal.body().title.as_ref());
+    let examples: Map<String, Value> =
+        refusals.iter().map(|refusal| (refusal.body().code.to_string(), json!({ "value": refusal.body() }))).collect();
+    let retryable = refusals.iter().any(Problem::is_retryable);
+    let headers: &[&str] =
+        if retryable { &["Factum-Correlation-Id", "Retry-After"] } else { &["Factum-Correlation-Id"] };
+    let own = json!({ "properties": { "status": { "const": status }, "code": { "enum": codes } } });
+    json!({
+        "description": format!("{title}: {}", quoted.join(", ")),
+        "headers": answer_headers(headers),
+        "content": { PROBLEM_JSON: { "schema": { "allOf": [problem, own] }, "examples": examples } },
+    })
+}
