@@ -1,7 +1,13 @@
 //! Our figures, as ratios within one run. Build it with `--release`.
 
+mod bank;
 mod command;
+mod commands;
 mod engine;
+mod load;
+mod memory;
+mod queries;
+mod refill;
 mod start;
 mod statistics;
 mod visible;
@@ -17,6 +23,14 @@ enum Benchmark {
     Command(command::Arguments),
     /// From a command's receipt to its being visible in another service.
     Visible(visible::Arguments),
+    /// Many commands at once, in this process and by HTTP.
+    Commands(commands::Arguments),
+    /// Point reads by HTTP, and what commands and queries cost each other.
+    Queries(queries::Arguments),
+    /// Filling read models from nothing.
+    Refill(refill::Arguments),
+    /// Resident memory of the bank after many commands.
+    Memory(memory::Arguments),
     /// From the start of the bank to both services being ready.
     Start(start::Arguments),
 }
@@ -26,6 +40,10 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Engine(arguments) => engine::run(&arguments),
         Benchmark::Command(arguments) => command::run(&arguments),
         Benchmark::Visible(arguments) => visible::run(&arguments),
+        Benchmark::Commands(arguments) => commands::run(&arguments),
+        Benchmark::Queries(arguments) => queries::run(&arguments),
+        Benchmark::Refill(arguments) => refill::run(&arguments),
+        Benchmark::Memory(arguments) => memory::run(&arguments),
         Benchmark::Start(arguments) => start::run(&arguments),
     }
 }

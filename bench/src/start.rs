@@ -43,35 +43,69 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn start(program: &Path, data: &Path) -> Result<Duration> {
-    let base = free_port_base()?;
-    let begun = Instant::now();
-    let child = Command::new(program)
-        .args(["--port-base", &base.to_string(), "--log-level", "error", "--data"])
-        .arg(data)
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("{}: run `cargo build --release` first", program.display()))?;
-    let mut child = Killed(child);
-    for port in [base + 1, base + 3] {
-        while !ready(SocketAddr::from(([127, 0, 0, 1], port))) {
-            if let Some(status) = child.0.try_wait()? {
-                bail!("the bank ended: {status}");
-            }
-            anyhow::ensure!(begun.elapsed() < START_LIMIT, "the bank is not ready after {START_LIMIT:?}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-    Ok(begun.elapsed())
+    Ok(Program::start(program, data)?.1)
 }
 
-/// Killed when dropped, so that an error leaves nothing running.
-struct Killed(Child);
+/// A running bank. Killed when dropped, so that an error leaves nothing running.
+pub struct Program {
+    child: Child,
+    port_base: u16,
+}
 
-impl Drop for Killed {
+impl Program {
+    /// Starts it on free ports and waits until both services are ready; how long that took.
+    ///
+    /// # Errors
+    /// It is not there, ends by itself, or takes too long.
+    pub fn start(program: &Path, data: &Path) -> Result<(Self, Duration)> {
+        let port_base = free_port_base()?;
+        let begun = Instant::now();
+        let child = Command::new(program)
+            .args(["--port-base", &port_base.to_string(), "--log-level", "error", "--data"])
+            .arg(data)
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{}: run `cargo build --release` first", program.display()))?;
+        let mut program = Self { child, port_base };
+        for addr in [program.accounts_at(), program.statements_at()] {
+            while !ready(addr) {
+                if let Some(status) = program.child.try_wait()? {
+                    bail!("the bank ended: {status}");
+                }
+                anyhow::ensure!(begun.elapsed() < START_LIMIT, "the bank is not ready after {START_LIMIT:?}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok((program, begun.elapsed()))
+    }
+
+    /// Where its write side listens.
+    pub fn accounts_at(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port_base + 1))
+    }
+
+    /// Where its read side listens.
+    pub fn statements_at(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port_base + 3))
+    }
+
+    /// The memory it has now, as the system counts it.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib << 10)
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,7 +1,7 @@
 //! A bounded number of connections, lent for one transaction each.
 
 use std::{
-    ops::{Deref, DerefMut},
+    ops::Deref,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -103,12 +103,6 @@ impl Deref for Lent<'_> {
 
     fn deref(&self) -> &Connection {
         self.connection.as_ref().expect("a lent connection is there until it is given back")
-    }
-}
-
-impl DerefMut for Lent<'_> {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("a lent connection is there until it is given back")
     }
 }
 

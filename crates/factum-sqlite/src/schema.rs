@@ -11,8 +11,11 @@ pub(crate) const FORMAT: u64 = 1;
 
 /// After a checkpoint the write-ahead log's file is cut back to this size; beyond it, a checkpoint is forced.
 pub(crate) const WAL_BYTES_MAX: u32 = 64 << 20;
-/// Pages the writing connection caches, in KiB.
-const WRITER_CACHE_KIB: i32 = 16 << 10;
+/// Pages in the write-ahead log at which a commit moves them into the file. A refill writes the same pages again and
+/// again: the later they are moved, the fewer times.
+const CHECKPOINT_PAGES: u32 = 8_192;
+/// Pages the writing connection caches, in KiB: a large transaction should fit.
+const WRITER_CACHE_KIB: i32 = 32 << 10;
 /// Statements each connection keeps prepared: about four for each table.
 const STATEMENTS_MAX: usize = 128;
 
@@ -36,6 +39,7 @@ pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> rusqlite::Res
     // Without a sync per commit a power cut takes the last transactions: effects and checkpoints together.
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))?;
     Ok(connection)
 }

@@ -11,14 +11,15 @@ use factum::{
     ProjectionKey,
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadSnapshot, ReadStore, ReadTransaction},
 };
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use crate::{
     OpenError, SqliteOptions, checkpoints,
     error::read_error,
     pool::{Lent, Pool},
     schema::{self, WAL_BYTES_MAX},
-    transaction::{Snapshot, Transaction},
+    tables::Catalog,
+    transaction::{Begun, Snapshot, Transaction},
 };
 
 /// How long a commit that finds the write-ahead log too long waits for the queries under way.
@@ -35,6 +36,7 @@ struct Shared {
     log_path: PathBuf,
     writer: Pool,
     readers: Pool,
+    catalog: Catalog,
     buffer_bytes_max: usize,
     busy_timeout: Duration,
 }
@@ -66,7 +68,17 @@ impl SqliteReadStore {
         let mut log_path = path.clone().into_os_string();
         log_path.push("-wal");
         let log_path = log_path.into();
-        Ok(Self { shared: Arc::new(Shared { path, log_path, writer, readers, buffer_bytes_max, busy_timeout }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path,
+                log_path,
+                writer,
+                readers,
+                catalog: Catalog::default(),
+                buffer_bytes_max,
+                busy_timeout,
+            }),
+        })
     }
 
     /// Moves everything from the write-ahead log into the file and closes it. Later calls answer
@@ -120,11 +132,11 @@ fn checkpoint_log(writer: &Connection, path: &Path) -> Result<(), ReadError> {
 
 impl ReadStore for SqliteReadStore {
     fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        let mut writer = self.lend_writer()?;
-        let transaction = begin(&mut writer, TransactionBehavior::Immediate)?;
-        let epoch = Epoch(checkpoints::epoch(&transaction, projection)?.0 + 1);
-        checkpoints::set_epoch(&transaction, projection, epoch)?;
-        commit(transaction)?;
+        let writer = self.lend_writer()?;
+        let transaction = Begun::to_write(&writer)?;
+        let epoch = Epoch(checkpoints::epoch(&writer, projection)?.0 + 1);
+        checkpoints::set_epoch(&writer, projection, epoch)?;
+        transaction.commit()?;
         Ok(epoch)
     }
 
@@ -139,40 +151,32 @@ impl ReadStore for SqliteReadStore {
         moves: &[CheckpointMove],
         work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        let mut writer = self.lend_writer()?;
+        let writer = self.lend_writer()?;
         // The file's write lock is taken at once: what is compared here still holds at the commit. A transaction that
         // is dropped, by an error or a panic of `work`, is rolled back.
-        let transaction = begin(&mut writer, TransactionBehavior::Immediate)?;
-        let current = checkpoints::epoch(&transaction, projection)?;
+        let transaction = Begun::to_write(&writer)?;
+        let current = checkpoints::epoch(&writer, projection)?;
         if current != epoch {
             return Err(ReadError::Fenced { projection: projection.to_string(), epoch: epoch.0, current: current.0 });
         }
-        moves.iter().try_for_each(|step| checkpoints::advance(&transaction, projection, step))?;
-        let mut writes = Transaction::new(&transaction, projection, self.shared.buffer_bytes_max);
+        moves.iter().try_for_each(|step| checkpoints::advance(&writer, projection, step))?;
+        let mut writes = Transaction::new(&writer, &self.shared.catalog, projection, self.shared.buffer_bytes_max);
         work(&mut writes)?;
         writes.flush()?;
-        commit(transaction)?;
+        transaction.commit()?;
         self.bound_log(&writer);
         Ok(())
     }
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        let mut reader = self.shared.readers.lend()?;
-        let transaction = begin(&mut reader, TransactionBehavior::Deferred)?;
-        work(&mut Snapshot(&transaction))
+        let reader = self.shared.readers.lend()?;
+        let _transaction = Begun::to_read(&reader)?;
+        work(&mut Snapshot::new(&reader, &self.shared.catalog))
     }
 
     fn close(&self) -> Result<(), ReadError> {
         Self::close(self)
     }
-}
-
-fn begin(connection: &mut Connection, behavior: TransactionBehavior) -> Result<rusqlite::Transaction<'_>, ReadError> {
-    connection.transaction_with_behavior(behavior).map_err(|error| read_error("the file", error))
-}
-
-fn commit(transaction: rusqlite::Transaction<'_>) -> Result<(), ReadError> {
-    transaction.commit().map_err(|error| read_error("the file", error))
 }
 
 impl fmt::Debug for SqliteReadStore {

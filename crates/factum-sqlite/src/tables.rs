@@ -1,6 +1,10 @@
 //! Documents in SQL tables: one SQL table for each table of a projection's version.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use factum::read::{Buffered, Key, KeyRange, ReadError, TableName};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, types::ValueRef};
@@ -12,9 +16,42 @@ const PROJECTION_NAME_BYTES_MAX: usize = 100;
 /// The longest name of a table, in bytes.
 const TABLE_NAME_BYTES_MAX: usize = 100;
 
+/// The statements on one table, as text: written once, then looked up.
+pub(crate) struct Statements {
+    /// The quoted name of the SQL table.
+    name: String,
+    get: String,
+    upsert: String,
+    delete: String,
+}
+
+/// The statements of every table used so far.
+#[derive(Default)]
+pub(crate) struct Catalog(RwLock<HashMap<TableName, Arc<Statements>>>);
+
+impl Catalog {
+    fn of(&self, table: TableName) -> Result<Arc<Statements>, ReadError> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&table) {
+            return Ok(Arc::clone(known));
+        }
+        let name = sql_name(table)?;
+        let statements = Arc::new(Statements {
+            get: format!("SELECT document FROM {name} WHERE key = ?1"),
+            upsert: format!(
+                "INSERT INTO {name} (key, document) VALUES (?1, ?2) \
+                 ON CONFLICT (key) DO UPDATE SET document = excluded.document"
+            ),
+            delete: format!("DELETE FROM {name} WHERE key = ?1"),
+            name,
+        });
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(table, Arc::clone(&statements));
+        Ok(statements)
+    }
+}
+
 /// The quoted name of the SQL table: `"account_summaries_v1__lines"`. No two tables share one: a projection's name in
 /// kebab-case has no `__`, so the first one ends projection and version.
-pub(crate) fn sql_name(table: TableName) -> Result<String, ReadError> {
+fn sql_name(table: TableName) -> Result<String, ReadError> {
     let projection = table.projection;
     if !is_kebab(projection.name) || projection.name.starts_with("sqlite") {
         let message = format!("projection name `{}`: use kebab-case, not beginning with `sqlite`", projection.name);
@@ -40,10 +77,14 @@ fn is_snake(name: &str) -> bool {
 }
 
 /// The document under a key; a table that is not there yet has none.
-pub(crate) fn get(connection: &Connection, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
-    let sql = format!("SELECT document FROM {} WHERE key = ?1", sql_name(table)?);
+pub(crate) fn get(
+    catalog: &Catalog,
+    connection: &Connection,
+    table: TableName,
+    key: &Key,
+) -> Result<Option<Vec<u8>>, ReadError> {
     let found = connection
-        .prepare_cached(&sql)
+        .prepare_cached(&catalog.of(table)?.get)
         .and_then(|mut statement| statement.query_row([key.as_bytes()], |row| text(row, 0)).optional());
     match found {
         Err(error) if is_missing_table(&error) => Ok(None),
@@ -53,6 +94,7 @@ pub(crate) fn get(connection: &Connection, table: TableName, key: &Key) -> Resul
 
 /// Hands the rows of a range to `take`, in the order of their keys; at most `limit`.
 pub(crate) fn scan<T>(
+    catalog: &Catalog,
     connection: &Connection,
     table: TableName,
     range: &KeyRange,
@@ -63,7 +105,7 @@ pub(crate) fn scan<T>(
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut parameters: Vec<&dyn ToSql> = vec![&limit];
     let (start, end) = (range.start.as_ref().map(Key::as_bytes), range.end.as_ref().map(Key::as_bytes));
-    let mut sql = format!("SELECT key, document FROM {}", sql_name(table)?);
+    let mut sql = format!("SELECT key, document FROM {}", catalog.of(table)?.name);
     let mut word = " WHERE";
     for (bound, inclusive, exclusive) in [(&start, ">=", ">"), (&end, "<=", "<")] {
         let (operator, key) = match bound {
@@ -94,18 +136,19 @@ pub(crate) fn scan<T>(
 
 /// Writes what a transaction buffered for one table, which is made first where it is not there yet.
 pub(crate) fn flush(
+    catalog: &Catalog,
     connection: &Connection,
     table: TableName,
     rows: &BTreeMap<Key, Buffered>,
 ) -> Result<(), ReadError> {
-    let name = sql_name(table)?;
-    write(connection, &name, rows)
+    let statements = catalog.of(table)?;
+    write(connection, &statements, rows)
         .or_else(|error| {
             if !is_missing_table(&error) {
                 return Err(error);
             }
-            create(connection, &name)?;
-            write(connection, &name, rows)
+            create(connection, &statements.name)?;
+            write(connection, &statements, rows)
         })
         .map_err(|error| read_error(&table.to_string(), error))
 }
@@ -116,12 +159,8 @@ fn create(connection: &Connection, name: &str) -> rusqlite::Result<()> {
     ))
 }
 
-fn write(connection: &Connection, name: &str, rows: &BTreeMap<Key, Buffered>) -> rusqlite::Result<()> {
-    let upsert = format!(
-        "INSERT INTO {name} (key, document) VALUES (?1, ?2) \
-         ON CONFLICT (key) DO UPDATE SET document = excluded.document"
-    );
-    let mut upsert = connection.prepare_cached(&upsert)?;
+fn write(connection: &Connection, statements: &Statements, rows: &BTreeMap<Key, Buffered>) -> rusqlite::Result<()> {
+    let mut upsert = connection.prepare_cached(&statements.upsert)?;
     let mut delete: Option<CachedStatement<'_>> = None;
     for (key, document) in rows {
         match document {
@@ -129,10 +168,7 @@ fn write(connection: &Connection, name: &str, rows: &BTreeMap<Key, Buffered>) ->
             Some(document) => upsert.execute((key.as_bytes(), Text(document)))?,
             None => match &mut delete {
                 Some(delete) => delete.execute([key.as_bytes()])?,
-                None => {
-                    let sql = format!("DELETE FROM {name} WHERE key = ?1");
-                    delete.insert(connection.prepare_cached(&sql)?).execute([key.as_bytes()])?
-                }
+                None => delete.insert(connection.prepare_cached(&statements.delete)?).execute([key.as_bytes()])?,
             },
         };
     }

@@ -6,24 +6,76 @@ use factum::{
 };
 use rusqlite::Connection;
 
-use crate::tables;
+use crate::{
+    error::read_error,
+    tables::{self, Catalog},
+};
+
+/// A transaction that is under way on a connection. Dropped without [`Begun::commit`], by an error or a panic, it is
+/// rolled back.
+pub(crate) struct Begun<'a>(&'a Connection);
+
+impl<'a> Begun<'a> {
+    /// Begins one that takes the file's write lock at once.
+    pub(crate) fn to_write(connection: &'a Connection) -> Result<Self, ReadError> {
+        Self::begin(connection, "BEGIN IMMEDIATE")
+    }
+
+    /// Begins one that sees the file as it is at its first read, whatever is committed meanwhile.
+    pub(crate) fn to_read(connection: &'a Connection) -> Result<Self, ReadError> {
+        Self::begin(connection, "BEGIN DEFERRED")
+    }
+
+    fn begin(connection: &'a Connection, sql: &str) -> Result<Self, ReadError> {
+        run(connection, sql).map(|()| Self(connection)).map_err(|error| read_error("the file", error))
+    }
+
+    /// Makes its writes durable and visible.
+    pub(crate) fn commit(self) -> Result<(), ReadError> {
+        run(self.0, "COMMIT").map_err(|error| read_error("the file", error))
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        // After some errors SQLite has rolled back by itself. Where this fails, the pool closes the connection.
+        if !self.0.is_autocommit() {
+            let _ = run(self.0, "ROLLBACK");
+        }
+    }
+}
+
+/// Runs a statement that is prepared once for each connection: preparing takes longer than reading one document.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(()).map(|_| ())
+}
 
 /// The view of a connection inside a read transaction.
-pub(crate) struct Snapshot<'a>(pub(crate) &'a Connection);
+pub(crate) struct Snapshot<'a> {
+    connection: &'a Connection,
+    catalog: &'a Catalog,
+}
+
+impl<'a> Snapshot<'a> {
+    pub(crate) const fn new(connection: &'a Connection, catalog: &'a Catalog) -> Self {
+        Self { connection, catalog }
+    }
+}
 
 impl ReadSnapshot for Snapshot<'_> {
     fn get(&mut self, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
-        tables::get(self.0, table, key)
+        tables::get(self.catalog, self.connection, table, key)
     }
 
     fn scan(&mut self, table: TableName, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
-        tables::scan(self.0, table, range, limit.min(SCAN_ROWS_MAX), |rows| rows.collect())
+        tables::scan(self.catalog, self.connection, table, range, limit.min(SCAN_ROWS_MAX), |rows| rows.collect())
     }
 }
 
 /// The view of the connection inside a write transaction, with the writes that SQLite has not seen yet.
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
+    catalog: &'a Catalog,
     buffer: WriteBuffer,
     buffer_bytes_max: usize,
     /// A write did not reach SQLite. Also where `work` ignores that error, nothing must be committed.
@@ -36,8 +88,13 @@ pub(crate) struct Transaction<'a> {
 struct Failed;
 
 impl<'a> Transaction<'a> {
-    pub(crate) const fn new(connection: &'a Connection, projection: ProjectionKey, buffer_bytes_max: usize) -> Self {
-        Self { connection, buffer: WriteBuffer::new(projection), buffer_bytes_max, failed: false }
+    pub(crate) const fn new(
+        connection: &'a Connection,
+        catalog: &'a Catalog,
+        projection: ProjectionKey,
+        buffer_bytes_max: usize,
+    ) -> Self {
+        Self { connection, catalog, buffer: WriteBuffer::new(projection), buffer_bytes_max, failed: false }
     }
 
     /// Hands all writes to SQLite.
@@ -47,7 +104,7 @@ impl<'a> Transaction<'a> {
             return Err(ReadError::Unavailable(Failed.into()));
         }
         self.failed = true;
-        self.buffer.take().try_for_each(|(table, rows)| tables::flush(self.connection, table, &rows))?;
+        self.buffer.take().try_for_each(|(table, rows)| tables::flush(self.catalog, self.connection, table, &rows))?;
         self.failed = false;
         Ok(())
     }
@@ -61,14 +118,16 @@ impl ReadSnapshot for Transaction<'_> {
     fn get(&mut self, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
         match self.buffer.get(table, key) {
             Some(buffered) => Ok(buffered.clone()),
-            None => tables::get(self.connection, table, key),
+            None => tables::get(self.catalog, self.connection, table, key),
         }
     }
 
     fn scan(&mut self, table: TableName, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
         // SQLite yields rows as they are asked for: no limit is needed there, and none is known, as buffered deletes
         // take rows away.
-        tables::scan(self.connection, table, range, usize::MAX, |rows| self.buffer.scan(table, range, limit, rows))
+        tables::scan(self.catalog, self.connection, table, range, usize::MAX, |rows| {
+            self.buffer.scan(table, range, limit, rows)
+        })
     }
 }
 

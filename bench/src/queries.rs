@@ -1,0 +1,121 @@
+//! Point reads by HTTP, and what either side of the bank costs the other.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+
+use crate::{
+    bank::{self, InProcess},
+    load::{Answered, Load},
+    statistics::{median, micros},
+};
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where the data is kept; a temporary directory by default.
+    #[arg(long)]
+    directory: Option<std::path::PathBuf>,
+    /// Rounds each figure is the median of.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds each load runs in a round.
+    #[arg(long, default_value_t = 3_000)]
+    milliseconds: u64,
+    /// Accounts that are asked for in turn.
+    #[arg(long, default_value_t = 6_400)]
+    accounts: usize,
+    /// Connections of each load.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Requests a second by which the one side is watched while the other is under half its load.
+    #[arg(long, default_value_t = 1_000.0)]
+    watched_rate: f64,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// Those of the services.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let directory = match &arguments.directory {
+        Some(parent) => tempfile::tempdir_in(parent)?,
+        None => tempfile::tempdir()?,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let accounts = bank::account_ids(arguments.accounts);
+    let bank = runtime.block_on(start(directory.path(), &accounts))?;
+    let load = |to, requests, rate| Load {
+        to,
+        requests,
+        connections: arguments.connections,
+        rate,
+        time: Duration::from_millis(arguments.milliseconds),
+    };
+    let reads = |rate| load(bank.statements_at, bank::summaries(&accounts), rate);
+    let writes = |rate| load(bank.accounts_at, bank::deposits(&accounts), rate);
+    let settle = || runtime.block_on(bank.settled());
+    let watched = Some(arguments.watched_rate);
+    let mut rounds: [Vec<Answered>; 6] = Default::default();
+    for _ in 0..arguments.rounds {
+        let most_reads = reads(None).run()?;
+        let most_writes = writes(None).run()?;
+        settle()?;
+        let calm_writes = writes(watched).run()?;
+        let writes_beside = beside(&writes(watched), &reads(Some(most_reads.rate / 2.0)))?;
+        settle()?;
+        let calm_reads = reads(watched).run()?;
+        let reads_beside = beside(&reads(watched), &writes(Some(most_writes.rate / 2.0)))?;
+        settle()?;
+        let measured = [most_reads, most_writes, calm_writes, writes_beside, calm_reads, reads_beside];
+        rounds.iter_mut().zip(measured).for_each(|(row, answered)| row.push(answered));
+    }
+    print(arguments, &rounds);
+    runtime.block_on(bank.stop())
+}
+
+async fn start(data: &Path, accounts: &[uuid::Uuid]) -> Result<InProcess> {
+    let bank = InProcess::start(data).await?;
+    bank.open(accounts).await?;
+    Ok(bank)
+}
+
+/// How the one load is answered while the other runs.
+fn beside(watched: &Load, other: &Load) -> Result<Answered> {
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| other.run());
+        let answered = watched.run()?;
+        other.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the load panicked")))?;
+        Ok(answered)
+    })
+}
+
+fn print(arguments: &Arguments, rounds: &[Vec<Answered>; 6]) {
+    let names = [
+        "account-summary, as fast as can be",
+        "deposit-funds, as fast as can be",
+        "deposit-funds, alone",
+        "  beside half the account-summaries",
+        "account-summary, alone",
+        "  beside half the deposit-funds",
+    ];
+    println!(
+        "by HTTP, {} connections, load generator on the same machine; medians of {} rounds",
+        arguments.connections, arguments.rounds
+    );
+    println!("{:<38} {:>10} {:>9} {:>9} {:>12}", "", "a second", "p50 µs", "p99 µs", "p99 × alone");
+    for (index, (name, row)) in names.iter().zip(rounds).enumerate() {
+        let of = |value: fn(&Answered) -> f64| median(&mut row.iter().map(value).collect::<Vec<_>>());
+        let rises = name.starts_with(' ').then(|| {
+            let ratios = row.iter().zip(&rounds[index - 1]);
+            median(&mut ratios.map(|(beside, alone)| beside.p99.div_duration_f64(alone.p99)).collect::<Vec<_>>())
+        });
+        println!(
+            "{name:<38} {:>10.0} {:>9.0} {:>9.0} {:>12}",
+            of(|answered| answered.rate),
+            of(|answered| micros(answered.p50)),
+            of(|answered| micros(answered.p99)),
+            rises.map(|ratio| format!("{ratio:.2}")).unwrap_or_default()
+        );
+    }
+}
