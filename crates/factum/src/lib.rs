@@ -52,7 +52,7 @@ pub use query::{AskError, QueryDispatcher};
 pub use relay::{OutgoingMessage, Publication};
 pub use runtime::Runtime;
 pub use service::Service;
-pub use store::{EventStore, ExpectedVersion, Position, StreamName, Tag, Version};
+pub use store::{Boundary, Clause, EventStore, ExpectedVersion, Position, Selection, StreamName, Tag, Version};
 pub use token::Token;
 
 /// What a domain is written with: `use factum::prelude::*;`.

@@ -84,6 +84,7 @@ impl<R> From<StoreError> for DispatchError<R> {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged(_) => Self::Corrupt(error.to_string()),
+            StoreError::InvalidSelection(_) => Self::Refused(error.to_string()),
             StoreError::Unavailable(_) | StoreError::Full | StoreError::ReadOnly(_) | StoreError::Closed => {
                 Self::Unavailable(error)
             }

@@ -53,7 +53,7 @@ fn new_event<E: Event>(fact: &E, request: &Request, index: usize) -> NewEvent {
 impl Recorded {
     /// The events as the store has them.
     pub(super) fn events(self, receipt: &Receipt) -> Vec<RecordedEvent> {
-        let Some(Append { streams, command, metadata, recorded_at }) = self.0 else { return Vec::new() };
+        let Some(Append { streams, command, metadata, recorded_at, .. }) = self.0 else { return Vec::new() };
         let mut position = receipt.first;
         let mut events = Vec::new();
         for part in streams {

@@ -73,8 +73,11 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
             Err(AppendError::Conflict { actual, .. }) if !request.expected.is_met_by(actual) => {
                 return Err(DispatchError::NotExpected { expected: request.expected, actual });
             }
-            Err(AppendError::Conflict { .. }) if attempt < core.attempts_max => core.pause(attempt).await,
-            Err(AppendError::Conflict { .. }) => {}
+            Err(AppendError::Conflict { .. } | AppendError::BoundaryCrossed { .. }) => {
+                if attempt < core.attempts_max {
+                    core.pause(attempt).await;
+                }
+            }
             Err(AppendError::CommandIdReused(_)) => return Err(DispatchError::CommandIdReused),
             Err(AppendError::Store(error)) => return Err(error.into()),
             Err(error) => return Err(DispatchError::Refused(error.to_string())),

@@ -147,16 +147,13 @@ impl EventStore for EngineStore {
 
     fn read<'a>(
         &'a self,
-        _selection: &'a Selection,
+        selection: &'a Selection,
         after: Position,
         direction: Direction,
         limit: usize,
     ) -> BoxFuture<'a, Result<Batch, StoreError>> {
         Box::pin(async move {
-            let page = self
-                .engine
-                .read(&factum_engine::Selection::everything(), after, direction, limit.max(1))
-                .map_err(errors::read)?;
+            let page = self.engine.read(selection, after, direction, limit.max(1)).map_err(errors::read)?;
             Recorder::default().batch(page)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use factum_engine::{ExpectedVersion, InvalidName, StreamName, Version};
+use factum_engine::{ExpectedVersion, InvalidName, InvalidSelection, Position, StreamName, Version};
 
 use crate::model::CommandId;
 
@@ -18,6 +18,24 @@ pub enum AppendError {
         expected: ExpectedVersion,
         /// Where the stream is.
         actual: Version,
+    },
+    /// Something happened that the decision did not know: read the boundary's selection again and decide again.
+    #[error("event {found}, behind the boundary at {after}, matches clause {clause} of its selection")]
+    BoundaryCrossed {
+        /// The first clause that the event found matches, counted from 0.
+        clause: usize,
+        /// Up to where the selection had been read.
+        after: Position,
+        /// The earliest event behind it that matches.
+        found: Position,
+    },
+    /// Nobody can have read that far in this history: the boundary is of another store, or from before a restore.
+    #[error("the boundary at {after} is beyond the head {head}: it is not of this store's history")]
+    BoundaryBeyondHead {
+        /// Up to where the selection is said to have been read.
+        after: Position,
+        /// The last event there is.
+        head: Position,
     },
     /// The command id was used for another request: take a new one.
     #[error("command id {0} was used before for another request")]
@@ -49,6 +67,9 @@ pub enum StoreError {
     /// What is stored contradicts its checksums: restore from a backup.
     #[error("the event store is damaged: {0}")]
     Damaged(#[source] Box<dyn Error + Send + Sync>),
+    /// What was asked for breaks a limit or a rule of selections: mend it.
+    #[error(transparent)]
+    InvalidSelection(#[from] InvalidSelection),
     /// The store was closed.
     #[error("the event store is closed")]
     Closed,

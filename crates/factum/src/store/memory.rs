@@ -142,12 +142,12 @@ impl EventStore for MemoryStore {
 
     fn read<'a>(
         &'a self,
-        _selection: &'a Selection,
+        selection: &'a Selection,
         after: Position,
         direction: Direction,
         limit: usize,
     ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        Box::pin(async move { Ok(self.log()?.read(after, direction, limit)) })
+        Box::pin(async move { self.log()?.read(selection, after, direction, limit) })
     }
 
     fn command(&self, id: CommandId) -> BoxFuture<'_, Result<Option<KnownCommand>, StoreError>> {

@@ -15,14 +15,17 @@ use std::{future::Future, pin::Pin};
 pub use engine::EngineStore;
 pub(crate) use engine::tell_cut;
 pub use error::{AppendError, ProgressError, StoreError};
-pub use factum_engine::{Direction, ExpectedVersion, InvalidName, Position, StreamName, Tag, Version};
+pub use factum_engine::{
+    Boundary, CLAUSE_NAMES_MAX, CLAUSE_TAGS_MAX, Clause, Direction, ExpectedVersion, InvalidName, InvalidSelection,
+    Position, SELECTION_CLAUSES_MAX, Selection, StreamName, Tag, Version,
+};
 pub use factum_engine::{OpenError, Options as EngineOptions, RecoveryReport};
 pub use history::{Fork, History};
 pub use memory::MemoryStore;
 pub use subscription::Subscription;
 pub use types::{
     Append, Batch, CommandRecord, Fingerprint, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress, Receipt,
-    RecordedEvent, Selection, StreamAppend,
+    RecordedEvent, StreamAppend,
 };
 
 use crate::{model::CommandId, read::Epoch};
@@ -36,15 +39,19 @@ pub trait EventStore: Send + Sync {
     /// Which store this is, and which history of it.
     fn identity(&self) -> &Identity;
 
-    /// Appends to one or several streams, all or nothing, under the conditions it names. The command id is judged
-    /// first: a repeat with the same fingerprint answers the original receipt. Durable when it answers.
+    /// Appends to one or several streams, all or nothing, under the conditions it names, judged in this order: the
+    /// command id, where a repeat with the same fingerprint answers the original receipt whatever has happened since;
+    /// the versions of the streams; the boundary. Durable when it answers.
     ///
     /// # Errors
-    /// A conflict with expected and actual version, a reused command id, a limit, or the store failed; nothing was
-    /// written then, except for [`StoreError::Unavailable`], after which only asking [`EventStore::command`] tells.
+    /// A conflict with expected and actual version, a boundary that was crossed or lies beyond the head, a reused
+    /// command id, a limit, or the store failed; nothing was written then, except for [`StoreError::Unavailable`], after which only asking [`EventStore::command`] tells.
     fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>>;
 
-    /// Events of one stream. Forward: versions from `from` on, ascending; backward: from `from` down.
+    /// Events of one stream. Forward: versions from `from` on, ascending; backward: from `from` down. This is how a
+    /// decision is loaded, and the only read that goes up to the *written* head: where an operator chose a weaker
+    /// durability by name, it may see what a crash would still take back. What was decided on that is appended after
+    /// it, and lost with it.
     ///
     /// # Errors
     /// The store failed or is damaged.
@@ -56,11 +63,11 @@ pub trait EventStore: Send + Sync {
         limit: usize,
     ) -> BoxFuture<'a, Result<Batch, StoreError>>;
 
-    /// Events of the whole store up to the synced head. Forward: positions above `after`, ascending; backward: below
-    /// it, descending.
+    /// Events of a selection up to the *synced* head: nothing it returns is ever taken back. Forward: positions above
+    /// `after`, ascending; backward: below it, descending.
     ///
     /// # Errors
-    /// The store failed or is damaged.
+    /// The selection breaks a limit, or the store failed or is damaged.
     fn read<'a>(
         &'a self,
         selection: &'a Selection,

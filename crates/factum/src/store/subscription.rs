@@ -27,7 +27,8 @@ impl Subscription {
         self.after
     }
 
-    /// The next events, at least one considered; waits until there is something. Dropping the future loses nothing.
+    /// The next events, at least one considered; waits until there is something. Of a narrow selection a batch may be
+    /// empty: its [`Batch::read_to`] tells how much was passed over. Dropping the future loses nothing.
     ///
     /// # Errors
     /// The store failed or was closed; the next call goes on where this one was.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
-use factum_engine::{ExpectedVersion, Position, StreamName, Tag, Version};
+use factum_engine::{Boundary, ExpectedVersion, Position, StreamName, Tag, Version};
 use serde::{Deserialize, Serialize};
 
 use super::{Fork, History};
@@ -81,6 +81,8 @@ pub struct Append {
     pub streams: Vec<StreamAppend>,
     /// The command it stems from; judged before every other condition.
     pub command: Option<CommandRecord>,
+    /// What must not have happened since it was read; judged after the command id and the versions.
+    pub boundary: Option<Boundary>,
     /// Kept with each event.
     pub metadata: Metadata,
     /// When it is recorded.
@@ -90,13 +92,34 @@ pub struct Append {
 impl Append {
     /// An append without streams yet.
     pub const fn new(metadata: Metadata, recorded_at: Timestamp) -> Self {
-        Self { streams: Vec::new(), command: None, metadata, recorded_at }
+        Self { streams: Vec::new(), command: None, boundary: None, metadata, recorded_at }
     }
 
     /// Adds events for one stream.
     #[must_use]
     pub fn stream(mut self, stream: StreamName, expected: ExpectedVersion, events: Vec<NewEvent>) -> Self {
         self.streams.push(StreamAppend { stream, expected, events });
+        self
+    }
+
+    /// Refuses it if an event of the boundary's selection stands behind the boundary's position.
+    ///
+    /// ```
+    /// use factum::{ActorId, CorrelationId, ExpectedVersion, StreamName, Tag, Timestamp};
+    /// use factum::store::{Append, Boundary, Clause, Metadata};
+    ///
+    /// let correlation_id = CorrelationId::from_uuid(uuid::Uuid::nil());
+    /// let metadata = Metadata { correlation_id, causation_id: None, actor: ActorId::system() };
+    /// let nobody_has_it = Boundary::nothing_like(Clause::tags([Tag::new("email:ada@example.org")?]));
+    /// let append = Append::new(metadata, Timestamp::default())
+    ///     .stream(StreamName::new("user-1")?, ExpectedVersion::NoStream, Vec::new())
+    ///     .unless(nobody_has_it);
+    /// assert!(append.boundary.is_some());
+    /// # Ok::<(), factum::store::InvalidName>(())
+    /// ```
+    #[must_use]
+    pub fn unless(mut self, boundary: Boundary) -> Self {
+        self.boundary = Some(boundary);
         self
     }
 
@@ -188,22 +211,11 @@ pub struct Batch {
     /// The events, in the order asked for.
     pub events: Vec<RecordedEvent>,
     /// The last position considered, also where nothing matched: the next read goes on from here. Forward at the end
-    /// it is the head, or where the read began if that is beyond; backward at the beginning it is zero.
+    /// it is the head, or where the read began if that is beyond; backward at the beginning it is zero. A read that is
+    /// not at the end gets on, but may have found nothing: it does a bounded amount of work.
     pub read_to: Position,
     /// Nothing more was there at the time.
     pub end: bool,
-}
-
-/// Which events a read is about. Today everything; types and tags will narrow it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Selection {}
-
-impl Selection {
-    /// Every event.
-    pub const fn everything() -> Self {
-        Self {}
-    }
 }
 
 /// The two heads of a store.

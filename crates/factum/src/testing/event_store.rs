@@ -1,9 +1,11 @@
 //! The contract suite of event stores.
 
 mod appending;
+mod boundaries;
 mod commands;
 mod progress;
 mod reading;
+mod selecting;
 mod waiting;
 
 use std::{borrow::Cow, future::Future, sync::Arc};
@@ -20,14 +22,22 @@ use crate::{
     runtime::panic_text,
     store::{
         Append, BoxFuture, CommandRecord, Direction, EventStore, ExpectedVersion, Fingerprint, Metadata, NewEvent,
-        Position, Receipt, RecordedEvent, Selection, StreamName, Version,
+        Position, Receipt, RecordedEvent, Selection, StreamName, Tag, Version,
     },
 };
 
 type Store = Arc<dyn EventStore>;
 type Case = (&'static str, fn(Store) -> BoxFuture<'static, ()>);
 
-const CASES: &[&[Case]] = &[appending::CASES, commands::CASES, reading::CASES, waiting::CASES, progress::CASES];
+const CASES: &[&[Case]] = &[
+    appending::CASES,
+    commands::CASES,
+    reading::CASES,
+    selecting::CASES,
+    boundaries::CASES,
+    waiting::CASES,
+    progress::CASES,
+];
 
 /// Puts an event store to the test: everything dispatcher, projections and relay rely on. `make` gives a new, empty
 /// store each time; call this on a tokio runtime with time.
@@ -100,6 +110,23 @@ fn event(number: u64) -> NewEvent {
         tags: Vec::new(),
         data: format!("{{\"number\":{number}}}").into_bytes(),
     }
+}
+
+fn tag(text: &str) -> Tag {
+    match Tag::new(text) {
+        Ok(tag) => tag,
+        Err(error) => panic!("{text}: {error}"),
+    }
+}
+
+/// An event that only its name and its tags tell from others.
+fn tagged(name: &str, tags: &[&str]) -> NewEvent {
+    NewEvent { name: Cow::Owned(name.to_owned()), tags: tags.iter().map(|text| tag(text)).collect(), ..event(1) }
+}
+
+/// Appends one event to a stream, whatever its version.
+async fn append_tagged(store: &Store, to: &str, name: &str, tags: &[&str]) {
+    ok(store.append(request().stream(stream(to), ExpectedVersion::Any, vec![tagged(name, tags)])).await);
 }
 
 fn metadata() -> Metadata {

@@ -5,6 +5,8 @@
 //!
 //! [`settle`] waits, instead of a sleep, until nothing is under way between services.
 //!
+//! [`FaultyStore`] lets a test fail, hold up or count the calls of an event store.
+//!
 //! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites: an adapter of yours passes them, or
 //! it is no such store.
 //!
@@ -14,6 +16,7 @@ mod bus;
 mod case;
 mod contract;
 mod event_store;
+mod faulty_store;
 mod fixtures;
 mod given;
 mod read_store;
@@ -22,6 +25,7 @@ mod story_text;
 pub use bus::{bus_reopening_suite, bus_suite};
 pub use contract::{UPDATE_CONTRACT, assert_contract};
 pub use event_store::{event_store_reopening_suite, event_store_suite};
+pub use faulty_store::{Fault, FaultyStore, Interference, StoreCall};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};
 pub use read_store::{read_store_reopening_suite, read_store_suite};

@@ -6,16 +6,14 @@ use std::{
 };
 
 use factum::{
-    CommandId, ProjectionKey,
+    ProjectionKey,
     bus::{
         Bus, BusError, BusEvent, Consumer, ConsumerOptions, NewRecord, Offset, Producer, Record, TopicPartition,
         TopicSpec,
     },
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadSnapshot, ReadStore, ReadTransaction},
-    store::{
-        Append, AppendError, Batch, BoxFuture, Direction, EventStore, Heads, Identity, KnownCommand, Position,
-        Progress, ProgressError, Receipt, Selection, StoreError, StreamName, Version,
-    },
+    store::{BoxFuture, EventStore, StoreError},
+    testing::{self, FaultyStore, Interference, StoreCall},
 };
 
 use crate::world::World;
@@ -218,14 +216,10 @@ fn store_fails() -> StoreError {
     StoreError::Unavailable(Box::new(Injected))
 }
 
-fn progress_fails() -> ProgressError {
-    ProgressError::Store(store_fails())
-}
-
 /// The world as its loops see it when they will meet a fault.
 pub fn faulty(world: &World, faults: &Faults) -> World {
     World {
-        store: Arc::new(FaultyStore { inner: world.store.clone(), faults: faults.clone() }),
+        store: faulty_store(&world.store, faults),
         bus: Arc::new(FaultyBus { inner: world.bus.clone(), faults: faults.clone() }),
         read_store: Arc::new(FaultyReadStore { inner: world.read_store.clone(), faults: faults.clone() }),
         watermarks: world.watermarks.clone(),
@@ -233,74 +227,26 @@ pub fn faulty(world: &World, faults: &Faults) -> World {
     }
 }
 
-struct FaultyStore {
-    inner: Arc<dyn EventStore>,
-    faults: Faults,
-}
-
-impl EventStore for FaultyStore {
-    fn identity(&self) -> &Identity {
-        self.inner.identity()
-    }
-
-    fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>> {
-        self.inner.append(append)
-    }
-
-    fn read_stream<'a>(
-        &'a self,
-        stream: &'a StreamName,
-        from: Version,
-        direction: Direction,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        self.inner.read_stream(stream, from, direction, limit)
-    }
-
-    fn read<'a>(
-        &'a self,
-        selection: &'a Selection,
-        after: Position,
-        direction: Direction,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        Box::pin(self.faults.around("store.read", store_fails, self.inner.read(selection, after, direction, limit)))
-    }
-
-    fn command(&self, id: CommandId) -> BoxFuture<'_, Result<Option<KnownCommand>, StoreError>> {
-        self.inner.command(id)
-    }
-
-    fn heads(&self) -> BoxFuture<'_, Result<Heads, StoreError>> {
-        Box::pin(self.faults.around("store.heads", store_fails, self.inner.heads()))
-    }
-
-    fn synced_beyond(&self, after: Position) -> BoxFuture<'_, Result<Position, StoreError>> {
-        self.inner.synced_beyond(after)
-    }
-
-    fn progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
-        Box::pin(self.faults.around("store.progress", progress_fails, self.inner.progress(name)))
-    }
-
-    fn claim_progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
-        Box::pin(self.faults.around("store.claim_progress", progress_fails, self.inner.claim_progress(name)))
-    }
-
-    fn advance_progress<'a>(
-        &'a self,
-        name: &'a str,
-        epoch: Epoch,
-        previous: Option<&'a [u8]>,
-        next: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), ProgressError>> {
-        let call = self.inner.advance_progress(name, epoch, previous, next);
-        Box::pin(self.faults.around("store.advance_progress", progress_fails, call))
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.close()
-    }
+/// A store whose reads and progress may meet a fault.
+fn faulty_store(inner: &Arc<dyn EventStore>, faults: &Faults) -> Arc<dyn EventStore> {
+    let faults = faults.clone();
+    let store = FaultyStore::new(inner).on(move |call, _| {
+        let site = match call {
+            StoreCall::Read => "store.read",
+            StoreCall::Heads => "store.heads",
+            StoreCall::Progress => "store.progress",
+            StoreCall::ClaimProgress => "store.claim_progress",
+            StoreCall::AdvanceProgress => "store.advance_progress",
+            _ => return Interference::None,
+        };
+        let Some(fault) = faults.turn(site) else { return Interference::None };
+        let faults = faults.clone();
+        let happens = Box::pin(async move {
+            if fault.is_death() { faults.die().await } else { Err(testing::Fault::Store(store_fails())) }
+        });
+        if fault.is_before() { Interference::Before(happens) } else { Interference::After(happens) }
+    });
+    Arc::new(store)
 }
 
 struct FaultyBus {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     faults::{Fault, Faults, faulty},
-    restored::{Named, copy, copy_bus, forked, progress, put_progress},
+    restored::{copy, copy_bus, forked, named, progress, put_progress},
     world::{TOPIC, World, eventually, impatient, message, partition_of, partitions, raise, raise_some, totals, world},
 };
 
@@ -242,7 +242,7 @@ async fn a_checkpoint_whose_event_is_another_is_damage() {
         raise_some(&other, &mut [0; COUNTERS]).await;
     }
     put_progress(&other, &stolen).await;
-    world.store = Arc::new(Named { inner: Arc::new(other), identity: world.store.identity().clone() });
+    world.store = named(other, world.store.identity().clone());
     world.bus = Arc::new(MemoryBus::new());
     let halt = halted(&world).await;
     assert!(matches!(halt, RelayHalt::ForeignCheckpoint { .. }), "{halt}");

@@ -3,15 +3,12 @@
 use std::sync::Arc;
 
 use factum::{
-    CommandId,
     bus::{Bus, MemoryBus, NewRecord, Record, TopicSpec},
     model::Incarnation,
-    read::Epoch,
     store::{
-        Append, AppendError, Batch, BoxFuture, Direction, EventStore, ExpectedVersion, Fork, Heads, Identity,
-        KnownCommand, MemoryStore, NewEvent, Position, Progress, ProgressError, Receipt, Selection, StoreError,
-        StreamName, Version,
+        Append, Direction, EventStore, ExpectedVersion, Fork, Identity, MemoryStore, NewEvent, Position, Selection,
     },
+    testing::FaultyStore,
 };
 
 use crate::world::{PARTITIONS, TOPIC, partitions};
@@ -65,75 +62,11 @@ pub async fn copy(from: &dyn EventStore, events: u64, identity: Identity) -> Arc
         let append = Append::new(event.metadata, event.recorded_at);
         inner.append(append.stream(event.stream, ExpectedVersion::Any, vec![new])).await.unwrap();
     }
-    Arc::new(Named { inner: Arc::new(inner), identity })
+    named(inner, identity)
 }
 
 /// A store under an identity of its own.
-pub struct Named {
-    pub inner: Arc<dyn EventStore>,
-    pub identity: Identity,
-}
-
-impl EventStore for Named {
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>> {
-        self.inner.append(append)
-    }
-
-    fn read_stream<'a>(
-        &'a self,
-        stream: &'a StreamName,
-        from: Version,
-        direction: Direction,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        self.inner.read_stream(stream, from, direction, limit)
-    }
-
-    fn read<'a>(
-        &'a self,
-        selection: &'a Selection,
-        after: Position,
-        direction: Direction,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        self.inner.read(selection, after, direction, limit)
-    }
-
-    fn command(&self, id: CommandId) -> BoxFuture<'_, Result<Option<KnownCommand>, StoreError>> {
-        self.inner.command(id)
-    }
-
-    fn heads(&self) -> BoxFuture<'_, Result<Heads, StoreError>> {
-        self.inner.heads()
-    }
-
-    fn synced_beyond(&self, after: Position) -> BoxFuture<'_, Result<Position, StoreError>> {
-        self.inner.synced_beyond(after)
-    }
-
-    fn progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
-        self.inner.progress(name)
-    }
-
-    fn claim_progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
-        self.inner.claim_progress(name)
-    }
-
-    fn advance_progress<'a>(
-        &'a self,
-        name: &'a str,
-        epoch: Epoch,
-        previous: Option<&'a [u8]>,
-        next: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), ProgressError>> {
-        self.inner.advance_progress(name, epoch, previous, next)
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.close()
-    }
+pub fn named(inner: MemoryStore, identity: Identity) -> Arc<dyn EventStore> {
+    let inner: Arc<dyn EventStore> = Arc::new(inner);
+    Arc::new(FaultyStore::new(&inner).named(identity))
 }

@@ -12,13 +12,16 @@ pub(super) fn append(error: engine::AppendError) -> AppendError {
     use engine::AppendError as E;
     match error {
         E::Conflict { stream, expected, actual } => AppendError::Conflict { stream, expected, actual },
+        E::BoundaryCrossed { clause, after, found } => AppendError::BoundaryCrossed { clause, after, found },
+        E::BoundaryBeyondHead { after, head } => AppendError::BoundaryBeyondHead { after, head },
         E::CommandIdReused { id } => AppendError::CommandIdReused(CommandId::from_uuid(Uuid::from_bytes(id))),
         E::InvalidEventName(invalid) => AppendError::InvalidName(invalid),
         E::Empty
         | E::DuplicateStream { .. }
         | E::EventTooLarge { .. }
         | E::BatchTooLarge { .. }
-        | E::TooManyTags { .. } => AppendError::Refused(error.to_string()),
+        | E::TooManyTags { .. }
+        | E::InvalidSelection(_) => AppendError::Refused(error.to_string()),
         E::Closed => AppendError::Store(StoreError::Closed),
         E::Corrupt(_) => AppendError::Store(StoreError::Damaged(error.into())),
         E::Poisoned(_) | E::Interrupted => AppendError::Store(StoreError::ReadOnly(error.into())),
@@ -31,6 +34,7 @@ pub(super) fn append(error: engine::AppendError) -> AppendError {
 pub(super) fn read(error: engine::ReadError) -> StoreError {
     match error {
         engine::ReadError::Closed => StoreError::Closed,
+        engine::ReadError::InvalidSelection(invalid) => StoreError::InvalidSelection(invalid),
         engine::ReadError::Corrupt(_) => StoreError::Damaged(error.into()),
         _ => StoreError::Unavailable(error.into()),
     }

@@ -16,7 +16,7 @@ const NAMES_MAX: usize = 16;
 
 /// An append as the engine takes it: metadata as JSON beside each event.
 pub(super) fn to_engine(append: Append) -> Result<engine::Append, AppendError> {
-    let Append { streams, command, metadata, recorded_at } = append;
+    let Append { streams, command, boundary, metadata, recorded_at } = append;
     let metadata = serde_json::to_vec(&metadata)
         .map_err(|error| AppendError::Refused(format!("its metadata cannot be written: {error}")))?;
     let mut converted = engine::Append::new(recorded_at.as_micros());
@@ -24,6 +24,7 @@ pub(super) fn to_engine(append: Append) -> Result<engine::Append, AppendError> {
         id: command.id.as_uuid().into_bytes(),
         fingerprint: command.fingerprint.0,
     });
+    converted.boundary = boundary;
     converted.streams.reserve_exact(streams.len());
     for part in streams {
         let events = part.events.into_iter().map(|event| engine::NewEvent {

@@ -10,8 +10,8 @@ use crate::{
     model::CommandId,
     read::Epoch,
     store::{
-        Append, AppendError, Batch, Direction, KnownCommand, NewEvent, Position, Progress, ProgressError, Receipt,
-        RecordedEvent, StreamName, Version,
+        Append, AppendError, Batch, Boundary, Direction, KnownCommand, NewEvent, Position, Progress, ProgressError,
+        Receipt, RecordedEvent, Selection, StoreError, StreamName, Tag, Version,
     },
 };
 
@@ -69,6 +69,9 @@ impl Log {
                 return Err(AppendError::Conflict { stream: part.stream.clone(), expected: part.expected, actual });
             }
         }
+        if let Some(boundary) = &append.boundary {
+            self.judge(boundary)?;
+        }
         let receipt = self.record(&append);
         if let Some(command) = append.command {
             let receipt = Receipt { repeated: true, ..receipt.clone() };
@@ -76,6 +79,19 @@ impl Log {
             self.commands.insert(command.id, known);
         }
         Ok(receipt)
+    }
+
+    fn judge(&self, Boundary { selection, after, .. }: &Boundary) -> Result<(), AppendError> {
+        let (after, head) = (*after, self.head());
+        if after > head {
+            return Err(AppendError::BoundaryBeyondHead { after, head });
+        }
+        let behind = &self.events[index(after.get())..];
+        let crossed = behind.iter().find_map(|event| Some((first_match(selection, event)?, event.position)));
+        match crossed {
+            Some((clause, found)) => Err(AppendError::BoundaryCrossed { clause, after, found }),
+            None => Ok(()),
+        }
     }
 
     fn record(&mut self, append: &Append) -> Receipt {
@@ -123,23 +139,34 @@ impl Log {
         }
     }
 
-    pub(super) fn read(&self, after: Position, direction: Direction, limit: usize) -> Batch {
+    pub(super) fn read(
+        &self,
+        selection: &Selection,
+        after: Position,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Batch, StoreError> {
+        selection.check()?;
         let count = self.events.len();
-        match direction {
-            Direction::Forward => self.batch(index(after.get()).min(count)..count, limit, after.max(self.head())),
+        let selected = |index: &usize| first_match(selection, &self.events[*index]).is_some();
+        Ok(match direction {
+            Direction::Forward => {
+                let indexes = index(after.get()).min(count)..count;
+                self.batch(indexes.filter(selected), limit, after.max(self.head()))
+            }
             Direction::Backward => {
                 let end = index(after.get()).saturating_sub(1).min(count);
-                self.batch((0..end).rev(), limit, Position::ZERO)
+                self.batch((0..end).rev().filter(selected), limit, Position::ZERO)
             }
-        }
+        })
     }
 
     /// The first events of these; where they are all, everything up to `considered` was.
-    fn batch(&self, indexes: impl ExactSizeIterator<Item = usize>, limit: usize, considered: Position) -> Batch {
+    fn batch(&self, mut indexes: impl Iterator<Item = usize>, limit: usize, considered: Position) -> Batch {
         // At least one, so that a reader always gets on.
         let limit = limit.clamp(1, MemoryStore::READ_EVENTS_MAX);
-        let end = indexes.len() <= limit;
-        let events: Vec<_> = indexes.take(limit).map(|index| self.events[index].clone()).collect();
+        let events: Vec<_> = indexes.by_ref().take(limit).map(|index| self.events[index].clone()).collect();
+        let end = indexes.next().is_none();
         let read_to = events.last().filter(|_| !end).map_or(considered, |event| event.position);
         Batch { events, read_to, end }
     }
@@ -181,12 +208,20 @@ impl Log {
     }
 }
 
+/// The first clause of a selection that an event matches.
+fn first_match(selection: &Selection, event: &RecordedEvent) -> Option<usize> {
+    selection.first_match(&event.name, event.tags.iter().map(Tag::as_str))
+}
+
 fn check_limits(append: &Append) -> Result<(), AppendError> {
     let events: usize = append.streams.iter().map(|part| part.events.len()).sum();
     if events == 0 {
         return Err(AppendError::Refused("it has no events".to_owned()));
     }
     check_most("events in one append", events, MemoryStore::BATCH_EVENTS_MAX)?;
+    if let Some(boundary) = &append.boundary {
+        boundary.selection.check().map_err(|error| AppendError::Refused(error.to_string()))?;
+    }
     check_most("streams in one append", append.streams.len(), MemoryStore::BATCH_STREAMS_MAX)?;
     let mut streams = HashSet::new();
     // Counted with each event, as the embedded store does.

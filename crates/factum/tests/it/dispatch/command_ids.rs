@@ -15,8 +15,9 @@ use crate::{
         ACCOUNT, AccountEvent, CloseAccount, Deposits, OpenAccount, Witness, builder, deposit, dispatcher, id, keyed,
         memory, on_every_store, open, principal, with_balance, withdraw,
     },
-    watched::{Call, Watched, everything},
+    watched::everything,
 };
+use factum::testing::{FaultyStore, StoreCall};
 
 /// The answer to a repeat: the original one, marked.
 fn again(original: &CommandReceipt) -> CommandReceipt {
@@ -80,9 +81,9 @@ async fn a_rejected_command_may_come_again() {
 }
 
 /// A store on which a twin of each request is accepted right before the call of this kind.
-async fn twin_before(call: Call, account: &Arc<dyn EventStore>) -> (Arc<Watched>, CommandDispatcher) {
+async fn twin_before(call: StoreCall, account: &Arc<dyn EventStore>) -> (Arc<FaultyStore>, CommandDispatcher) {
     let twin = dispatcher(account);
-    let (watched, store) = Watched::new(account)
+    let (watched, store) = FaultyStore::new(account)
         .before(move |at, nth| {
             let twin = twin.clone();
             async move {
@@ -99,7 +100,7 @@ async fn twin_before(call: Call, account: &Arc<dyn EventStore>) -> (Arc<Watched>
 
 #[tokio::test]
 async fn a_twin_that_gets_in_between_shares_its_answer() {
-    for call in [Call::ReadStream, Call::Append] {
+    for call in [StoreCall::ReadStream, StoreCall::Append] {
         for expected in [ExpectedVersion::Any, ExpectedVersion::Exact(Version::new(2))] {
             let store = memory();
             with_balance(&store, 10).await;
@@ -154,11 +155,11 @@ async fn time_and_ids_stay_the_same_over_all_attempts() {
     let store = memory();
     let rival = with_balance(&store, 10).await;
     let (runtime, clock) = Runtime::manual(11);
-    let (watched, contended) = Watched::new(&store)
+    let (watched, contended) = FaultyStore::new(&store)
         .before(move |call, nth| {
             let rival = rival.clone();
             async move {
-                if call == Call::Append && nth <= 3 {
+                if call == StoreCall::Append && nth <= 3 {
                     rival.dispatch(deposit(1)).await.unwrap();
                 }
                 Ok(())
@@ -170,7 +171,7 @@ async fn time_and_ids_stay_the_same_over_all_attempts() {
     let witness = Witness { account_id: ACCOUNT, times: 2 };
     let receipt = as_time_passes(&clock, commands.dispatch(witness).principal(principal("ada"))).await.unwrap();
     assert!(runtime.now() > asked, "it had to wait");
-    assert_eq!((watched.count(Call::Append), receipt.version.get()), (4, 7));
+    assert_eq!((watched.count(StoreCall::Append), receipt.version.get()), (4, 7));
     let events = everything(store.as_ref()).await;
     let [first, second] = &events[5..] else { panic!("{events:?}") };
     for event in [first, second] {
@@ -189,14 +190,14 @@ async fn time_and_ids_stay_the_same_over_all_attempts() {
 
 #[tokio::test]
 async fn an_id_made_for_the_request_is_never_looked_up() {
-    let (watched, store) = Watched::new(&memory()).shared();
+    let (watched, store) = FaultyStore::new(&memory()).shared();
     let commands = dispatcher(&store);
     commands.dispatch(open()).await.unwrap();
     let no = commands.dispatch(open()).await;
     assert!(matches!(no, Err(DispatchError::Rejected(_))), "{no:?}");
-    assert_eq!(watched.count(Call::Command), 0);
+    assert_eq!(watched.count(StoreCall::Command), 0);
     commands.dispatch(deposit(1)).command_id(id(1)).await.unwrap();
-    assert_eq!(watched.count(Call::Command), 1, "once for a request that is accepted");
+    assert_eq!(watched.count(StoreCall::Command), 1, "once for a request that is accepted");
 }
 
 #[tokio::test]

@@ -12,18 +12,19 @@ use crate::{
         AccountEvent, AccountRejection, Deposited, Withdrawn, builder, deposit, dispatcher, id, memory, on_every_store,
         open, with_balance, withdraw,
     },
-    watched::{Call, Watched, everything},
+    watched::everything,
     world::within,
 };
+use factum::testing::{FaultyStore, StoreCall};
 
 /// A store on which somebody else deposits 1 before each of the first `times` appends.
-fn contended(store: &Arc<dyn EventStore>, times: usize) -> (Arc<Watched>, Arc<dyn EventStore>) {
+fn contended(store: &Arc<dyn EventStore>, times: u64) -> (Arc<FaultyStore>, Arc<dyn EventStore>) {
     let rival = dispatcher(store);
-    Watched::new(store)
+    FaultyStore::new(store)
         .before(move |call, nth| {
             let rival = rival.clone();
             async move {
-                if call == Call::Append && nth <= times {
+                if call == StoreCall::Append && nth <= times {
                     rival.dispatch(deposit(1)).await.unwrap();
                 }
                 Ok(())
@@ -47,7 +48,7 @@ async fn who_comes_second_decides_again() {
         with_balance(&store, 10).await;
         let (watched, busy) = contended(&store, 3);
         let receipt = dispatcher(&busy).dispatch(deposit(100)).await.unwrap();
-        assert_eq!((watched.count(Call::Append), receipt.version.get()), (4, 6));
+        assert_eq!((watched.count(StoreCall::Append), receipt.version.get()), (4, 6));
         assert_eq!(balance(store.as_ref()).await, 113);
     })
     .await;
@@ -57,11 +58,11 @@ async fn who_comes_second_decides_again() {
 async fn a_decision_that_came_too_late_is_taken_anew() {
     let store = memory();
     let rival = with_balance(&store, 10).await;
-    let (watched, busy) = Watched::new(&store)
+    let (watched, busy) = FaultyStore::new(&store)
         .before(move |call, nth| {
             let rival = rival.clone();
             async move {
-                if (call, nth) == (Call::Append, 1) {
+                if (call, nth) == (StoreCall::Append, 1) {
                     rival.dispatch(withdraw(10)).await.unwrap();
                 }
                 Ok(())
@@ -70,7 +71,7 @@ async fn a_decision_that_came_too_late_is_taken_anew() {
         .shared();
     let no = dispatcher(&busy).dispatch(withdraw(10)).await;
     assert!(matches!(no, Err(DispatchError::Rejected(AccountRejection::InsufficientFunds))), "{no:?}");
-    assert_eq!((watched.count(Call::Append), balance(store.as_ref()).await), (1, 0));
+    assert_eq!((watched.count(StoreCall::Append), balance(store.as_ref()).await), (1, 0));
 }
 
 #[tokio::test]
@@ -78,14 +79,14 @@ async fn who_is_always_second_is_told_so_in_the_end() {
     for attempts in [1, 2, 10] {
         let store = memory();
         with_balance(&store, 10).await;
-        let (watched, busy) = contended(&store, usize::MAX);
+        let (watched, busy) = contended(&store, u64::MAX);
         let commands = builder(&busy).attempts_max(attempts).build().unwrap();
         let given_up = commands.dispatch(deposit(100)).await;
         assert!(
             matches!(given_up, Err(DispatchError::Contended { attempts: told }) if told == attempts),
             "{given_up:?}"
         );
-        assert_eq!(watched.count(Call::Append), attempts as usize);
+        assert_eq!(watched.count(StoreCall::Append), u64::from(attempts));
         assert_eq!(balance(store.as_ref()).await, 10 + u128::from(attempts));
     }
 }
@@ -96,7 +97,7 @@ async fn giving_up_takes_no_time() {
     let store = memory();
     with_balance(&store, 10).await;
     let (runtime, clock) = Runtime::manual(5);
-    let (_, busy) = contended(&store, usize::MAX);
+    let (_, busy) = contended(&store, u64::MAX);
     let commands = builder(&busy).attempts_max(1).runtime(runtime).build().unwrap();
     let given_up = within(commands.dispatch(deposit(100)).into_future()).await;
     assert!(matches!(given_up, Err(DispatchError::Contended { attempts: 1 })), "{given_up:?}");
@@ -115,12 +116,12 @@ async fn a_version_that_was_asked_for_is_honoured() {
         }
         // Somebody gets in between the look and the append: told, and not tried again.
         for attempts in [1, 10] {
-            let (watched, busy) = contended(&store, usize::MAX);
+            let (watched, busy) = contended(&store, u64::MAX);
             let commands = builder(&busy).attempts_max(attempts).build().unwrap();
             let before = Version::new(everything(store.as_ref()).await.len() as u64);
             let no = commands.dispatch(deposit(100)).expecting(ExpectedVersion::Exact(before)).await;
             let Err(DispatchError::NotExpected { actual, .. }) = no else { panic!("{no:?}") };
-            assert_eq!((actual, watched.count(Call::Append)), (before.next(), 1));
+            assert_eq!((actual, watched.count(StoreCall::Append)), (before.next(), 1));
         }
         assert_eq!(balance(store.as_ref()).await, 12);
     })
@@ -139,7 +140,7 @@ async fn a_stream_can_be_asked_to_exist_or_not_to() {
     // A condition that still holds after a conflict is tried again.
     let (watched, busy) = contended(&store, 2);
     dispatcher(&busy).dispatch(deposit(7)).expecting(ExpectedVersion::StreamExists).await.unwrap();
-    assert_eq!((watched.count(Call::Append), balance(store.as_ref()).await), (3, 9));
+    assert_eq!((watched.count(StoreCall::Append), balance(store.as_ref()).await), (3, 9));
 }
 
 type Outcome = Result<CommandReceipt, DispatchError<AccountRejection>>;
@@ -159,7 +160,7 @@ where
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_for_one_aggregate_all_succeed() {
     on_every_store(async |inner| {
-        let (watched, store) = Watched::new(&inner).shared();
+        let (watched, store) = FaultyStore::new(&inner).shared();
         let commands = with_balance(&store, 1).await;
         let outcomes = hundred(|| {
             let commands = commands.clone();
@@ -170,7 +171,7 @@ async fn a_hundred_for_one_aggregate_all_succeed() {
         assert_eq!(versions, (3..=102).collect::<Vec<_>>());
         assert_eq!(balance(inner.as_ref()).await, 301);
         // They take turns, and so do not conflict.
-        assert_eq!(watched.count(Call::Append), 102);
+        assert_eq!(watched.count(StoreCall::Append), 102);
     })
     .await;
 }
@@ -234,9 +235,9 @@ async fn a_turn_that_is_not_given_back_stops_nobody() {
     let store = memory();
     with_balance(&store, 1).await;
     let (runtime, clock) = Runtime::manual(5);
-    let (watched, stuck) = Watched::new(&store)
+    let (watched, stuck) = FaultyStore::new(&store)
         .before(|call, nth| async move {
-            if (call, nth) == (Call::Append, 1) {
+            if (call, nth) == (StoreCall::Append, 1) {
                 std::future::pending::<()>().await;
             }
             Ok(())
@@ -244,7 +245,7 @@ async fn a_turn_that_is_not_given_back_stops_nobody() {
         .shared();
     let commands = builder(&stuck).runtime(runtime).build().unwrap();
     let first = tokio::spawn(deposited(commands.clone(), 1));
-    crate::world::eventually(|| (watched.count(Call::Append) == 1).then_some(()), || "it hangs".to_owned()).await;
+    crate::world::eventually(|| (watched.count(StoreCall::Append) == 1).then_some(()), || "it hangs".to_owned()).await;
     let second = tokio::spawn(deposited(commands, 2));
     crate::world::eventually(|| clock.next_wake(), || "nobody waits for a turn".to_owned()).await;
     clock.advance(Duration::from_secs(60));

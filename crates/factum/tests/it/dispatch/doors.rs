@@ -18,8 +18,9 @@ use crate::{
         ACCOUNT, Account, AccountEvent, AccountRejection, BookId, CloseAccount, Deposits, OpenBook, builder, deposit,
         dispatcher, memory, on_every_store, open, principal, withdraw,
     },
-    watched::{Watched, everything},
+    watched::everything,
 };
+use factum::testing::{FaultyStore, StoreCall};
 
 /// A step of the story, through one door or the other.
 async fn step<C: Command>(commands: &CommandDispatcher, named: bool, command: C, expected: ExpectedVersion) -> String {
@@ -59,7 +60,7 @@ async fn both_doors_lead_to_equal_outcomes() {
 
 #[tokio::test]
 async fn nobody_handles_it() {
-    let (watched, store) = Watched::new(&memory()).shared();
+    let (watched, store) = FaultyStore::new(&memory()).shared();
     let commands = CommandDispatcher::builder(store).handles::<OpenBook>().build().unwrap();
     let typed = commands.dispatch(deposit(1)).await;
     assert!(matches!(typed, Err(DispatchError::UnknownCommand(name)) if name == "deposit"));
@@ -74,7 +75,7 @@ async fn nobody_handles_it() {
 
 #[tokio::test]
 async fn a_document_that_does_not_fit_is_refused_with_its_field() {
-    let (watched, store) = Watched::new(&memory()).shared();
+    let (watched, store) = FaultyStore::new(&memory()).shared();
     let commands = dispatcher(&store);
     let account = ACCOUNT.to_string();
     let too_deep = format!(r#"{{"account_id":"{account}","amount":1,"x":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
@@ -131,7 +132,7 @@ async fn an_id_that_makes_no_stream_is_the_callers_mistake() {
 
 #[tokio::test]
 async fn who_may_not_is_told_before_anything_is_looked_up() {
-    let (watched, store) = Watched::new(&memory()).shared();
+    let (watched, store) = FaultyStore::new(&memory()).shared();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&asked);
     let policy = move |access: Access<'_>| {
@@ -183,14 +184,14 @@ async fn a_no_keeps_its_code_and_kind() {
 #[tokio::test]
 async fn nothing_to_do_is_accepted_and_its_token_stands_for_what_is_there() {
     on_every_store(async |inner| {
-        let (watched, store) = Watched::new(&inner).shared();
+        let (watched, store) = FaultyStore::new(&inner).shared();
         let commands = builder(&store).publishes::<Deposits>().build().unwrap();
         commands.dispatch(open()).await.unwrap();
         let deposited = commands.dispatch(deposit(5)).await.unwrap();
         let closed = commands.dispatch(CloseAccount { account_id: ACCOUNT }).await.unwrap();
-        let appends = watched.count(crate::watched::Call::Append);
+        let appends = watched.count(StoreCall::Append);
         let again = commands.dispatch(CloseAccount { account_id: ACCOUNT }).await.unwrap();
-        assert_eq!(watched.count(crate::watched::Call::Append), appends);
+        assert_eq!(watched.count(StoreCall::Append), appends);
         assert_eq!((again.version, again.position, again.repeated), (closed.version, closed.position, false));
         assert_eq!((again.token().source, again.token().position), (closed.token().source, closed.position));
         // The translation of a closing is broken: whoever waits for it must not be told that it is there.

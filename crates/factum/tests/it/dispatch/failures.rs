@@ -16,26 +16,27 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{ACCOUNT, Deposits, Witness, builder, deposit, dispatcher, id, memory, on_every_store, with_balance},
-    watched::{Call, Watched, everything, unavailable},
+    watched::{everything, unavailable},
     world::within,
 };
+use factum::testing::{FaultyStore, StoreCall};
 
 #[tokio::test]
 async fn a_store_that_is_away_is_told_and_trying_again_is_exactly_once() {
-    for call in [Call::Command, Call::ReadStream, Call::Append] {
+    for call in [StoreCall::Command, StoreCall::ReadStream, StoreCall::Append] {
         for lost_answer in [false, true] {
             on_every_store(async |store| {
                 with_balance(&store, 10).await;
                 let fail =
                     move |at, nth| async move { if (at, nth) == (call, 1) { Err(unavailable()) } else { Ok(()) } };
-                let watched = Watched::new(&store);
+                let watched = FaultyStore::new(&store);
                 let watched = if lost_answer { watched.after(fail) } else { watched.before(fail) };
                 let commands = dispatcher(&watched.shared().1);
                 let story = format!("{call:?}, lost answer: {lost_answer}");
                 let failed = commands.dispatch(deposit(5)).command_id(id(1)).await;
                 assert!(matches!(failed, Err(DispatchError::Unavailable(StoreError::Unavailable(_)))), "{story}");
                 let happened = everything(store.as_ref()).await.len() == 3;
-                assert_eq!(happened, lost_answer && call == Call::Append, "{story}");
+                assert_eq!(happened, lost_answer && call == StoreCall::Append, "{story}");
                 let receipt = commands.dispatch(deposit(5)).command_id(id(1)).await.unwrap();
                 assert_eq!((receipt.version.get(), receipt.repeated), (3, happened), "{story}");
                 assert_eq!(everything(store.as_ref()).await.len(), 3, "{story}");
@@ -54,10 +55,10 @@ async fn each_failure_of_a_store_has_its_answer() {
         (|| StoreError::Damaged("a checksum".into()), false),
     ];
     for (failure, unavailable) in failures {
-        for call in [Call::Command, Call::ReadStream, Call::Append] {
+        for call in [StoreCall::Command, StoreCall::ReadStream, StoreCall::Append] {
             let store = memory();
             with_balance(&store, 10).await;
-            let watched = Watched::new(&store)
+            let watched = FaultyStore::new(&store)
                 .before(move |at, _| async move { if at == call { Err(failure()) } else { Ok(()) } });
             let failed = dispatcher(&watched.shared().1).dispatch(deposit(5)).command_id(id(1)).await;
             match failed {
@@ -144,7 +145,7 @@ async fn whoever_goes_away_at_any_moment_leaves_nothing_half_done() {
                 pause().await;
                 Ok(())
             };
-            let (_, slow) = Watched::new(&store).before(pausing).after(pausing).shared();
+            let (_, slow) = FaultyStore::new(&store).before(pausing).after(pausing).shared();
             let commands = builder(&slow).publishes::<Deposits>().build().unwrap();
             {
                 let mut leaving = pin!(commands.dispatch(deposit(5)).command_id(id(1)).into_future());

@@ -10,12 +10,13 @@ use crate::{
         ACCOUNT, AccountRejection, CloseAccount, OpenAccount, builder, deposit, dispatcher, memory, on_every_store,
         open, with_balance, withdraw,
     },
-    watched::{Call, Watched, everything},
+    watched::everything,
 };
+use factum::testing::{FaultyStore, StoreCall};
 
-fn watched() -> (Arc<Watched>, Arc<dyn EventStore>, Arc<dyn EventStore>) {
+fn watched() -> (Arc<FaultyStore>, Arc<dyn EventStore>, Arc<dyn EventStore>) {
     let inner = memory();
-    let (watched, store) = Watched::new(&inner).shared();
+    let (watched, store) = FaultyStore::new(&inner).shared();
     (watched, store, inner)
 }
 
@@ -23,11 +24,11 @@ fn watched() -> (Arc<Watched>, Arc<dyn EventStore>, Arc<dyn EventStore>) {
 async fn a_stream_is_read_once_and_its_commands_decide_on_what_was_kept() {
     let (watched, store, _) = watched();
     let commands = with_balance(&store, 10).await;
-    let read = watched.count(Call::ReadStream);
+    let read = watched.count(StoreCall::ReadStream);
     for _ in 0..5 {
         commands.dispatch(withdraw(1)).await.unwrap();
     }
-    assert_eq!(watched.count(Call::ReadStream), read, "nothing is read for what is known");
+    assert_eq!(watched.count(StoreCall::ReadStream), read, "nothing is read for what is known");
     let no = commands.dispatch(withdraw(6)).await;
     assert!(matches!(no, Err(DispatchError::Rejected(AccountRejection::InsufficientFunds))), "{no:?}");
     commands.dispatch(withdraw(5)).await.unwrap();
@@ -68,10 +69,10 @@ async fn a_decision_on_a_state_that_is_behind_conflicts_and_is_taken_again() {
     let (watched, store, inner) = watched();
     let commands = with_balance(&store, 10).await;
     dispatcher(&inner).dispatch(withdraw(10)).await.unwrap();
-    let appends = watched.count(Call::Append);
+    let appends = watched.count(StoreCall::Append);
     let no = commands.dispatch(withdraw(10)).await;
     assert!(matches!(no, Err(DispatchError::Rejected(AccountRejection::InsufficientFunds))), "{no:?}");
-    assert_eq!(watched.count(Call::Append), appends + 1, "the store refused the first decision");
+    assert_eq!(watched.count(StoreCall::Append), appends + 1, "the store refused the first decision");
 }
 
 #[tokio::test]
@@ -86,6 +87,6 @@ async fn as_many_states_are_kept_as_allowed() {
         for number in [2, 2, 1] {
             commands.dispatch(deposit(number)).await.unwrap();
         }
-        assert_eq!(watched.count(Call::ReadStream), reads, "{kept} kept");
+        assert_eq!(watched.count(StoreCall::ReadStream), reads, "{kept} kept");
     }
 }
