@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
 mod accounts;
+mod broken_stores;
 mod bus;
 mod chance;
 mod consumer;
@@ -24,5 +25,6 @@ mod restored;
 mod runtime;
 mod service;
 mod subscription;
+mod verdict;
 mod watched;
 mod world;
