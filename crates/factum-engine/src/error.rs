@@ -50,6 +50,8 @@ pub enum OpenError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A restore into the directory was not finished: restore again.
+    UnfinishedRestore,
     /// The options are outside their limits.
     Options(InvalidOptions),
     /// There is no space to prepare the store; make some and open again.
@@ -69,6 +71,7 @@ impl fmt::Display for OpenError {
             OpenError::Identity { what } => {
                 write!(f, "the store's identity cannot be trusted: {what}")
             }
+            OpenError::UnfinishedRestore => f.write_str("a restore into the directory was not finished: restore again"),
             OpenError::Options(invalid) => write!(f, "invalid options: {invalid}"),
             OpenError::DiskFull => f.write_str("the disk is full: make space, and start again"),
             OpenError::Io(error) => write!(f, "{}: {error}", remedy(error.kind())),

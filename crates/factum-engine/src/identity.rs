@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use crate::format::batch::Link;
 use crate::numbers::Position;
 use crate::options::Entropy;
+use crate::scan::Cursor;
 
 /// Id, incarnation and key of a store.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,14 +56,18 @@ impl Identity {
         self.forks[from..to].iter().all(|fork| fork.position.get() == head && fork.hash == *link)
     }
 
+    /// The same store in a new incarnation that leaves the present one where its log ends.
+    pub(crate) fn forked(&self, entropy: Entropy, end: &Cursor) -> io::Result<Identity> {
+        let fork = Fork { parent: self.incarnation, position: Position::new(end.head), hash: end.link };
+        let random = random(entropy, &self.incarnation)?;
+        let mut identity = self.clone();
+        identity.incarnation = crate::format::array_at(&random, 0);
+        identity.forks.push(fork);
+        Ok(identity)
+    }
+
     pub(crate) fn mint(entropy: Entropy) -> io::Result<Identity> {
-        let mut random = [0; 64];
-        match entropy {
-            Entropy::System => OpenOptions::new().read(true).open("/dev/urandom")?.read_exact(&mut random)?,
-            Entropy::Seeded(seed) => {
-                blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut random);
-            }
-        }
+        let random = random(entropy, &[])?;
         Ok(Identity {
             store: crate::format::array_at(&random, 0),
             incarnation: crate::format::array_at(&random, 16),
@@ -70,4 +75,16 @@ impl Identity {
             forks: Vec::new(),
         })
     }
+}
+
+/// Chance; what is seeded differs by what it is for.
+fn random(entropy: Entropy, purpose: &[u8]) -> io::Result<[u8; 64]> {
+    let mut random = [0; 64];
+    match entropy {
+        Entropy::System => OpenOptions::new().read(true).open("/dev/urandom")?.read_exact(&mut random)?,
+        Entropy::Seeded(seed) => {
+            blake3::Hasher::new().update(&seed.to_le_bytes()).update(purpose).finalize_xof().fill(&mut random);
+        }
+    }
+    Ok(random)
 }

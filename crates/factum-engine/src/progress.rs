@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::disk::{DiskFile, TEMPORARY_SUFFIX, read_file, remove_if_there, write_all};
 use crate::error::is_full;
-use crate::format::mask;
 use crate::format::small::{ProgressSlot, SMALL_HEADER_BYTES, Unusable};
+use crate::format::{FORMAT_VERSION, mask};
 use crate::names;
 use crate::options::{PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX};
 use crate::shared::{Shared, lock};
@@ -55,6 +55,15 @@ pub enum ProgressError {
         /// Name of the file in the store's directory.
         file: String,
     },
+    /// It was written by a newer version of this program.
+    NewerFormat {
+        /// Name of the file in the store's directory.
+        file: String,
+        /// Format of the file.
+        found: u32,
+        /// Newest format this program reads.
+        supported: u32,
+    },
     /// The disk is full: nothing was recorded; try again once there is space.
     DiskFull,
     /// The disk failed. After a failed write this name stays unavailable until the store is opened again: only then
@@ -81,6 +90,9 @@ impl fmt::Display for ProgressError {
                 f,
                 "both copies in {file} are damaged: delete it in the store's folder to start from the beginning"
             ),
+            ProgressError::NewerFormat { file, found, supported } => {
+                write!(f, "{file} has format {found}; this program reads up to {supported}")
+            }
             ProgressError::DiskFull => f.write_str("the disk is full"),
             ProgressError::Unavailable(error) => {
                 write!(f, "progress cannot be read or recorded: {error}")
@@ -181,6 +193,35 @@ fn file_name(name: &str) -> String {
     format!("progress-{}", &hash.as_str()[..32])
 }
 
+/// Whether a file of this name holds a progress record.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let hash = name.strip_prefix("progress-").unwrap_or_default();
+    hash.len() == 32 && hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The slot of a record's file that holds.
+pub(crate) fn slot_of(file: &str, bytes: &[u8], mask: u32) -> Result<ProgressSlot, Unusable> {
+    let mut holds: Option<ProgressSlot> = None;
+    for slot in [bytes.get(..SLOT_BYTES), bytes.get(SLOT_BYTES..)].into_iter().flatten() {
+        match ProgressSlot::decode(slot, mask) {
+            Ok(slot) if file_name(&slot.name) != file => {}
+            Ok(slot) if holds.as_ref().is_none_or(|known| known.write < slot.write) => holds = Some(slot),
+            Ok(_) | Err(Unusable::Damaged) => {}
+            Err(newer) => return Err(newer),
+        }
+    }
+    holds.ok_or(Unusable::Damaged)
+}
+
+/// All bytes of a record's file that holds nothing but this slot.
+pub(crate) fn file_of(slot: &ProgressSlot, mask: u32) -> Vec<u8> {
+    let mut bytes = vec![0; 2 * SLOT_BYTES];
+    let at = (slot.write % 2) as usize * SLOT_BYTES;
+    let slot = slot.encode(mask);
+    bytes[at..at + slot.len()].copy_from_slice(&slot);
+    bytes
+}
+
 impl Record {
     fn load(shared: &Shared, name: &str) -> Result<Record, ProgressError> {
         let file_name = file_name(name);
@@ -188,15 +229,12 @@ impl Record {
             return Ok(Record::default());
         };
         let mask = mask(&shared.identity.incarnation, 0);
-        let slots = [bytes.get(..SLOT_BYTES), bytes.get(SLOT_BYTES..)];
-        let sound = slots.into_iter().flatten().filter_map(|slot| match ProgressSlot::decode(slot, mask) {
-            Ok(slot) if slot.name == name => Some(Ok(slot)),
-            Ok(_) | Err(Unusable::Damaged) => None,
-            Err(Unusable::Newer(format)) => Some(Err(io::Error::other(format!("progress of format {format}")))),
-        });
-        let sound: Vec<ProgressSlot> = sound.collect::<Result<_, _>>()?;
-        let Some(slot) = sound.into_iter().max_by_key(|slot| slot.write) else {
-            return Err(ProgressError::Corrupt { file: file_name });
+        let slot = match slot_of(&file_name, &bytes, mask) {
+            Ok(slot) => slot,
+            Err(Unusable::Damaged) => return Err(ProgressError::Corrupt { file: file_name }),
+            Err(Unusable::Newer(found)) => {
+                return Err(ProgressError::NewerFormat { file: file_name, found, supported: FORMAT_VERSION });
+            }
         };
         let file = shared.disk.open(&file_name)?;
         let progress = Progress { epoch: slot.epoch, value: slot.value };

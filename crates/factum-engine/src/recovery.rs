@@ -14,6 +14,7 @@ use crate::identity::Identity;
 use crate::index::{BatchPlace, Index};
 use crate::numbers::Position;
 use crate::options::Options;
+use crate::restore::UNFINISHED_FILE;
 use crate::scan::{Chain, Cursor, Fault, Group, next_group};
 use crate::shared::Segment;
 use crate::spare::{SPARE_FILE, write_zeros};
@@ -73,6 +74,9 @@ pub(crate) fn unusable(unusable: Unusable, damaged: OpenError) -> OpenError {
 
 /// Recovers the store of a directory, or makes one.
 pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, OpenError> {
+    if read_file(disk, UNFINISHED_FILE)?.is_some() {
+        return Err(OpenError::UnfinishedRestore);
+    }
     let (identity, created) = match read_file(disk, IDENTITY_FILE)? {
         Some(bytes) => {
             let damaged = OpenError::Identity { what: "its file is damaged" };

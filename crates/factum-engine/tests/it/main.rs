@@ -16,6 +16,7 @@ mod model;
 mod opening;
 mod progress;
 mod reading;
+mod restoring;
 mod selecting;
 mod support;
 mod tally;
