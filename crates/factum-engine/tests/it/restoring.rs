@@ -57,7 +57,7 @@ fn a_restored_store_has_the_same_history_and_goes_on_under_a_new_incarnation() {
         assert_eq!(engine.identity().store, original.identity().store);
         assert_eq!(engine.identity().key, original.identity().key);
         assert_ne!(engine.identity().incarnation, original.identity().incarnation);
-        assert_eq!(engine.identity().forks, [report.fork.clone()]);
+        assert_eq!(engine.identity().forks, std::slice::from_ref(&report.fork));
         assert_eq!(report.fork.parent, original.identity().incarnation);
         assert_eq!(report.fork.position, Position::new(3));
         assert_eq!(report.fork.hash, original.verify(&mut |_| {}).expect("sound").hash);

@@ -47,7 +47,7 @@ pub(super) fn progress(name: &str, error: engine::ProgressError) -> ProgressErro
         E::Moved { .. } => ProgressError::Moved(name.to_owned()),
         E::InvalidName | E::TooLarge { .. } => ProgressError::Refused(error.to_string()),
         E::Closed => ProgressError::Store(StoreError::Closed),
-        E::Corrupt { .. } => ProgressError::Store(StoreError::Damaged(error.into())),
+        E::Corrupt { .. } | E::NewerFormat { .. } => ProgressError::Store(StoreError::Damaged(error.into())),
         E::DiskFull => ProgressError::Store(StoreError::Full),
         _ => ProgressError::Store(StoreError::Unavailable(error.into())),
     }
