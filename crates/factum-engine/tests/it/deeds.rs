@@ -1,11 +1,12 @@
 //! What is done to a store in one life, at random, and what each answer must be.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
-    AppendError, Direction, Durability, Engine, Page, Position, ProgressError, ReadError, Receipt, Selection,
-    SyncError, Version,
+    AppendError, Direction, Drive, Durability, Engine, FollowError, Follower, FollowerOptions, Page, Position,
+    ProgressError, ReadError, Receipt, Selection, SyncError, Version,
 };
 
 use crate::model::{Fact, Model};
@@ -32,6 +33,10 @@ pub struct Life<'a> {
     pub dark_at: Option<u64>,
     /// An append was answered that a write failed: no other will be accepted.
     pub poisoned: bool,
+    /// Reads the store as another process would.
+    pub follower: Option<Follower>,
+    /// The disk failed or was full: followers may not have been told of everything.
+    pub troubled: bool,
     /// Progress records of which something is not known.
     pub unsure: HashSet<&'static str>,
 }
@@ -53,7 +58,8 @@ impl Life<'_> {
     /// Does something.
     pub fn act(&mut self) -> Result<(), Dark> {
         self.trouble();
-        match self.chance.below(12) {
+        match self.chance.below(13) {
+            12 => self.follow(),
             0..=5 => self.append_group(),
             6 | 7 => self.read_some(),
             8 => self.read_a_stream(),
@@ -69,7 +75,9 @@ impl Life<'_> {
         if Some(next) == self.dark_at {
             return;
         }
-        match self.chance.below(100) {
+        let trouble = self.chance.below(100);
+        self.troubled |= trouble < 5;
+        match trouble {
             0 => self.disk.fail_at(next, SimFault::Error(std::io::ErrorKind::Other)),
             1 | 2 => self.disk.fail_at(next, SimFault::FullAfter(self.chance.below(1_200) as usize)),
             3 | 4 => self.disk.set_space(Some(self.chance.below(12_000))),
@@ -244,6 +252,44 @@ impl Life<'_> {
             Err(error) => panic!("{}: {error:?}", self.story),
         }
         self.compare_heads();
+        Ok(())
+    }
+
+    /// A follower sees what is synced, up to some group; all of it, unless the disk was in trouble.
+    fn follow(&mut self) -> Result<(), Dark> {
+        let story = self.story;
+        self.tally.follows += 1;
+        self.compare_heads();
+        let options = FollowerOptions::default().drive(Drive::Manual);
+        let news = match &self.follower {
+            Some(follower) => follower.refresh().map(|_| follower.clone()),
+            None => Follower::open_on(Arc::new(self.disk.clone()), options),
+        };
+        let follower = match news {
+            Ok(follower) => follower,
+            Err(FollowError::Unavailable(_)) if self.is_dark() => return Err(Dark),
+            Err(FollowError::NoHead) if self.troubled => return Ok(()),
+            Err(error) => panic!("{story}: {error:?}"),
+        };
+        let seen = follower.synced().get();
+        let all = seen == self.model.synced();
+        assert!(all || self.troubled && seen < self.model.synced(), "{story}: a follower sees up to {seen}");
+        let (mut after, mut found) = (Position::ZERO, Vec::new());
+        loop {
+            match follower.read(&Selection::everything(), after, Direction::Forward, 20) {
+                Ok(page) => {
+                    self.compare(&page, 20, &mut found);
+                    after = page.read_to;
+                    if page.end {
+                        break;
+                    }
+                }
+                Err(FollowError::Unavailable(_)) if self.is_dark() => return Err(Dark),
+                Err(error) => panic!("{story}: {error:?}"),
+            }
+        }
+        assert_eq!(found, (1..=seen).collect::<Vec<_>>(), "{story}");
+        self.follower = Some(follower);
         Ok(())
     }
 

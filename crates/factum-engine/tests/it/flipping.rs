@@ -1,7 +1,7 @@
 //! Every bit of a small store's files, flipped: found and named, or of no account, or cut as a torn write; never served.
 //!
 //! The ordinary run of the tests takes one bit of each byte with a meaning of its own and of some others; [`long`] takes
-//! all bits of all bytes.
+//! all bits of all bytes, but of the zeros in a progress file, which nothing reads, one in many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -118,7 +118,8 @@ fn bits(disk: &SimDisk, full: bool) -> Vec<Bit> {
         let content = disk.contents(&file).expect("a file");
         for (byte, value) in content.iter().enumerate() {
             let plain = *value == 0 || b"x\xc2\xb7".contains(value);
-            if full {
+            let idle = *value == 0 && file.starts_with("progress-") && byte % QUICK_STRIDE != 0;
+            if full && !idle {
                 bits.extend((0..8).map(|bit| Bit { file: file.clone(), byte, bit }));
             } else if !plain || byte % QUICK_STRIDE == 0 {
                 bits.push(Bit { file: file.clone(), byte, bit: (byte * 5 % 8) as u8 });
@@ -213,8 +214,8 @@ fn reopened(store: &Store, bit: &Bit) -> &'static str {
 fn progress_ending(engine: &Engine, bit: &Bit) -> &'static str {
     let progress = match engine.progress("relay") {
         Ok(progress) => progress,
-        Err(ProgressError::Unavailable(error)) if bit.file.starts_with("progress-") => {
-            assert!(error.to_string().contains("format"), "{bit:?}: {error}");
+        Err(ProgressError::NewerFormat { file, .. }) => {
+            assert_eq!(bit.file, file, "{bit:?}");
             return "refused: a newer format";
         }
         Err(error) => panic!("{bit:?}: {error}"),

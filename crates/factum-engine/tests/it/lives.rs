@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use factum_engine::sim::{SimDisk, SimFault};
-use factum_engine::{Direction, Drive, Durability, Engine, Entropy, OpenError, Options, Position, Selection};
+use factum_engine::{
+    Direction, Drive, Durability, Engine, Entropy, OpenError, Options, Position, Selection, restore_on,
+};
 
 use crate::deeds::{Dark, Life};
 use crate::model::{Fact, Model};
@@ -23,6 +25,17 @@ const LIVES_MAX: u64 = 8;
 const DEEDS_MAX: u64 = 40;
 /// The power fails at one of so many first operations of the disk in a life, or not at all.
 const DARK_AT_MAX: u64 = 120;
+
+/// What one life has before it.
+#[derive(Clone, Copy)]
+struct Plan {
+    /// The operation of the disk at which the power fails.
+    dark_at: Option<u64>,
+    /// The disk fails at some operation.
+    troubled: bool,
+    /// It only looks at what is left.
+    last: bool,
+}
 
 /// A store, over all its lives.
 struct Store {
@@ -62,25 +75,28 @@ impl Store {
         let lives = 2 + self.chance.below(LIVES_MAX - 1);
         for life in 0..lives {
             let story = format!("seed {}, life {life}", self.seed);
-            // The last life is quiet: it only looks at what is left.
             let last = life + 1 == lives;
             let dark_at = (!last && !self.chance.once_in(4)).then(|| 1 + self.chance.below(DARK_AT_MAX));
+            let fails = dark_at.is_none() && !last && self.chance.once_in(4);
             if let Some(operation) = dark_at {
                 self.disk.fail_at(operation, SimFault::PowerLoss);
-            } else if !last && self.chance.once_in(4) {
+            } else if fails {
                 let operation = 1 + self.chance.below(20);
                 self.disk.fail_at(operation, SimFault::Error(std::io::ErrorKind::Other));
             }
             if self.chance.once_in(6) {
                 self.disk.shorten(self.chance.below(1_000));
             }
-            self.open(dark_at, last, &story);
+            self.open(Plan { dark_at, troubled: dark_at.is_some() || fails, last }, &story);
+            if self.tally.openings > 0 && self.chance.once_in(8) {
+                self.restore(&story);
+            }
         }
         self.tally.events = self.model.head();
         self.tally
     }
 
-    fn open(&mut self, dark_at: Option<u64>, last: bool, story: &str) {
+    fn open(&mut self, plan: Plan, story: &str) {
         match Engine::open_on(Arc::new(self.disk.clone()), self.options.clone()) {
             Ok(engine) => {
                 let report = engine.recovery();
@@ -91,7 +107,7 @@ impl Store {
                 self.tally.tails_cut += u64::from(report.cut.is_some());
                 self.tally.groups_rewritten += report.rewritten_groups;
                 (self.closed, self.torn) = (false, false);
-                let lived = self.spend(&engine, dark_at, last, story);
+                let lived = self.spend(&engine, plan, story);
                 if lived.is_err() {
                     self.torn = true;
                 } else if self.chance.once_in(3) {
@@ -103,7 +119,7 @@ impl Store {
                 // The crash comes before the engine is dropped, which would close it.
                 self.crash();
             }
-            Err(OpenError::Io(_)) if !last => {
+            Err(OpenError::Io(_)) if plan.troubled => {
                 self.tally.failed_openings += 1;
                 (self.closed, self.torn) = (false, true);
                 self.crash();
@@ -113,11 +129,11 @@ impl Store {
     }
 
     /// One life with an open engine.
-    fn spend(&mut self, engine: &Engine, dark_at: Option<u64>, last: bool, story: &str) -> Result<(), Dark> {
+    fn spend(&mut self, engine: &Engine, plan: Plan, story: &str) -> Result<(), Dark> {
         let (mut found, mut after) = (Vec::new(), Position::ZERO);
         loop {
             let Ok(page) = engine.read(&Selection::everything(), after, Direction::Forward, 50) else {
-                let dark = dark_at.is_some_and(|operation| self.disk.operations() >= operation);
+                let dark = plan.dark_at.is_some_and(|operation| self.disk.operations() >= operation);
                 assert!(dark, "{story}: not readable");
                 return Err(Dark);
             };
@@ -130,16 +146,42 @@ impl Store {
         let promised = if self.cut_off { self.model.synced() } else { self.model.head() };
         self.model.adopt(&found, promised as usize, story);
         self.cut_off = false;
-        let deeds = if last { 0 } else { self.chance.below(DEEDS_MAX) };
+        let deeds = if plan.last { 0 } else { self.chance.below(DEEDS_MAX) };
         let Store { disk, model, chance, tally, torn, durability, .. } = self;
         let (durability, poisoned, unsure) = (*durability, false, HashSet::new());
-        let mut life = Life { engine, disk, model, chance, tally, story, durability, dark_at, poisoned, unsure };
+        let Plan { dark_at, troubled, .. } = plan;
+        let follower = None;
+        let mut life = Life {
+            engine,
+            disk,
+            model,
+            chance,
+            tally,
+            story,
+            durability,
+            dark_at,
+            poisoned,
+            follower,
+            troubled,
+            unsure,
+        };
         life.compare_all()?;
         for _ in 0..deeds {
             life.act()?;
         }
         *torn = life.poisoned;
         Ok(())
+    }
+
+    /// It goes on as a copy of itself, restored to another disk; a torn tail stays behind.
+    fn restore(&mut self, story: &str) {
+        self.tally.restores += 1;
+        let target = SimDisk::new();
+        let options = self.options.clone().entropy(Entropy::Seeded(self.seed + (self.tally.restores << 40)));
+        restore_on(&self.disk, &target, &options).unwrap_or_else(|error| panic!("{story}: {error:?}"));
+        // Nothing of it is in doubt, and it was not closed.
+        self.disk = target.after_power_loss(0);
+        (self.closed, self.torn) = (false, false);
     }
 
     /// The disk as the next life finds it.

@@ -23,6 +23,8 @@ pub struct Tally {
     pub poisoned: u64,
     pub reads: u64,
     pub look_ups: u64,
+    pub follows: u64,
+    pub restores: u64,
     pub progress: u64,
     pub events: u64,
     pub segments: u64,
@@ -31,7 +33,14 @@ pub struct Tally {
 impl Tally {
     /// Calls that were made and held against the model.
     pub fn operations(&self) -> u64 {
-        self.openings + self.failed_openings + self.appends + self.reads + self.look_ups + self.progress
+        self.openings
+            + self.failed_openings
+            + self.appends
+            + self.reads
+            + self.look_ups
+            + self.progress
+            + self.follows
+            + self.restores
     }
 
     pub fn add(&mut self, other: &Tally) {
@@ -51,7 +60,9 @@ impl Tally {
         self.ids_reused += ids_reused;
         self.conflicts += conflicts;
         self.crossed += crossed;
-        let Tally { disk_full, poisoned, reads, look_ups, progress, events, segments, .. } = other;
+        let Tally { disk_full, poisoned, reads, look_ups, progress, events, segments, follows, restores, .. } = other;
+        self.follows += follows;
+        self.restores += restores;
         self.disk_full += disk_full;
         self.poisoned += poisoned;
         self.reads += reads;
