@@ -10,7 +10,7 @@ use factum::{
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::problem::Problem;
+use crate::{code::Code, problem::Problem};
 
 impl From<DispatchError> for Problem {
     fn from(error: DispatchError) -> Self {
@@ -23,23 +23,21 @@ impl From<DispatchError> for Problem {
                 Self::new(status, rejection.code, rejection.message)
             }
             DispatchError::Invalid(input) => input.into(),
-            DispatchError::UnknownCommand(_) => Self::new(StatusCode::NOT_FOUND, "unknown-command", error.to_string()),
+            DispatchError::UnknownCommand(_) => Self::of(Code::UnknownCommand, error.to_string()),
             DispatchError::Denied => denied(),
             DispatchError::NotExpected { expected, actual } => {
                 Self::not_expected(&error.to_string(), expected_as_json(expected), actual.get())
             }
-            DispatchError::Contended { .. } => {
-                Self::new(StatusCode::CONFLICT, "contended", error.to_string()).retryable()
-            }
+            DispatchError::Contended { .. } => Self::of(Code::Contended, error.to_string()).retryable(),
             DispatchError::CommandIdReused => {
                 let detail = "this Idempotency-Key was used before for another request: take a new one";
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "command-id-reused", detail).field("Idempotency-Key")
+                Self::of(Code::CommandIdReused, detail).field("Idempotency-Key")
             }
             DispatchError::Panicked(panic) => {
                 tracing::error!(panic, "a command's handler panicked");
                 Self::internal()
             }
-            DispatchError::Refused(reason) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", reason),
+            DispatchError::Refused(reason) => Self::of(Code::TooLarge, reason),
             DispatchError::Unavailable(error) => store_unavailable(&error),
             DispatchError::Corrupt(reason) => {
                 tracing::error!(reason, "what is stored cannot be read");
@@ -52,17 +50,15 @@ impl From<DispatchError> for Problem {
 impl From<AskError> for Problem {
     fn from(error: AskError) -> Self {
         match error {
-            AskError::UnknownQuery(_) => Self::new(StatusCode::NOT_FOUND, "unknown-query", error.to_string()),
+            AskError::UnknownQuery(_) => Self::of(Code::UnknownQuery, error.to_string()),
             AskError::Invalid(input) => input.into(),
             AskError::Denied => denied(),
             AskError::NotFound { code, message } => Self::new(StatusCode::NOT_FOUND, code, message),
             AskError::TokenNotApplicable => {
-                Self::new(StatusCode::BAD_REQUEST, "token-not-applicable", error.to_string()).field("Factum-At-Least")
+                Self::of(Code::TokenNotApplicable, error.to_string()).field("Factum-At-Least")
             }
-            AskError::TokenLost { .. } => {
-                Self::new(StatusCode::BAD_REQUEST, "token-lost", error.to_string()).field("Factum-At-Least")
-            }
-            AskError::NotYet => Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-yet", error.to_string()).retryable(),
+            AskError::TokenLost { .. } => Self::of(Code::TokenLost, error.to_string()).field("Factum-At-Least"),
+            AskError::NotYet => Self::of(Code::NotYet, error.to_string()).retryable(),
             AskError::Rebuilding { done, total } => Self::rebuilding(&error.to_string(), done, total),
             AskError::Panicked(panic) => {
                 tracing::error!(panic, "a query panicked");
@@ -106,7 +102,7 @@ pub(crate) fn store_unavailable(error: &StoreError) -> Problem {
 }
 
 fn denied() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "denied", "not permitted")
+    Problem::of(Code::Denied, "not permitted")
 }
 
 fn expected_as_json(expected: ExpectedVersion) -> Value {

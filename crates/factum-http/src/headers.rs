@@ -5,9 +5,9 @@ use factum::{
     store::{ExpectedVersion, Version},
     token::Token,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::problem::Problem;
+use crate::{code::Code, problem::Problem};
 
 /// The caller's own key for a command, by which a repeat is recognised: 1 to [`IDEMPOTENCY_KEY_BYTES_MAX`] visible
 /// ASCII characters.
@@ -97,7 +97,7 @@ pub(crate) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 fn unsupported(detail: &str) -> Problem {
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
+    Problem::of(Code::UnsupportedMediaType, detail)
 }
 
 fn is_json(media_type: &str) -> bool {

@@ -66,6 +66,7 @@
 
 mod answers;
 mod authenticate;
+mod code;
 pub mod headers;
 mod meter;
 mod openapi;
@@ -76,6 +77,7 @@ mod surface;
 mod work;
 
 pub use authenticate::{Anonymous, Authenticate, Unauthenticated};
+pub use code::Code;
 pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, Server, raise_open_files};

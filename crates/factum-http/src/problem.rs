@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::authenticate::Unauthenticated;
+use crate::{authenticate::Unauthenticated, code::Code};
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -80,6 +80,11 @@ impl Problem {
         Self { body: Box::new(body), retry_after_s: None, challenge: None }
     }
 
+    /// A problem of a surface's own.
+    pub(crate) fn of(code: Code, detail: impl AsRef<str>) -> Self {
+        Self::new(code.status(), code.as_str(), detail)
+    }
+
     /// Names the field, parameter or header to blame.
     #[must_use]
     pub fn field(mut self, field: impl AsRef<str>) -> Self {
@@ -106,7 +111,7 @@ impl Problem {
 
     /// 412 `not-expected`.
     pub(crate) fn not_expected(detail: &str, expected: Value, actual: u64) -> Self {
-        let mut problem = Self::new(StatusCode::PRECONDITION_FAILED, "not-expected", detail);
+        let mut problem = Self::of(Code::NotExpected, detail);
         problem.body.expected = Some(expected);
         problem.body.actual = Some(actual);
         problem
@@ -114,7 +119,7 @@ impl Problem {
 
     /// 503 `rebuilding`.
     pub(crate) fn rebuilding(detail: &str, done: u64, total: u64) -> Self {
-        let mut problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "rebuilding", detail).retryable();
+        let mut problem = Self::of(Code::Rebuilding, detail).retryable();
         problem.body.done = Some(done);
         problem.body.total = Some(total);
         problem
@@ -122,45 +127,45 @@ impl Problem {
 
     /// 400 `invalid`: a header or parameter is not what it must be.
     pub(crate) fn invalid(field: &str, detail: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid", detail).field(field)
+        Self::of(Code::Invalid, detail).field(field)
     }
 
     /// 500 `internal`. What happened is for the log, not for the caller.
     pub(crate) fn internal() -> Self {
         let detail = "something went wrong inside the service; it was logged";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Self::of(Code::Internal, detail)
     }
 
     /// 500 `damaged`. Where is for the log, not for the caller.
     pub(crate) fn damaged() -> Self {
         let detail = "what is stored about this cannot be read; it was logged, an operator must look";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", detail)
+        Self::of(Code::Damaged, detail)
     }
 
     /// 503 `unavailable`, and asking again is of no use until somebody has restarted the service.
     pub(crate) fn restart_needed(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        Self::of(Code::Unavailable, detail)
     }
 
     /// 503 `unavailable`.
     pub(crate) fn unavailable(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retryable()
+        Self::of(Code::Unavailable, detail).retryable()
     }
 
     /// 400 `malformed`.
     pub(crate) fn malformed(detail: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+        Self::of(Code::Malformed, detail)
     }
 
     /// 408 `request-timeout`.
     pub(crate) fn request_timeout(detail: impl AsRef<str>) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail)
+        Self::of(Code::RequestTimeout, detail)
     }
 
     /// 414 `uri-too-long`.
     pub(crate) fn uri_too_long(bytes_max: usize) -> Self {
         let detail = format!("the path and query string are longer than {bytes_max} bytes");
-        Self::new(StatusCode::URI_TOO_LONG, "uri-too-long", detail)
+        Self::of(Code::UriTooLong, detail)
     }
 
     /// The document, as it is sent.
@@ -172,19 +177,19 @@ impl Problem {
     /// 429 `too-many-requests`.
     pub(crate) fn too_many_requests() -> Self {
         let detail = "more requests than the service works on at one time: ask again";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail).retryable()
+        Self::of(Code::TooManyRequests, detail).retryable()
     }
 
     /// 413 `too-large`.
     pub(crate) fn too_large(bytes_max: usize) -> Self {
         let detail = format!("the body is larger than {bytes_max} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+        Self::of(Code::TooLarge, detail)
     }
 }
 
 impl From<Unauthenticated> for Problem {
     fn from(error: Unauthenticated) -> Self {
-        let mut problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", error.reason);
+        let mut problem = Self::of(Code::Unauthenticated, error.reason);
         problem.challenge = Some(error.challenge);
         problem
     }

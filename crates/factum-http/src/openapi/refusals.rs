@@ -9,7 +9,10 @@ use super::{
     components::{Components, Side},
     parameters::answer_headers,
 };
-use crate::problem::{PROBLEM_JSON, Problem, ProblemBody};
+use crate::{
+    code::Code,
+    problem::{PROBLEM_JSON, Problem, ProblemBody},
+};
 
 /// A way to be refused: an example of the answer, and whether asking again may help.
 pub(super) type Refusal = Problem;
@@ -21,7 +24,7 @@ pub(super) fn of_every_route() -> Vec<Refusal> {
         Problem::malformed("this is no request of HTTP/1.1: the method, the path or a header cannot be read"),
         Problem::request_timeout("the head of the request did not arrive in time: send it at once"),
         Problem::uri_too_long(8 << 10),
-        new(431, "headers-too-large", "the head of the request is larger than 32768 bytes"),
+        Problem::of(Code::HeadersTooLarge, "the head of the request is larger than 32768 bytes"),
         Problem::internal(),
     ]
 }
@@ -31,16 +34,16 @@ pub(super) fn of_commands() -> Vec<Refusal> {
     vec![
         Problem::malformed("the body must be a JSON object"),
         Problem::invalid("amount", "must be more than zero"),
-        new(400, "unknown-field", "is not known here").field("surplus"),
-        new(401, "unauthenticated", "say who asks"),
-        new(403, "denied", "not permitted"),
+        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
+        Problem::of(Code::Unauthenticated, "say who asks"),
+        Problem::of(Code::Denied, "not permitted"),
         Problem::request_timeout("the body did not arrive within 10s"),
-        new(409, "contended", "others changed the same aggregate 10 times in a row: try again").retryable(),
+        Problem::of(Code::Contended, "others changed the same aggregate 10 times in a row: try again").retryable(),
         Problem::not_expected("expected version 7, the stream is at version 8", 7.into(), 8),
         Problem::too_large(1 << 20),
-        new(415, "unsupported-media-type", "send one JSON document with Content-Type: application/json")
+        Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
             .field("Content-Type"),
-        new(422, "command-id-reused", "this Idempotency-Key was used before for another request: take a new one")
+        Problem::of(Code::CommandIdReused, "this Idempotency-Key was used before for another request: take a new one")
             .field("Idempotency-Key"),
         Problem::too_many_requests(),
         Problem::damaged(),
@@ -54,17 +57,17 @@ pub(super) fn of_commands() -> Vec<Refusal> {
 pub(super) fn of_queries() -> Vec<Refusal> {
     vec![
         Problem::invalid("limit", "must be 1 to 500"),
-        new(400, "unknown-field", "is not known here").field("surplus"),
-        new(400, "token-not-applicable", "nothing this query reads is fed by the token's source")
+        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
+        Problem::of(Code::TokenNotApplicable, "nothing this query reads is fed by the token's source")
             .field("Factum-At-Least"),
-        new(400, "token-lost", "what the token stands for was lost when the store was restored")
+        Problem::of(Code::TokenLost, "what the token stands for was lost when the store was restored")
             .field("Factum-At-Least"),
-        new(401, "unauthenticated", "say who asks"),
-        new(403, "denied", "not permitted"),
+        Problem::of(Code::Unauthenticated, "say who asks"),
+        Problem::of(Code::Denied, "not permitted"),
         Problem::too_many_requests(),
         Problem::damaged(),
         Problem::unavailable("the read store cannot answer now: ask again"),
-        new(503, "not-yet", "what the token stands for is not visible yet: ask again").retryable(),
+        Problem::of(Code::NotYet, "what the token stands for is not visible yet: ask again").retryable(),
         Problem::rebuilding("the read model is being filled again: 17 of 42 positions", 17, 42),
     ]
 }
@@ -73,8 +76,8 @@ pub(super) fn of_queries() -> Vec<Refusal> {
 pub(super) fn of_admin_events() -> Vec<Refusal> {
     vec![
         Problem::invalid("limit", "write a number from 1 to 1000"),
-        new(400, "unknown-field", "is not known here: after and limit are").field("surplus"),
-        new(403, "loopback-only", "the log is shown to callers on the same machine only"),
+        Problem::of(Code::UnknownField, "is not known here: after and limit are").field("surplus"),
+        Problem::of(Code::LoopbackOnly, "the log is shown to callers on the same machine only"),
         Problem::too_many_requests(),
         Problem::damaged(),
         Problem::unavailable("the event store cannot answer now: ask again"),

@@ -3,9 +3,12 @@
 //! hyper answers what it cannot read by itself, with a status and an empty body, before anything of ours sees it. Such
 //! an answer is recognised where it is written, and a document put into it.
 
-use http::{StatusCode, header};
+use http::header;
 
-use crate::problem::{PROBLEM_JSON, Problem};
+use crate::{
+    code::Code,
+    problem::{PROBLEM_JSON, Problem},
+};
 
 /// The statuses of what hyper says by itself.
 pub(super) const STATUSES: [u16; 3] = [400, 414, 431];
@@ -55,7 +58,7 @@ fn problem(status: u16, head_bytes_max: usize) -> Problem {
     match status {
         431 => {
             let detail = format!("the request's headers are more than 100, or larger than {head_bytes_max} bytes");
-            Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", detail)
+            Problem::of(Code::HeadersTooLarge, detail)
         }
         414 => Problem::uri_too_long(head_bytes_max),
         _ => Problem::malformed("this is no request of HTTP/1.1: the method, the path or a header cannot be read"),

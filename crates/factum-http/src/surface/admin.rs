@@ -14,12 +14,12 @@ use factum::{
     CommandId, EventId, Timestamp,
     store::{Direction, EventStore, Metadata, Position, RecordedEvent, Selection},
 };
-use http::{HeaderMap, HeaderName, StatusCode, header, uri::Authority};
+use http::{HeaderMap, HeaderName, header, uri::Authority};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Shared;
-use crate::{answers::store_unavailable, problem::Problem, work::Work};
+use crate::{answers::store_unavailable, code::Code, problem::Problem, work::Work};
 
 /// The most events one answer holds.
 pub(crate) const EVENTS_MAX: usize = 1_000;
@@ -68,7 +68,7 @@ pub(super) async fn events(
     if !is_local(peer.map(|Extension(ConnectInfo(peer))| peer), &headers) {
         let detail =
             "the log is shown to callers on the same machine only: ask 127.0.0.1 or localhost, without a proxy";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "loopback-only", detail));
+        return Err(Problem::of(Code::LoopbackOnly, detail));
     }
     let page = Page::parse(parameters.as_deref().unwrap_or_default())?;
     let Some(store) = shared.store.clone() else { return Err(Problem::internal()) };
@@ -108,7 +108,7 @@ impl Page {
                 "limit" => &mut limit,
                 _ => {
                     let detail = "is not known here: after and limit are";
-                    return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown-field", detail).field(name));
+                    return Err(Problem::of(Code::UnknownField, detail).field(name));
                 }
             };
             let number = value.parse::<u64>().map_err(|_| Problem::invalid(&name, "write a whole number from 0 on"))?;

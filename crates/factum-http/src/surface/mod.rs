@@ -21,7 +21,7 @@ use axum::{
 use factum::{
     contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore,
 };
-use http::{StatusCode, Uri, header};
+use http::{Uri, header};
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -30,7 +30,7 @@ pub use commands::CommandAnswer;
 pub use health::{LoopAnswer, ReadyAnswer};
 
 use self::{gate::Gate, trouble::Trouble};
-use crate::{meter::Meter, openapi, options::SurfaceOptions, problem::Problem};
+use crate::{code::Code, meter::Meter, openapi, options::SurfaceOptions, problem::Problem};
 
 /// What a write surface is made of.
 #[derive(Clone)]
@@ -167,10 +167,10 @@ async fn not_found(uri: Uri) -> Problem {
         }
         _ => "there is nothing at this path",
     };
-    Problem::new(StatusCode::NOT_FOUND, "not-found", hint)
+    Problem::of(Code::NotFound, hint)
 }
 
 async fn method_not_allowed() -> Problem {
     let detail = "this path does not take this method: the Allow header names those it does";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+    Problem::of(Code::MethodNotAllowed, detail)
 }

@@ -3,6 +3,7 @@
 
 mod admin;
 mod commands;
+mod guide;
 mod health;
 mod hostile;
 mod limits;

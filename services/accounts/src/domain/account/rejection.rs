@@ -79,3 +79,24 @@ impl Rejection for AccountRejection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_lists_every_code_and_no_other() {
+        let page = include_str!("../../../../../docs/guide/errors.md");
+        let table = page.split("## The bank's rejections").nth(1).and_then(|rest| rest.split("\n## ").next());
+        let rows = table.unwrap_or_default().lines().filter(|line| line.starts_with("| `"));
+        let listed: Vec<(&str, &str)> = rows
+            .filter_map(|row| {
+                let mut cells = row.split('|').map(str::trim).skip(1);
+                Some((cells.next()?.trim_matches('`'), cells.next()?))
+            })
+            .collect();
+        let status = |code: &RejectionCode| if code.kind == RejectionKind::NotFound { "404" } else { "422" };
+        let codes: Vec<_> = AccountRejection::CODES.iter().map(|code| (code.code, status(code))).collect();
+        assert_eq!(listed, codes);
+    }
+}
