@@ -5,6 +5,7 @@ mod command;
 mod commands;
 mod engine;
 mod load;
+mod load_aggregate;
 mod memory;
 mod queries;
 mod refill;
@@ -21,6 +22,8 @@ enum Benchmark {
     Engine(engine::Arguments),
     /// One caller's whole command beside a bare engine append.
     Command(command::Arguments),
+    /// An aggregate's state from its stream, without a cache.
+    LoadAggregate(load_aggregate::Arguments),
     /// From a command's receipt to its being visible in another service.
     Visible(visible::Arguments),
     /// Many commands at once, in this process and by HTTP.
@@ -39,6 +42,7 @@ fn main() -> anyhow::Result<()> {
     match Benchmark::parse() {
         Benchmark::Engine(arguments) => engine::run(&arguments),
         Benchmark::Command(arguments) => command::run(&arguments),
+        Benchmark::LoadAggregate(arguments) => load_aggregate::run(&arguments),
         Benchmark::Visible(arguments) => visible::run(&arguments),
         Benchmark::Commands(arguments) => commands::run(&arguments),
         Benchmark::Queries(arguments) => queries::run(&arguments),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     CommandDispatcher,
-    cache::{CACHED_AGGREGATES_MAX_DEFAULT, Cache},
+    cache::{CACHED_AGGREGATES_MAX_DEFAULT, CACHED_BYTES_MAX_DEFAULT, Cache},
     dispatcher::Core,
     registry::{self, AnyCommand},
     turns::Turns,
@@ -31,6 +31,7 @@ pub struct CommandDispatcherBuilder {
     policy: Arc<dyn Authorize>,
     attempts_max: u32,
     cached_aggregates_max: usize,
+    cached_bytes_max: usize,
     commands: Vec<Box<dyn AnyCommand>>,
     publications: Vec<DynPublication>,
 }
@@ -74,6 +75,7 @@ impl CommandDispatcherBuilder {
             policy: Arc::new(AllowAll),
             attempts_max: ATTEMPTS_MAX_DEFAULT,
             cached_aggregates_max: CACHED_AGGREGATES_MAX_DEFAULT,
+            cached_bytes_max: CACHED_BYTES_MAX_DEFAULT,
             commands: Vec::new(),
             publications: Vec::new(),
         }
@@ -126,6 +128,14 @@ impl CommandDispatcherBuilder {
         self
     }
 
+    /// How many bytes the states kept between commands may take; the least recently used gives way. 128 MiB by default.
+    /// What a state takes is not known: it counts as much as the documents of its events, at most 1 MiB. Size it for
+    /// states that keep everything that ever happened to them.
+    pub const fn cached_bytes_max(mut self, bytes: usize) -> Self {
+        self.cached_bytes_max = bytes;
+        self
+    }
+
     /// Builds the dispatcher.
     ///
     /// # Errors
@@ -154,7 +164,7 @@ impl CommandDispatcherBuilder {
             policy: self.policy,
             publications: self.publications,
             turns: Turns::new(),
-            cache: Cache::new(self.cached_aggregates_max),
+            cache: Cache::new(self.cached_aggregates_max, self.cached_bytes_max),
             attempts_max: self.attempts_max,
         };
         Ok(CommandDispatcher { core: Arc::new(core), commands: Arc::new(commands) })

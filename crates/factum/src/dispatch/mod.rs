@@ -9,7 +9,7 @@ mod canonical;
 mod dispatcher;
 mod error;
 mod identity;
-mod load;
+pub mod load;
 mod receipt;
 mod record;
 mod registry;
@@ -20,6 +20,7 @@ pub use builder::{BuildError, CommandDispatcherBuilder};
 pub use dispatcher::{CommandDispatcher, CommandOptions, Dispatch};
 pub use error::DispatchError;
 pub use identity::{CommandKey, Surface};
+pub use load::{At, LoadError, Loaded, load};
 pub use receipt::CommandReceipt;
 pub use registry::CommandInfo;
 

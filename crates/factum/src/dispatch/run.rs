@@ -5,7 +5,7 @@ use factum_engine::{ExpectedVersion, StreamName};
 use super::{
     CommandReceipt, DispatchError,
     dispatcher::Core,
-    load::{Loaded, load},
+    load::{At, Loaded, load_stream},
     record::record,
 };
 use crate::{
@@ -66,7 +66,8 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
         match core.store.append(append).await {
             Ok(receipt) => {
                 if let (false, [(_, version)]) = (receipt.repeated, receipt.streams.as_slice()) {
-                    core.cache.keep(&stream, Loaded { version: *version, position: receipt.last, ..after });
+                    let (version, position, recorded_at) = (*version, receipt.last, Some(request.now));
+                    core.cache.keep(&stream, Loaded { version, position, recorded_at, ..after });
                 }
                 return CommandReceipt::of_append(core, receipt, recorded, request).await;
             }
@@ -136,7 +137,7 @@ async fn load_and_decide<C: Command>(
             return Ok((kept, decision));
         }
     }
-    let loaded = load::<C::Aggregate>(store, stream).await?;
+    let loaded = load_stream::<C::Aggregate>(store, stream, At::Latest).await?;
     let decision = decide(&loaded, command, stream, request);
     Ok((loaded, decision))
 }

@@ -108,7 +108,7 @@ impl Rejection for AccountRejection {
 pub struct Account {
     open: bool,
     closed: bool,
-    balance: u128,
+    pub balance: u128,
 }
 
 impl Aggregate for Account {

@@ -6,3 +6,4 @@ mod containment;
 mod doors;
 mod failures;
 mod kept_states;
+mod loading;

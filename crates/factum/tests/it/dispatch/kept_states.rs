@@ -90,3 +90,29 @@ async fn as_many_states_are_kept_as_allowed() {
         assert_eq!(watched.count(StoreCall::ReadStream), reads, "{kept} kept");
     }
 }
+
+/// Reads of streams, when two accounts have commands in turn.
+async fn reads_in_turn(deposits: u64, bytes_max: usize) -> u64 {
+    let (watched, store, _) = watched();
+    let commands = builder(&store).cached_bytes_max(bytes_max).build().unwrap();
+    for number in [1, 2] {
+        commands.dispatch(OpenAccount { account_id: Some(Uuid::from_u128(number)), ..open() }).await.unwrap();
+    }
+    let before = watched.count(StoreCall::ReadStream);
+    for number in (0..deposits).flat_map(|_| [1, 2]) {
+        let account_id = Uuid::from_u128(number);
+        commands.dispatch(crate::accounts::Deposit { account_id, amount: 1 }).await.unwrap();
+    }
+    watched.count(StoreCall::ReadStream) - before
+}
+
+#[tokio::test]
+async fn states_are_kept_in_as_many_bytes_as_allowed() {
+    const ENOUGH_FOR_ONE: usize = 600;
+    assert_eq!(reads_in_turn(10, 0).await, 20, "none is kept");
+    assert_eq!(reads_in_turn(10, ENOUGH_FOR_ONE).await, 20, "the other one had to give way, every time");
+    assert_eq!(reads_in_turn(10, 100 * ENOUGH_FOR_ONE).await, 0, "both are kept");
+    // What happens to them counts: they grow out of it.
+    let reads = reads_in_turn(100, 3 * ENOUGH_FOR_ONE).await;
+    assert!((1..200).contains(&reads), "{reads}");
+}
