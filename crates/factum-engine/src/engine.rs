@@ -1,8 +1,8 @@
 //! The open store.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,9 @@ use crate::format::encode::encode;
 use crate::format::mask;
 use crate::head::HeadFile;
 use crate::identity::Identity;
+use crate::index::key::BatchKeys;
+use crate::index::upkeep::IndexStatus;
+use crate::lookup::{self, Bounded};
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
 use crate::options::{Drive, Options};
@@ -25,7 +28,7 @@ use crate::select;
 use crate::selection::Selection;
 use crate::shared::{Shared, lock};
 use crate::spare::Spare;
-use crate::subscribe::{Announcer, Heads, SyncedBeyond};
+use crate::subscribe::{Heads, SyncedBeyond};
 use crate::syncing::Syncing;
 use crate::verify::{VerifyError, VerifyProgress, VerifyReport, verify};
 use crate::writer::Writer;
@@ -89,21 +92,11 @@ impl Engine {
             std::io::ErrorKind::WouldBlock => OpenError::Locked,
             _ => OpenError::from(error),
         })?;
-        let Recovered { identity, segments, index, tail, report } = recover(&*disk, &options)?;
-        let drive = options.drive;
-        let announcer = Announcer::new(index.head());
-        let head_file = HeadFile::open(&*disk, &identity, tail.end())?;
+        let Recovered { shared, tail, report } = recover(disk, options)?;
+        let drive = shared.options.drive;
+        let head_file = HeadFile::open(&*shared.disk, &shared.identity, tail.end())?;
         let syncing = Arc::new(Syncing::new(tail.group, head_file));
         let spare = Arc::new(Spare::default());
-        let shared = Shared {
-            disk,
-            options,
-            identity,
-            segments: RwLock::new(segments),
-            index: RwLock::new(index),
-            announcer,
-            closed: AtomicBool::new(false),
-        };
         let inner = Arc::new(Inner {
             shared,
             queue: Queue::default(),
@@ -220,9 +213,20 @@ impl Engine {
     }
 
     /// The version a stream is at, as written; zero when it has no events.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn stream_version(&self, stream: &StreamName) -> Result<Version, ReadError> {
+        let shared = &self.inner().shared;
+        shared.check_open()?;
+        lookup::version(shared, shared.keyer.stream(stream.as_str())).map(Version::new)
+    }
+
+    /// State of the index.
     #[must_use]
-    pub fn stream_version(&self, stream: &StreamName) -> Version {
-        self.inner().shared.index().version(stream.as_str())
+    pub fn index_status(&self) -> IndexStatus {
+        let shared = &self.inner().shared;
+        shared.upkeep.status(shared)
     }
 
     /// What is remembered of a command id, as written.
@@ -334,10 +338,17 @@ impl Inner {
     /// Checks and encodes on the caller's side, and queues.
     fn enqueue(&self, append: Append, lead: Lead) -> Result<(Role, Ticket), AppendError> {
         let batch = encode(&append, &self.shared.options)?;
+        let keys = BatchKeys::of_append(&self.shared.keyer, &append);
+        let bounded = append.boundary.map(|boundary| Bounded::new(&self.shared.keyer, boundary));
+        let looked = lookup::look(&self.shared, &keys, append.command, bounded.as_ref());
+        let looked = looked.map_err(|error| match self.syncing.broken() {
+            Some(reason) => AppendError::Poisoned(reason),
+            None => error.into(),
+        })?;
         let streams = append.streams.into_iter();
         let streams = streams.map(|stream| (stream.stream, stream.expected, stream.events.len() as u16)).collect();
         let (ticket, answer) = Ticket::new();
-        let request = Request { batch, streams, command: append.command, boundary: append.boundary, answer };
+        let request = Request { batch, streams, command: append.command, bounded, keys, looked, answer };
         let role = self.queue.push(request, lead, self.shared.options.queue_appends_max)?;
         Ok((role, ticket))
     }
@@ -363,6 +374,10 @@ impl Inner {
             // Before the answers: who is answered and alone may lead its next append at once.
             self.queue.note_group(requests == 1 && writer.last_sync() < LONE_SYNC_MAX);
             writer.step(&self.shared, &mut group);
+            drop(writer);
+            if self.shared.options.drive == Drive::Manual {
+                self.shared.upkeep.work_through(&self.shared);
+            }
         }
         requests
     }
@@ -428,6 +443,7 @@ impl Inner {
         self.progress.finish();
         self.queue.end_thread();
         self.spare.end_help();
+        self.shared.upkeep.end();
         // Last: the next to open the store must find nothing of this one under way.
         lock(&self.lock).take();
         *closed_with = Some(result.clone());
@@ -467,7 +483,12 @@ fn start_threads(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let help = thread::Builder::new()
         .name("factum-segments".to_owned())
         .spawn(move || helper.spare.help(&*helper.shared.disk))?;
-    let mut threads = vec![write, help];
+    let indexes = inner.clone();
+    let index = thread::Builder::new()
+        .name("factum-index".to_owned())
+        .spawn(move || indexes.shared.upkeep.help(&indexes.shared))?;
+    inner.shared.upkeep.want();
+    let mut threads = vec![write, help, index];
     if let Some(delay) = inner.shared.options.durability.sync_delay() {
         let syncs = inner.clone();
         let sync = move || syncs.syncing.sync_on(&syncs.shared, delay);

@@ -54,6 +54,8 @@ mod page;
 
 mod format;
 
+mod files;
+
 mod index;
 
 mod subscribe;
@@ -63,6 +65,8 @@ mod shared;
 mod head;
 
 mod syncing;
+
+mod lookup;
 
 mod read;
 
@@ -102,13 +106,15 @@ pub use follow::{
 };
 pub use format::FORMAT_VERSION;
 pub use identity::{Fork, Identity};
+pub use index::upkeep::IndexStatus;
 pub use names::{EVENT_NAME_BYTES_MAX, InvalidName, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag};
 pub use numbers::{Position, Version};
 pub use options::{
     BATCH_BYTES_MAX, BATCH_EVENTS_DEFAULT, BATCH_EVENTS_LIMIT, BATCH_STREAMS_MAX, Drive, Durability,
-    EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_TAGS_MAX, Entropy, GROUP_BYTES_MAX, InvalidOptions, Options,
-    PAGE_BYTES_DEFAULT, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX, QUEUE_APPENDS_DEFAULT, SEGMENT_BYTES_DEFAULT,
-    SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, SEGMENT_FIRST_BYTES, SYNC_INTERVAL_MILLIS_MAX, UNSYNCED_SYNC_MILLIS_MAX,
+    EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_TAGS_MAX, Entropy, GROUP_BYTES_MAX, INDEX_CACHE_BYTES_DEFAULT,
+    INDEX_CACHE_BYTES_MIN, InvalidOptions, Options, PAGE_BYTES_DEFAULT, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX,
+    QUEUE_APPENDS_DEFAULT, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, SEGMENT_FIRST_BYTES,
+    SYNC_INTERVAL_MILLIS_MAX, UNSYNCED_SYNC_MILLIS_MAX,
 };
 pub use page::{Direction, Page, StoredEvent};
 pub use progress::{Progress, ProgressError};

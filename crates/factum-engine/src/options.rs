@@ -29,6 +29,10 @@ pub const SEGMENT_FIRST_BYTES: u64 = 1 << 20;
 pub const QUEUE_APPENDS_DEFAULT: usize = 16_384;
 /// Bytes of log one page may hold, unless the options say otherwise.
 pub const PAGE_BYTES_DEFAULT: usize = 4 << 20;
+/// Bytes of index files' blocks kept in memory, unless the options say otherwise.
+pub const INDEX_CACHE_BYTES_DEFAULT: usize = 32 << 20;
+/// The least [`Options::index_cache_bytes`] may be.
+pub const INDEX_CACHE_BYTES_MIN: usize = 64 << 10;
 /// Bytes of encoded batches the writer puts into one group; a larger batch is a group of its own.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
 /// Longest name of a progress record, in bytes.
@@ -104,6 +108,7 @@ pub struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) queue_appends_max: usize,
     pub(crate) page_bytes_max: usize,
+    pub(crate) index_cache_bytes: usize,
     pub(crate) entropy: Entropy,
     pub(crate) drive: Drive,
 }
@@ -117,6 +122,7 @@ impl Default for Options {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             queue_appends_max: QUEUE_APPENDS_DEFAULT,
             page_bytes_max: PAGE_BYTES_DEFAULT,
+            index_cache_bytes: INDEX_CACHE_BYTES_DEFAULT,
             entropy: Entropy::System,
             drive: Drive::Threads,
         }
@@ -167,6 +173,14 @@ impl Options {
         self
     }
 
+    /// Bytes of index files' blocks kept in memory, at least [`INDEX_CACHE_BYTES_MIN`]. Besides them the index takes
+    /// memory for the segments that have no index file yet: the active one, and one or two while theirs are written.
+    #[must_use]
+    pub fn index_cache_bytes(mut self, bytes: usize) -> Self {
+        self.index_cache_bytes = bytes;
+        self
+    }
+
     /// Where the ids and the key of a new store come from.
     #[must_use]
     pub fn entropy(mut self, entropy: Entropy) -> Self {
@@ -204,6 +218,8 @@ impl Options {
             "queue_appends_max must be at least 1"
         } else if self.page_bytes_max == 0 {
             "page_bytes_max must be at least 1"
+        } else if self.index_cache_bytes < INDEX_CACHE_BYTES_MIN {
+            "index_cache_bytes must be at least 64 KiB"
         } else {
             return Ok(());
         };

@@ -11,9 +11,10 @@ use std::thread::{self, Thread};
 use crate::append::{CommandRecord, ExpectedVersion, Receipt};
 use crate::error::AppendError;
 use crate::format::encode::EncodedBatch;
+use crate::index::key::BatchKeys;
+use crate::lookup::{Bounded, Looked};
 use crate::names::StreamName;
 use crate::options::GROUP_BYTES_MAX;
-use crate::selection::Boundary;
 use crate::shared::lock;
 
 /// Groups of one request after which their caller is taken to be alone.
@@ -136,7 +137,9 @@ pub(crate) struct Request {
     pub(crate) batch: EncodedBatch,
     pub(crate) streams: Vec<(StreamName, ExpectedVersion, u16)>,
     pub(crate) command: Option<CommandRecord>,
-    pub(crate) boundary: Option<Boundary>,
+    pub(crate) bounded: Option<Bounded>,
+    pub(crate) keys: BatchKeys,
+    pub(crate) looked: Looked,
     pub(crate) answer: Answer,
 }
 

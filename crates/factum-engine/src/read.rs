@@ -1,11 +1,13 @@
 //! Reading: the index says where, the log says what, and every byte served was checked.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::append::{KnownCommand, Receipt};
-use crate::error::ReadError;
+use crate::error::{Damage, ReadError};
 use crate::format::batch::{BATCH_FIXED_BYTES, BatchHead, check_record, head_length};
 use crate::index::BatchPlace;
+use crate::lookup;
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
 use crate::page::{Direction, Page, StoredEvent};
@@ -52,37 +54,38 @@ pub(crate) fn read(
 ) -> Result<Page, ReadError> {
     shared.check_open()?;
     let head = head.get();
-    let index = shared.index();
     let mut gathered = Gathered::new(shared, limit);
-    match direction {
-        Direction::Forward => {
-            let mut next = after.get().saturating_add(1);
-            let places = index.ordinal(next).into_iter().flat_map(|from| index.batches_from(from));
-            for place in places {
+    let mut next = match direction {
+        Direction::Forward => after.get().saturating_add(1),
+        Direction::Backward => after.get().saturating_sub(1).min(head),
+    };
+    while (1..=head).contains(&next) && gathered.wants_more() {
+        let visited = lookup::repairing(shared, || {
+            lookup::each_batch(shared, next, direction, &mut |place| {
                 // A batch is synced whole or not at all.
                 if !gathered.wants_more() || place.first > head {
-                    break;
+                    return ControlFlow::Break(());
                 }
-                let last = place.last().min(next.saturating_add(gathered.left as u64 - 1));
-                gathered.push(place, next, last);
-                next = last + 1;
-            }
-        }
-        Direction::Backward => {
-            let mut next = after.get().saturating_sub(1).min(head);
-            let places = index.ordinal(next).into_iter().flat_map(|to| index.batches_down_from(to));
-            for place in places {
-                if !gathered.wants_more() {
-                    break;
+                match direction {
+                    Direction::Forward => {
+                        let last = place.last().min(next.saturating_add(gathered.left as u64 - 1));
+                        gathered.push(place, next, last);
+                        next = last + 1;
+                    }
+                    Direction::Backward => {
+                        let first = place.first.max((next + 1).saturating_sub(gathered.left as u64));
+                        gathered.push(place, first, next);
+                        next = first - 1;
+                    }
                 }
-                let first = place.first.max((next + 1).saturating_sub(gathered.left as u64));
-                gathered.push(place, first, next);
-                next = first - 1;
-            }
+                ControlFlow::Continue(())
+            })
+        })?;
+        if visited.is_break() {
+            break;
         }
     }
-    drop(index);
-    let events = gathered.load(direction)?;
+    let (events, _) = gathered.load(direction)?;
     let last = events.last().map_or(after, StoredEvent::position);
     let (end, read_to) = match direction {
         Direction::Forward => (last.get() >= head, last),
@@ -100,45 +103,28 @@ pub(crate) fn read_stream(
     limit: usize,
 ) -> Result<Page, ReadError> {
     shared.check_open()?;
-    let index = shared.index();
-    let head = index.head();
-    let positions = index.positions(stream.as_str());
-    let count = positions.len() as u64;
-    let mut gathered = Gathered::new(shared, limit);
-    // How many of the stream's events lie before the page's first, in the order of the log.
-    let (mut low, mut high) = match direction {
-        Direction::Forward => (from.get().saturating_sub(1).min(count) as usize, positions.len()),
-        Direction::Backward => (0, from.get().min(count) as usize),
+    let key = shared.keyer.stream(stream.as_str());
+    let found = lookup::repairing(shared, || lookup::stream(shared, key, from.get(), direction, limit))?;
+    let head = Position::new(found.head);
+    let mut gathered = Gathered::new(shared, found.places.len());
+    let _unread = gathered.push_all(&found.places, direction);
+    let (events, _) = gathered.load(direction)?;
+    let mut expected = match direction {
+        Direction::Forward => from.get().max(1),
+        Direction::Backward => from.get().min(found.version),
     };
-    let ends = |event: &StoredEvent| match direction {
-        Direction::Forward => event.version().get() == count,
-        Direction::Backward => event.version().get() == 1,
-    };
-    let empty = low >= high;
-    while low < high && gathered.wants_more() {
-        let next = if direction == Direction::Forward { positions[low] } else { positions[high - 1] };
-        let Some(place) = index.batch_at(next) else {
-            break;
-        };
-        let run = match direction {
-            Direction::Forward => {
-                let count = positions[low..high].iter().take(gathered.left);
-                let count = count.take_while(|position| **position <= place.last()).count();
-                low += count;
-                low - count..low
-            }
-            Direction::Backward => {
-                let count = positions[low..high].iter().rev().take(gathered.left);
-                let count = count.take_while(|position| **position >= place.first).count();
-                high -= count;
-                high..high + count
-            }
-        };
-        gathered.push(place, positions[run.start], positions[run.end - 1]);
+    for event in &events {
+        // A key stands for its text up to chance; the log decides.
+        if event.stream() != stream.as_str() || event.version().get() != expected {
+            return Err(misplaced(shared, event.position(), "an event of another stream than the index says").into());
+        }
+        expected = if direction == Direction::Forward { expected + 1 } else { expected.saturating_sub(1) };
     }
-    drop(index);
-    let events = gathered.load(direction)?;
-    let end = empty || events.last().is_some_and(ends);
+    let last = events.last().map(StoredEvent::version);
+    let end = match direction {
+        Direction::Forward => last.map_or(from.get().max(1) > found.version, |last| last.get() == found.version),
+        Direction::Backward => last.map_or(from.get().min(found.version) == 0, |last| last.get() == 1),
+    };
     let read_to = match (end, direction) {
         (true, Direction::Forward) => head,
         (true, Direction::Backward) => Position::ZERO,
@@ -147,13 +133,22 @@ pub(crate) fn read_stream(
     Ok(Page { events, read_to, end })
 }
 
+/// What the log holds at a position is not what the index found there.
+pub(crate) fn misplaced(shared: &Shared, position: Position, what: &'static str) -> Damage {
+    let offset = lookup::batch_at(shared, position.get()).map_or(0, |place| u64::from(place.offset));
+    Damage { segment: shared.segment_of(position.get()), offset, position, what }
+}
+
 /// The receipt and fingerprint a command left in the log.
 pub(crate) fn command(shared: &Shared, id: &[u8; 16]) -> Result<Option<KnownCommand>, ReadError> {
-    let Some(place) = shared.index().command(id) else {
-        return Ok(None);
-    };
+    let place = lookup::command(shared, shared.keyer.command(id))?;
+    place.map(|place| command_at(shared, &place, id)).transpose()
+}
+
+/// What a command left in the batch it wrote.
+pub(crate) fn command_at(shared: &Shared, place: &BatchPlace, id: &[u8; 16]) -> Result<KnownCommand, ReadError> {
     let segment = shared.segment(place.segment)?;
-    let head = read_head(&segment, &place)?;
+    let head = read_head(&segment, place)?;
     let damage = |what| segment.damage(u64::from(place.offset), place.first, what);
     let head = BatchHead::read(&head, segment.mask).map_err(damage)?;
     let record = head.command().filter(|record| record.id == *id).ok_or(damage("command of a batch"))?;
@@ -164,7 +159,7 @@ pub(crate) fn command(shared: &Shared, id: &[u8; 16]) -> Result<Option<KnownComm
     }
     let (first, last) = (Position::new(head.first), Position::new(head.last()));
     let receipt = Receipt { streams, first, last, repeated: true };
-    Ok(Some(KnownCommand { fingerprint: record.fingerprint, receipt }))
+    Ok(KnownCommand { fingerprint: record.fingerprint, receipt })
 }
 
 fn read_head(segment: &Segment, place: &BatchPlace) -> Result<Vec<u8>, ReadError> {
@@ -178,7 +173,7 @@ fn read_head(segment: &Segment, place: &BatchPlace) -> Result<Vec<u8>, ReadError
 }
 
 /// What a page wants, in the direction of the read.
-struct Gathered<'a> {
+pub(crate) struct Gathered<'a> {
     shared: &'a Shared,
     wanted: Vec<Wanted>,
     /// Events still wanted.
@@ -188,11 +183,16 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
-    fn new(shared: &'a Shared, limit: usize) -> Self {
+    pub(crate) fn new(shared: &'a Shared, limit: usize) -> Self {
         Gathered { shared, wanted: Vec::new(), left: limit, budget: shared.options.page_bytes_max }
     }
 
-    fn wants_more(&self) -> bool {
+    /// How many events it still wants.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(crate) fn wants_more(&self) -> bool {
         self.left > 0 && (self.budget > 0 || self.wanted.is_empty())
     }
 
@@ -208,12 +208,41 @@ impl<'a> Gathered<'a> {
         self.wanted.push(wanted);
     }
 
-    /// Reads and checks it all.
-    fn load(self, direction: Direction) -> Result<Vec<StoredEvent>, ReadError> {
+    /// Adds positions in the direction of the read; returns the first that there was no more room for.
+    pub(crate) fn push_all(&mut self, places: &[(u64, BatchPlace)], direction: Direction) -> Option<u64> {
+        let mut rest = places;
+        while let Some((position, place)) = rest.first() {
+            if !self.wants_more() {
+                return Some(*position);
+            }
+            // Neighbours in one batch are one piece.
+            let alike = rest.iter().take(self.left).zip(0..).take_while(|((other, of), away)| {
+                let there = match direction {
+                    Direction::Forward => position.checked_add(*away),
+                    Direction::Backward => position.checked_sub(*away),
+                };
+                of.first == place.first && there == Some(*other)
+            });
+            let count = alike.count();
+            let last = rest[count - 1].0;
+            let pieces = self.wanted.len();
+            self.push(*place, last.min(*position), last.max(*position));
+            if self.wanted.len() == pieces {
+                return Some(*position);
+            }
+            rest = &rest[count..];
+        }
+        None
+    }
+
+    /// Reads and checks it all; whether all that was gathered is there.
+    pub(crate) fn load(self, direction: Direction) -> Result<(Vec<StoredEvent>, bool), ReadError> {
         let mut plan = Plan { shared: self.shared, stretches: Vec::new(), placed: Vec::new(), length: 0 };
         let mut budget = self.shared.options.page_bytes_max;
+        let mut whole = true;
         for wanted in self.wanted {
-            if !plan.add(wanted, direction, &mut budget)? {
+            whole = plan.add(wanted, direction, &mut budget)?;
+            if !whole {
                 break;
             }
         }
@@ -231,7 +260,7 @@ impl<'a> Gathered<'a> {
                 events[start..].reverse();
             }
         }
-        Ok(events)
+        Ok((events, whole))
     }
 }
 
@@ -248,6 +277,12 @@ impl Plan<'_> {
         let place = wanted.place;
         let segment = self.shared.segment(place.segment)?;
         let whole = place.length <= WHOLE_BATCH_BYTES_MAX;
+        let last = self.placed.last().filter(|last| whole && last.wanted.place == place);
+        if let Some(&Placed { head_at, skipped, .. }) = last {
+            // Another piece of the batch before: it is there already.
+            self.placed.push(Placed { wanted, segment, head_at, skipped });
+            return Ok(true);
+        }
         if whole {
             *budget = budget.saturating_sub(place.length as usize);
             let head_at = self.stretch(&segment, u64::from(place.offset), place.length as usize, place.first);

@@ -11,12 +11,16 @@ use crate::format::group::{GROUP_HEADER_BYTES, proves_synced};
 use crate::format::small::{self, CloseMarker, SegmentHeader, Unusable};
 use crate::format::{FORMAT_VERSION, SEGMENT_HEADER_BYTES, mask};
 use crate::identity::Identity;
-use crate::index::{BatchPlace, Index};
+use crate::index::header::Span;
+use crate::index::recent::Recent;
+use crate::index::run::Run;
+use crate::index::write::Unwritten;
+use crate::index::{Index, Trouble, UNINDEXED_SEGMENTS_MAX};
 use crate::numbers::Position;
 use crate::options::Options;
 use crate::restore::UNFINISHED_FILE;
-use crate::scan::{Chain, Cursor, Fault, Group, next_group};
-use crate::shared::Segment;
+use crate::scan::{Chain, Cursor, Fault, Group, index_group, next_group};
+use crate::shared::{Segment, Shared};
 use crate::spare::{SPARE_FILE, write_zeros};
 use crate::writer::Tail;
 
@@ -58,9 +62,7 @@ pub struct CutTail {
 
 /// A recovered log.
 pub(crate) struct Recovered {
-    pub(crate) identity: Identity,
-    pub(crate) segments: Vec<Arc<Segment>>,
-    pub(crate) index: Index,
+    pub(crate) shared: Shared,
     pub(crate) tail: Tail,
     pub(crate) report: RecoveryReport,
 }
@@ -73,7 +75,8 @@ pub(crate) fn unusable(unusable: Unusable, damaged: OpenError) -> OpenError {
 }
 
 /// Recovers the store of a directory, or makes one.
-pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(disk_of_store: Arc<dyn Disk>, options: Options) -> Result<Recovered, OpenError> {
+    let disk = &*disk_of_store;
     if read_file(disk, UNFINISHED_FILE)?.is_some() {
         return Err(OpenError::UnfinishedRestore);
     }
@@ -82,7 +85,7 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, O
             let damaged = OpenError::Identity { what: "its file is damaged" };
             (small::decode_identity(&bytes).map_err(|reason| unusable(reason, damaged))?, false)
         }
-        None => (create(disk, options)?, true),
+        None => (create(disk, &options)?, true),
     };
     let marker = match read_file(disk, CLOSED_FILE)? {
         Some(bytes) => match CloseMarker::decode(&bytes, mask(&identity.incarnation, 0)) {
@@ -96,29 +99,29 @@ pub(crate) fn recover(disk: &dyn Disk, options: &Options) -> Result<Recovered, O
         None => None,
     };
 
-    let mut recovery = Recovery::new(disk, &identity);
-    let numbers = segment_numbers(disk)?;
-    for number in numbers {
-        recovery.load(number)?;
-    }
+    let shared = Shared::new(disk_of_store.clone(), options, identity);
+    let mut recovery = Recovery::new(&shared)?;
+    recovery.load_all()?;
     let clean = recovery.judge_end(marker)?;
     // What is durable already is kept before anything is changed.
     let cut = recovery.cut()?;
     let rewritten_groups = if clean { 0 } else { recovery.rewrite()? };
     for name in disk.list()? {
-        if name == SPARE_FILE || name == CLOSED_FILE || name.ends_with(TEMPORARY_SUFFIX) {
+        let disposable = name == SPARE_FILE || name == CLOSED_FILE || name.ends_with(TEMPORARY_SUFFIX);
+        if disposable || recovery.is_replaced(&name) {
             disk.remove(&name)?;
         }
     }
     // Names too are made durable before anything is served: a segment seen now must be there after the next crash.
     disk.sync_dir()?;
 
-    let Recovery { segments, index, cursor, .. } = recovery;
+    let Recovery { segments, runs, sealed, recent, cursor, .. } = recovery;
     let segment = segments.last().cloned().ok_or(OpenError::Identity { what: "the log is missing" })?;
     let Cursor { offset, group, head, link } = cursor;
     let report =
         RecoveryReport { created, clean, cut, rewritten_groups, head: Position::new(head), segments: segment.number };
-    Ok(Recovered { identity, segments, index, tail: Tail { segment, offset, group, head, link }, report })
+    shared.begin_with(segments, Index::new(runs, sealed, recent));
+    Ok(Recovered { shared, tail: Tail { segment, offset, group, head, link }, report })
 }
 
 /// Makes a store. The log's first segment comes first, so that an identity never stands without its log.
@@ -170,10 +173,18 @@ fn segment_numbers(disk: &dyn Disk) -> Result<Vec<u32>, OpenError> {
 }
 
 struct Recovery<'a> {
+    shared: &'a Shared,
     disk: &'a dyn Disk,
     identity: &'a Identity,
+    /// What the index files say that they are of.
+    spans: Vec<Span>,
     segments: Vec<Arc<Segment>>,
-    index: Index,
+    /// Index files that are taken as they are.
+    runs: Vec<Arc<Run>>,
+    /// The index of sealed segments behind those.
+    sealed: Vec<Arc<Recent>>,
+    /// The index of the last segment loaded.
+    recent: Recent,
     cursor: Cursor,
     /// Whose history the last segment loaded is.
     generation: usize,
@@ -186,18 +197,119 @@ struct Recovery<'a> {
 }
 
 impl<'a> Recovery<'a> {
-    fn new(disk: &'a dyn Disk, identity: &'a Identity) -> Self {
-        Recovery {
-            disk,
-            identity,
+    fn new(shared: &'a Shared) -> Result<Self, OpenError> {
+        let spans = shared.disk.list()?.iter().filter_map(|name| Span::of_file_name(name)).collect();
+        Ok(Recovery {
+            shared,
+            disk: &*shared.disk,
+            identity: &shared.identity,
+            spans,
             segments: Vec::new(),
-            index: Index::default(),
+            runs: Vec::new(),
+            sealed: Vec::new(),
+            recent: Recent::new(1, 1, 0),
             cursor: Cursor::at_segment(1, 1, GENESIS),
             generation: 0,
             bytes: Vec::new(),
             unproven: VecDeque::new(),
             fault: None,
+        })
+    }
+
+    /// Loads all segments: sealed ones by their index files where these fit, the others by scanning them.
+    fn load_all(&mut self) -> Result<(), OpenError> {
+        let numbers = segment_numbers(self.disk)?;
+        let mut loaded = 0;
+        while let Some(number) = numbers.get(loaded) {
+            let expected = loaded as u32 + 1;
+            if *number != expected {
+                return Err(self.damage(expected, 0, "the segment is missing"));
+            }
+            if !self.load_by_file(*number)? {
+                self.load(*number)?;
+            }
+            loaded = self.segments.len();
         }
+        if let Some(active) = self.segments.last() {
+            active.activate(self.disk.open(&Segment::file_name(active.number))?);
+        }
+        Ok(())
+    }
+
+    /// Whether a file is an index file that was not taken.
+    fn is_replaced(&self, name: &str) -> bool {
+        Span::of_file_name(name).is_some() && !self.runs.iter().any(|run| run.name() == name)
+    }
+
+    /// Loads segments from this one on by the index file of most of them, if there is one that fits.
+    fn load_by_file(&mut self, number: u32) -> Result<bool, OpenError> {
+        let mut spans: Vec<Span> = self.spans.iter().filter(|span| span.first == number).copied().collect();
+        spans.sort_unstable_by_key(|span| std::cmp::Reverse(span.last));
+        for span in spans {
+            let found: Option<Vec<(SegmentHeader, u64)>> =
+                (span.first..=span.last + 1).map(|number| self.peek(number)).collect::<io::Result<_>>()?;
+            // Without a sound segment behind it none is sealed: what is wrong is told by loading them.
+            let Some(found) = found else { continue };
+            let headers: Vec<SegmentHeader> = found.iter().map(|(header, _)| *header).collect();
+            let Some(run) = self.shared.shelf.open(&headers)? else { continue };
+            for (header, length) in &found[..headers.len() - 1] {
+                let segment = self.admit(header, header.number, *length)?;
+                self.segments.push(segment);
+                let (next, sealed) = (headers[(header.number - number) as usize + 1], self.cursor.offset);
+                self.cursor =
+                    Cursor { offset: sealed, group: next.first_group - 1, head: next.first - 1, link: next.previous };
+            }
+            self.seal_recent(span.last + 1);
+            // The files come before what is in memory, always.
+            self.write_sealed(0)?;
+            self.runs.push(Arc::new(run));
+            self.unproven.clear();
+            self.fault = None;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The header of a segment and its length, if it is sound by itself.
+    fn peek(&self, number: u32) -> io::Result<Option<(SegmentHeader, u64)>> {
+        let file = match self.disk.open(&Segment::file_name(number)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
+        let read = read_up_to(&*file, &mut bytes, 0)?;
+        let header = SegmentHeader::decode(&bytes[..read]).ok();
+        let header = header.filter(|header| (header.store, header.number) == (self.identity.store, number));
+        Ok(header.map(|header| Ok::<_, io::Error>((header, file.len()?))).transpose()?)
+    }
+
+    /// What was loaded last is sealed: segment `next` follows it.
+    fn seal_recent(&mut self, next: u32) {
+        let recent = std::mem::replace(&mut self.recent, Recent::new(next, self.cursor.head + 1, 0));
+        if recent.keys() > 0 {
+            self.sealed.push(Arc::new(recent));
+        }
+    }
+
+    /// Writes index files until only so many sealed segments have theirs in memory.
+    fn write_sealed(&mut self, left: usize) -> Result<(), OpenError> {
+        while self.sealed.len() > left {
+            let recent = self.sealed.remove(0);
+            let at = recent.segment as usize;
+            let next = match self.segments.get(at) {
+                Some(next) => Some(next.header),
+                None => self.peek(recent.segment + 1)?.map(|(header, _)| header),
+            };
+            let next = next.ok_or_else(|| self.damage(recent.segment + 1, 0, "header of the segment"))?;
+            let headers = [self.segments[at - 1].header, next];
+            let run = self.shared.shelf.write_recent(&headers, &recent).map_err(|unwritten| match unwritten {
+                Unwritten::Disk(error) | Unwritten::Trouble(Trouble::Disk(error)) => OpenError::from(error),
+                _ => OpenError::Io(io::ErrorKind::InvalidData.into()),
+            })?;
+            self.runs.push(Arc::new(run));
+        }
+        Ok(())
     }
 
     fn damage(&self, segment: u32, offset: u64, what: &'static str) -> OpenError {
@@ -207,12 +319,10 @@ impl<'a> Recovery<'a> {
 
     /// Loads a segment into the index, as far as it is sound.
     fn load(&mut self, number: u32) -> Result<(), OpenError> {
-        let expected = self.segments.len() as u32 + 1;
-        if number != expected {
-            return Err(self.damage(expected, 0, "the segment is missing"));
-        }
         let segment = self.open(number)?;
         self.segments.push(segment.clone());
+        self.seal_recent(number);
+        self.write_sealed(UNINDEXED_SEGMENTS_MAX)?;
         self.unproven.clear();
         let mut last_batch = None;
         let fault = loop {
@@ -241,9 +351,16 @@ impl<'a> Recovery<'a> {
         self.bytes.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
         let read = read_up_to(&*file, &mut self.bytes, 0)?;
         self.bytes.truncate(read);
-
         let damaged = self.damage(number, 0, "header of the segment");
         let header = SegmentHeader::decode(&self.bytes).map_err(|reason| unusable(reason, damaged))?;
+        let segment = self.admit(&header, number, read as u64)?;
+        self.bytes.truncate(header.size as usize);
+        self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
+        Ok(segment)
+    }
+
+    /// Checks a segment's header against what came before.
+    fn admit(&mut self, header: &SegmentHeader, number: u32, length: u64) -> Result<Arc<Segment>, OpenError> {
         if (header.store, header.number) != (self.identity.store, number) {
             return Err(self.damage(number, 0, "a segment of another store"));
         }
@@ -252,8 +369,8 @@ impl<'a> Recovery<'a> {
             return Err(self.damage(number, 0, "a segment of another incarnation"));
         };
         // A torn write leaves zeros and never a shorter file: segments have their full length before they are used.
-        if (read as u64) < header.size {
-            return Err(self.damage(number, read as u64, "the file is shorter than it was made"));
+        if length < header.size {
+            return Err(self.damage(number, length, "the file is shorter than it was made"));
         }
         // The header says where the segment before it ends. What follows there is of no account: a torn tail that was
         // cut, and came back because the power failed before the zeros in its place were synced.
@@ -271,10 +388,7 @@ impl<'a> Recovery<'a> {
             return Err(self.damage(number, 0, "the store was not forked where this segment begins"));
         }
         self.generation = generation;
-        self.bytes.truncate(header.size as usize);
-        self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
-        let mask = mask(&header.incarnation, number);
-        Ok(Arc::new(Segment { number, size: header.size, mask, file }))
+        Ok(Segment::new(*header, &self.shared.files))
     }
 
     /// Adds a sound group to the index.
@@ -284,19 +398,8 @@ impl<'a> Recovery<'a> {
             self.unproven.pop_front();
         }
         self.unproven.push_back((group.header.number, u64::from(group.header.offset)));
-        for at in &group.batches {
-            let fault = |what| OpenError::Corrupt(segment.damage(u64::from(*at), group.header.first, what));
-            let head = BatchHead::read(&self.bytes[*at as usize..], segment.mask).map_err(fault)?;
-            let place = BatchPlace {
-                first: head.first,
-                segment: segment.number,
-                offset: *at,
-                length: head.length,
-                events: head.events,
-            };
-            self.index.add_read(place, &head).map_err(fault)?;
-        }
-        Ok(())
+        index_group(&self.shared.keyer, &self.bytes, segment.mask, group, &mut self.recent)
+            .map_err(|fault| OpenError::Corrupt(segment.damage(fault.offset, fault.position, fault.what)))
     }
 
     fn link_at(&self, segment: &Segment, at: u32) -> Result<Link, OpenError> {
@@ -347,8 +450,8 @@ impl<'a> Recovery<'a> {
         let torn = self.bytes.get(from..).unwrap_or_default();
         let length = torn.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let side_file = self.keep(active.number, &torn[..length])?;
-        write_zeros(&*active.file, self.cursor.offset, active.size)?;
-        active.file.sync()?;
+        write_zeros(&*active.log(), self.cursor.offset, active.size)?;
+        active.log().sync()?;
         Ok(Some(CutTail {
             segment: active.number,
             offset: self.cursor.offset,
@@ -385,8 +488,8 @@ impl<'a> Recovery<'a> {
         };
         assert!(*from + GROUP_HEADER_BYTES as u64 <= self.cursor.offset, "a group has a header");
         let bytes = &self.bytes[*from as usize..self.cursor.offset as usize];
-        write_all(&*active.file, bytes, *from).map_err(io::Error::from)?;
-        active.file.sync()?;
+        write_all(&*active.log(), bytes, *from).map_err(io::Error::from)?;
+        active.log().sync()?;
         Ok(self.unproven.len() as u64)
     }
 }

@@ -3,6 +3,10 @@
 use crate::format::SEGMENT_HEADER_BYTES;
 use crate::format::batch::{BATCH_FIXED_BYTES, BatchHead, Link, check_record};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
+use crate::format::small::SegmentHeader;
+use crate::index::ReadBatch;
+use crate::index::key::Keyer;
+use crate::index::recent::Recent;
 
 /// Where a walk stands: behind the last sound group.
 #[derive(Debug, Clone, Copy)]
@@ -103,4 +107,44 @@ pub(crate) fn next_group_in(
     }
     *cursor = Cursor { offset: base + end as u64, group: header.number, head: next - 1, link };
     Ok(Group { header, batches })
+}
+
+/// Adds the batches of a sound group to the index of its segment.
+pub(crate) fn index_group(
+    keyer: &Keyer,
+    segment: &[u8],
+    mask: u32,
+    group: &Group,
+    recent: &mut Recent,
+) -> Result<(), Fault> {
+    for at in &group.batches {
+        let fault = |what| Fault { offset: u64::from(*at), position: group.header.first, what };
+        let batch = ReadBatch::read(keyer, &segment[*at as usize..], mask, recent.segment, *at).map_err(fault)?;
+        let mut versions = batch.keys.streams.iter().zip(&batch.bases);
+        if !versions.all(|(stream, base)| recent.continues(stream.key, *base)) {
+            return Err(fault("versions of a stream are not dense"));
+        }
+        recent.add(batch.place, &batch.keys, batch.bases.iter().copied());
+    }
+    Ok(())
+}
+
+/// The index of a segment up to a position, all of which must be sound.
+pub(crate) fn index_segment(
+    keyer: &Keyer,
+    segment: &[u8],
+    mask: u32,
+    header: &SegmentHeader,
+    last: u64,
+) -> Result<Recent, Fault> {
+    let mut cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
+    let mut recent = Recent::new(header.number, header.first, 0);
+    while cursor.head < last {
+        let group = next_group(segment, mask, Chain::Skipped, &mut cursor)?;
+        index_group(keyer, segment, mask, &group, &mut recent)?;
+    }
+    if cursor.head > last {
+        return Err(Fault { offset: cursor.offset, position: last + 1, what: "the segment does not end where it did" });
+    }
+    Ok(recent)
 }

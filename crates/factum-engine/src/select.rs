@@ -1,18 +1,18 @@
 //! Reading the events of a selection.
 
 use crate::error::ReadError;
+use crate::index::key::selection_keys;
+use crate::lookup;
 use crate::numbers::Position;
-use crate::page::{Direction, Page, StoredEvent};
-use crate::read;
+use crate::page::{Direction, Page};
+use crate::read::{self, Gathered};
 use crate::selection::Selection;
 use crate::shared::Shared;
 
-/// Events one page of a selection considers at most.
-const CONSIDERED_EVENTS_MAX: usize = 65_536;
-/// Events considered at a time.
-const CONSIDERED_STEP: usize = 1_024;
+/// Steps of matching one page takes at most.
+const PAGE_STEPS_MAX: usize = 262_144;
 
-/// Up to `head`: the synced one, but for conditions.
+/// Up to `head`.
 pub(crate) fn read(
     shared: &Shared,
     head: Position,
@@ -25,47 +25,50 @@ pub(crate) fn read(
     if selection.is_everything() {
         return read::read(shared, head, after, direction, limit);
     }
-    let (mut events, mut read_to, mut considered) = (Vec::new(), after, 0);
-    loop {
-        let page = read::read(shared, head, read_to, direction, CONSIDERED_STEP)?;
-        considered += page.events.len();
-        let last = page.events.last().map(StoredEvent::position);
-        for event in page.events.into_iter().filter(|event| selection.matches(event.name(), event.tags())) {
-            if events.len() == limit {
-                break;
-            }
-            events.push(event);
-        }
-        if events.len() == limit {
-            let read_to = events.last().map_or(after, StoredEvent::position);
-            let end = page.end && Some(read_to) == last;
-            return Ok(Page { read_to: if end { page.read_to } else { read_to }, events, end });
-        }
-        read_to = page.read_to;
-        if page.end || considered >= CONSIDERED_EVENTS_MAX {
-            return Ok(Page { events, read_to, end: page.end });
+    shared.check_open()?;
+    let clauses = selection_keys(&shared.keyer, selection);
+    let (after, head) = (after.get(), head.get());
+    let (mut next, bound) = match direction {
+        Direction::Forward => (after.saturating_add(1), head),
+        Direction::Backward => (after.saturating_sub(1).min(head), 1),
+    };
+    let is_over = |next: u64| match direction {
+        Direction::Forward => next > bound,
+        Direction::Backward => next < bound,
+    };
+    let mut steps = PAGE_STEPS_MAX;
+    let mut gathered = Gathered::new(shared, limit);
+    while !is_over(next) && gathered.wants_more() && steps > 0 {
+        let left = gathered.left();
+        let found = lookup::repairing(shared, || {
+            lookup::matches_from(shared, &clauses, next, bound, direction, left, &mut steps)
+        })?;
+        next = match gathered.push_all(&found.places, direction) {
+            None => found.next,
+            Some(unread) => unread,
+        };
+    }
+    let (events, whole) = gathered.load(direction)?;
+    for event in &events {
+        // A key stands for its text up to chance; the log decides.
+        if !selection.matches(event.name(), event.tags()) {
+            return Err(read::misplaced(shared, event.position(), "an event other than the index says").into());
         }
     }
+    let end = whole && is_over(next);
+    let read_to = match (whole, direction) {
+        (false, _) => events.last().map_or(after, |event| event.position().get()),
+        (true, Direction::Forward) => (next - 1).max(after),
+        (true, Direction::Backward) if end => 0,
+        (true, Direction::Backward) => next + 1,
+    };
+    Ok(Page { events, read_to: Position::new(read_to), end })
 }
 
-/// The earliest written event behind a position that a selection matches, and the first clause that does.
-pub(crate) fn first_behind(
-    shared: &Shared,
-    selection: &Selection,
-    after: Position,
-) -> Result<Option<(usize, Position)>, ReadError> {
-    // Written, not synced: a condition is judged against everything acknowledged.
-    let head = shared.index().head();
-    let mut after = after;
-    loop {
-        let page = read(shared, head, selection, after, Direction::Forward, 1)?;
-        if let Some(event) = page.events.first() {
-            let clause = selection.first_match(event.name(), event.tags());
-            return Ok(clause.map(|clause| (clause, event.position())));
-        }
-        if page.end {
-            return Ok(None);
-        }
-        after = page.read_to;
-    }
+/// The first clause of a selection that the event at a position matches.
+pub(crate) fn clause_at(shared: &Shared, selection: &Selection, position: Position) -> Result<usize, ReadError> {
+    let before = Position::new(position.get() - 1);
+    let page = read::read(shared, position, before, Direction::Forward, 1)?;
+    let clause = page.events.first().and_then(|event| selection.first_match(event.name(), event.tags()));
+    clause.ok_or_else(|| read::misplaced(shared, position, "an event other than the index says").into())
 }

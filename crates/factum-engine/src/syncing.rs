@@ -104,7 +104,7 @@ impl Syncing {
             return Ok(());
         };
         drop(state);
-        match segment.file.sync() {
+        match segment.log().sync() {
             Ok(()) => {
                 self.synced(shared, end);
                 Ok(())

@@ -92,7 +92,7 @@ pub(crate) fn verify(
 ) -> Result<VerifyReport, VerifyError> {
     shared.check_open()?;
     let head = shared.announcer.synced().get();
-    let segments = shared.index().batch_at(head).map_or(1, |place| place.segment);
+    let segments = shared.segment_of(head);
     let mut cursor = Cursor::at_segment(1, 1, GENESIS);
     let (mut batches, mut bytes) = (0, Vec::new());
     for number in 1..=segments {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::append::Receipt;
+use crate::append::{CommandRecord, KnownCommand, Receipt};
 use crate::disk::write_all;
-use crate::error::{AppendError, is_full};
+use crate::error::{AppendError, ReadError, is_full};
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::format::batch::{self, Link};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::small::{CloseMarker, SegmentHeader};
-use crate::format::{SEGMENT_HEADER_BYTES, mask};
 use crate::index::BatchPlace;
+use crate::lookup::{self, Bounded, Looked};
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
 use crate::options::Drive;
@@ -52,6 +53,8 @@ enum Failure {
     Full,
     /// A write or sync failed: nothing is known of the group, and nothing may be written any more.
     Broken(Arc<io::Error>),
+    /// Too many sealed segments have no index file, and none can be written; nothing of the group is in the log.
+    Unindexed(Arc<io::Error>),
 }
 
 impl Failure {
@@ -59,6 +62,8 @@ impl Failure {
         match self {
             Failure::Full => AppendError::DiskFull,
             Failure::Broken(error) => AppendError::Poisoned(error.clone()),
+            Failure::Unindexed(error) if is_full(error) => AppendError::DiskFull,
+            Failure::Unindexed(error) => AppendError::Unavailable(error.clone()),
         }
     }
 }
@@ -190,7 +195,7 @@ impl Writer {
                 let receipt = verdicts[*number].clone().map(|receipt| Receipt { repeated: true, ..receipt });
                 (*fingerprint, receipt)
             }
-            None => match read::command(shared, &command.id) {
+            None => match self.logged(shared, request, &command) {
                 Ok(None) => return None,
                 Ok(Some(known)) => (known.fingerprint, Ok(known.receipt)),
                 Err(error) => return Some(Err(error.into())),
@@ -200,19 +205,50 @@ impl Writer {
         Some(if same { receipt } else { Err(AppendError::CommandIdReused { id: command.id }) })
     }
 
+    /// What the log knows of a command: in memory, or in files as far as they were not looked at before.
+    fn logged(
+        &self,
+        shared: &Shared,
+        request: &Request,
+        command: &CommandRecord,
+    ) -> Result<Option<KnownCommand>, ReadError> {
+        if let Some(known) = &request.looked.command {
+            return Ok(Some(known.clone()));
+        }
+        let Some(key) = request.keys.command else {
+            return Ok(None);
+        };
+        let index = shared.index();
+        let (recent, looked_at_all) = (index.recent_command(key), index.runs_through() == request.looked.through);
+        drop(index);
+        match recent {
+            Some(place) => read::command_at(shared, &place, &command.id).map(Some),
+            None if looked_at_all => Ok(None),
+            None => read::command(shared, &command.id),
+        }
+    }
+
     /// Versions of the request's streams before it, if these and the boundary are as expected.
     fn conditions(&self, shared: &Shared, request: &Request, head: u64) -> Result<Vec<u64>, AppendError> {
         let bases = self.bases(shared, request)?;
-        if let Some(Boundary { selection, after }) = &request.boundary {
-            if after.get() > head {
-                return Err(AppendError::BoundaryBeyondHead { after: *after, head: Position::new(head) });
-            }
-            let logged = select::first_behind(shared, selection, *after)?;
-            if let Some((clause, found)) = logged.or_else(|| self.staged_behind(selection, *after)) {
-                return Err(AppendError::BoundaryCrossed { clause, after: *after, found });
-            }
+        let Some(bounded) = &request.bounded else {
+            return Ok(bases);
+        };
+        let Boundary { selection, after } = &bounded.boundary;
+        if after.get() > head {
+            return Err(AppendError::BoundaryBeyondHead { after: *after, head: Position::new(head) });
         }
-        Ok(bases)
+        let crossed = match logged_behind(shared, bounded, &request.looked)? {
+            Some(found) => {
+                let clause = select::clause_at(shared, selection, found)?;
+                Some((clause, found))
+            }
+            None => self.staged_behind(selection, *after),
+        };
+        match crossed {
+            Some((clause, found)) => Err(AppendError::BoundaryCrossed { clause, after: *after, found }),
+            None => Ok(bases),
+        }
     }
 
     /// The earliest staged event behind a position that a selection matches, and the first clause that does.
@@ -230,17 +266,33 @@ impl Writer {
 
     /// Versions of the request's streams before it, if all are as expected.
     fn bases(&self, shared: &Shared, request: &Request) -> Result<Vec<u64>, AppendError> {
-        let index = shared.index();
         let mut bases = Vec::with_capacity(request.streams.len());
-        for (stream, expected, _) in &request.streams {
-            let staged = self.versions.get(stream).map(|version| Version::new(*version));
-            let actual = staged.unwrap_or_else(|| index.version(stream.as_str()));
+        for (number, (stream, expected, _)) in request.streams.iter().enumerate() {
+            let actual = match self.versions.get(stream) {
+                Some(staged) => *staged,
+                None => self.logged_version(shared, request, number)?,
+            };
+            let actual = Version::new(actual);
             if !expected.is_met_by(actual) {
                 return Err(AppendError::Conflict { stream: stream.clone(), expected: *expected, actual });
             }
             bases.push(actual.get());
         }
         Ok(bases)
+    }
+
+    /// Version of a request's stream in the log: in memory, or in files as far as they were not looked at before.
+    fn logged_version(&self, shared: &Shared, request: &Request, number: usize) -> Result<u64, ReadError> {
+        let (key, looked) = (request.keys.streams[number].key, &request.looked);
+        let index = shared.index();
+        let (recent, through) = (index.recent_version(key), index.runs_through());
+        drop(index);
+        match (recent, looked.versions.get(number).copied().flatten()) {
+            (Some(version), _) => Ok(version),
+            (None, Some(version)) if through == looked.through => Ok(version),
+            (None, None) if through == 0 => Ok(0),
+            (None, _) => lookup::version(shared, key),
+        }
     }
 
     /// The receipt of a staged request; later requests of the group see what it leaves.
@@ -281,14 +333,14 @@ impl Writer {
         }
         assert!(offset + length <= segment.size, "a group never grows a segment");
         let started = Instant::now();
-        if let Err(partial) = write_all(&*segment.file, &self.buffer, *offset) {
+        if let Err(partial) = write_all(&*segment.log(), &self.buffer, *offset) {
             if is_full(&partial.error) && self.erase(partial.written).is_ok() {
                 return Err(Failure::Full);
             }
             return Err(Failure::Broken(Arc::new(partial.error)));
         }
         if shared.options.durability.sync_delay().is_none() {
-            segment.file.sync().map_err(|error| Failure::Broken(Arc::new(error)))?;
+            segment.log().sync().map_err(|error| Failure::Broken(Arc::new(error)))?;
         }
         self.last_sync = started.elapsed();
         Ok(())
@@ -301,13 +353,14 @@ impl Writer {
         }
         let _alone = self.syncing.alone();
         let Tail { segment, offset, .. } = &self.tail;
-        let erased = write_zeros(&*segment.file, *offset, offset + written as u64).and_then(|()| segment.file.sync());
+        let erased = write_zeros(&*segment.log(), *offset, offset + written as u64).and_then(|()| segment.log().sync());
         // Before anybody else may sync: the error is told only once.
         erased.inspect_err(|error| self.syncing.break_off(Arc::new(io::Error::new(error.kind(), error.to_string()))))
     }
 
     /// Goes on in a new segment that has room for a group of this length.
     fn roll(&mut self, shared: &Shared, length: u64) -> Result<(), Failure> {
+        shared.upkeep.make_room(shared).map_err(|error| Failure::Unindexed(Arc::new(error)))?;
         // A segment's header says that everything before it is synced.
         self.syncing.sync(shared).map_err(Failure::Broken)?;
         self.syncing.ensure_head_file(shared);
@@ -334,9 +387,10 @@ impl Writer {
         shared.disk.sync_dir().map_err(broken)?;
         // A handle of its own: errors of the helper's syncs and the writer's are never taken for one another.
         let file = shared.disk.open(&name).map_err(broken)?;
-        let mask = mask(&shared.identity.incarnation, number);
-        let segment = Arc::new(Segment { number, size, mask, file });
+        let segment = Segment::new(header, &shared.files);
+        segment.activate(file);
         shared.add_segment(segment.clone());
+        self.tail.segment.seal();
         self.tail.segment = segment;
         self.tail.offset = SEGMENT_HEADER_BYTES;
         Ok(())
@@ -354,11 +408,14 @@ impl Writer {
                 length: request.batch.bytes.len() as u32,
                 events: request.batch.events as u16,
             };
-            let streams = request.streams.iter().map(|(stream, _, events)| (stream, usize::from(*events)));
-            index.add(place, streams, request.command.map(|command| command.id));
+            let bases = batch::bases(&request.batch, &self.buffer[staged.at..], request.streams.len());
+            index.add(place, &request.keys, bases);
         }
-        let head = index.head();
+        let (head, unindexed) = (index.head(), index.sealed().len());
         drop(index);
+        if unindexed > 0 && shared.options.drive == Drive::Threads {
+            shared.upkeep.want();
+        }
         self.tail.link = self.staged_link;
         self.tail.offset += self.buffer.len() as u64;
         self.tail.group += 1;
@@ -375,5 +432,36 @@ impl Writer {
     /// Where the log ends, for the marker of a clean close.
     pub(crate) fn marker(&self) -> CloseMarker {
         self.tail.end()
+    }
+}
+
+/// The first position behind a boundary that the log says is matched.
+fn logged_behind(shared: &Shared, bounded: &Bounded, looked: &Looked) -> Result<Option<Position>, ReadError> {
+    if let Some(crossed) = looked.crossed {
+        return Ok(Some(Position::new(crossed)));
+    }
+    let after = bounded.boundary.after;
+    let index = shared.index();
+    if index.runs_through() == looked.through {
+        return lookup::crossed_in_memory(&index, &bounded.clauses, after);
+    }
+    drop(index);
+    loop {
+        let mut through = 0;
+        let crossed = lookup::repairing(shared, || {
+            let index = shared.index();
+            let runs = index.runs().clone();
+            through = index.runs_through();
+            drop(index);
+            lookup::crossed_in(&runs, &bounded.clauses, after)
+        })?;
+        if let Some(crossed) = crossed {
+            return Ok(Some(Position::new(crossed)));
+        }
+        let index = shared.index();
+        // What went from memory into a file in between was in neither.
+        if index.runs_through() == through {
+            return lookup::crossed_in_memory(&index, &bounded.clauses, after);
+        }
     }
 }

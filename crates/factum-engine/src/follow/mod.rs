@@ -6,8 +6,8 @@ mod walk;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -19,7 +19,6 @@ use crate::error::Closed;
 use crate::format::small::{self, HeadSlot, Unusable};
 use crate::head::read_head;
 use crate::identity::Identity;
-use crate::index::Index;
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
 use crate::options::{Drive, InvalidOptions, Options};
@@ -28,7 +27,7 @@ use crate::recovery::IDENTITY_FILE;
 use crate::restore::UNFINISHED_FILE;
 use crate::selection::Selection;
 use crate::shared::{Shared, lock};
-use crate::subscribe::{Announcer, SyncedBeyond};
+use crate::subscribe::SyncedBeyond;
 use crate::{read, select};
 
 /// How often a follower looks for news, unless the options say otherwise, in milliseconds.
@@ -159,15 +158,7 @@ impl Follower {
         }
         let FollowerOptions { poll, read: options } = options;
         let drive = options.drive;
-        let shared = Shared {
-            disk,
-            options,
-            identity,
-            segments: RwLock::default(),
-            index: RwLock::new(Index::default()),
-            announcer: Announcer::new(Position::ZERO),
-            closed: AtomicBool::new(false),
-        };
+        let shared = Shared::new(disk, options, identity);
         let inner = Arc::new(Inner {
             shared,
             poll,

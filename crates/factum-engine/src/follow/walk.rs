@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::error::FollowError;
 use crate::disk::read_up_to;
+use crate::error::Damage;
+use crate::format::SEGMENT_HEADER_BYTES;
 use crate::format::batch::{BatchHead, GENESIS};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::small::{CloseMarker, SegmentHeader, Unusable};
-use crate::format::{SEGMENT_HEADER_BYTES, mask};
-use crate::index::BatchPlace;
+use crate::index::ReadBatch;
 use crate::numbers::Position;
 use crate::scan::{Chain, Cursor, Fault, next_group_in};
 use crate::shared::{Segment, Shared};
@@ -43,8 +44,8 @@ impl Walk {
             None => self.begin(shared, 1)?,
         };
         while segment.number < end.segment {
-            let (_, next) = open(shared, segment.number + 1)?;
-            self.take_in(shared, &segment, segment.size, next.first_group - 1)?;
+            let next = open(shared, segment.number + 1)?;
+            self.take_in(shared, &segment, segment.size, next.header.first_group - 1)?;
             segment = self.begin(shared, segment.number + 1)?;
         }
         self.take_in(shared, &segment, end.offset, end.group)?;
@@ -57,7 +58,8 @@ impl Walk {
 
     /// Goes on in a segment, if it begins where the one before it ends.
     fn begin(&mut self, shared: &Shared, number: u32) -> Result<Arc<Segment>, FollowError> {
-        let (segment, header) = open(shared, number)?;
+        let segment = open(shared, number)?;
+        let header = segment.header;
         let damage = |what| FollowError::from(segment.damage(0, self.cursor.head + 1, what));
         let Cursor { group, head, link, .. } = self.cursor;
         let generation = shared.identity.generation(&header.incarnation);
@@ -69,7 +71,6 @@ impl Walk {
         if !shared.identity.left_at(self.generation, generation, head, &link) {
             return Err(damage("the store was not forked where this segment begins"));
         }
-        let segment = Arc::new(segment);
         shared.add_segment(segment.clone());
         self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
         self.generation = generation;
@@ -139,25 +140,18 @@ impl Part<'_> {
     fn index(&self, shared: &Shared, at: u32) -> Result<(), FollowError> {
         let bytes = &self.window[(u64::from(at) - self.base) as usize..];
         let damage = |what| FollowError::from(self.segment.damage(u64::from(at), 0, what));
-        let head = BatchHead::read(bytes, self.segment.mask).map_err(damage)?;
-        let place = BatchPlace {
-            first: head.first,
-            segment: self.segment.number,
-            offset: at,
-            length: head.length,
-            events: head.events,
-        };
-        shared.index_mut().add_read(place, &head).map_err(damage)
+        let batch =
+            ReadBatch::read(&shared.keyer, bytes, self.segment.mask, self.segment.number, at).map_err(damage)?;
+        shared.index_mut().add_read(&batch).map_err(damage)
     }
 }
 
 /// Opens a segment and checks its header by itself.
-fn open(shared: &Shared, number: u32) -> Result<(Segment, SegmentHeader), FollowError> {
+fn open(shared: &Shared, number: u32) -> Result<Arc<Segment>, FollowError> {
     let file = shared.disk.open(&Segment::file_name(number))?;
     let mut bytes = vec![0; SEGMENT_HEADER_BYTES as usize];
     let read = read_up_to(&*file, &mut bytes, 0)?;
-    let segment = Segment { number, size: file.len()?, mask: 0, file };
-    let damage = |what| FollowError::from(segment.damage(0, 0, what));
+    let damage = |what| FollowError::Corrupt(Damage { segment: number, offset: 0, position: Position::ZERO, what });
     let header = SegmentHeader::decode(&bytes[..read]).map_err(|unusable| match unusable {
         Unusable::Newer(found) => FollowError::newer(found),
         Unusable::Damaged => damage("header of the segment"),
@@ -165,8 +159,8 @@ fn open(shared: &Shared, number: u32) -> Result<(Segment, SegmentHeader), Follow
     if (header.store, header.number) != (shared.identity.store, number) {
         return Err(damage("a segment of another store"));
     }
-    if segment.size < header.size {
+    if file.len()? < header.size {
         return Err(damage("the file is shorter than it was made"));
     }
-    Ok((Segment { size: header.size, mask: mask(&header.incarnation, number), ..segment }, header))
+    Ok(Segment::new(header, &shared.files))
 }

@@ -299,3 +299,8 @@ pub(crate) fn placed_records(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
         record
     })
 }
+
+/// Versions of the streams of a placed batch before it.
+pub(crate) fn bases(batch: &EncodedBatch, placed: &[u8], streams: usize) -> impl Iterator<Item = u64> {
+    (0..streams).map(move |index| u64_at(placed, batch.bases_at + index * STREAM_BASE_BYTES))
+}

@@ -19,7 +19,7 @@ pub(crate) enum Unusable {
     Damaged,
 }
 
-fn seal(magic: [u8; 8], mask: u32, body: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(magic: [u8; 8], mask: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; SMALL_HEADER_BYTES];
     put(&mut bytes, 0, &magic);
     put(&mut bytes, 8, &super::FORMAT_VERSION.to_le_bytes());
@@ -30,7 +30,7 @@ fn seal(magic: [u8; 8], mask: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn open(magic: [u8; 8], mask: impl FnOnce(&[u8]) -> u32, bytes: &[u8]) -> Result<&[u8], Unusable> {
+pub(crate) fn open(magic: [u8; 8], mask: impl FnOnce(&[u8]) -> u32, bytes: &[u8]) -> Result<&[u8], Unusable> {
     if bytes.len() < SMALL_HEADER_BYTES || bytes[..8] != magic {
         return Err(Unusable::Damaged);
     }

@@ -164,8 +164,8 @@ impl World {
             }
         }
         if let Some(space) = &mut self.space {
-            let overwritten = bytes.len() - self.inodes[inode].growth(bytes.len(), offset).min(bytes.len());
-            count = count.min(overwritten + *space as usize);
+            let reachable = self.inodes[inode].now().len() as u64 + *space;
+            count = count.min(reachable.saturating_sub(offset) as usize);
             if count == 0 && !bytes.is_empty() {
                 return Err(io::ErrorKind::StorageFull.into());
             }

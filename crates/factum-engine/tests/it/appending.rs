@@ -15,7 +15,7 @@ fn an_append_is_there_when_it_is_answered_with_its_version_and_position() {
     assert_eq!((receipt.first, receipt.last), (Position::new(1), Position::new(2)));
     assert!(!receipt.repeated);
     assert_eq!(engine.heads().synced, Position::new(2));
-    assert_eq!(engine.stream_version(&stream("a-1")), Version::new(2));
+    assert_eq!(engine.stream_version(&stream("a-1")).expect("readable"), Version::new(2));
     assert_eq!(texts_of(&engine, "a-1"), ["one", "two"]);
 }
 

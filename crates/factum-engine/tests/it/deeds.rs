@@ -297,7 +297,12 @@ impl Life<'_> {
         self.tally.look_ups += 1;
         let name = *self.chance.choice(&STREAMS);
         let version = self.model.of_stream(name, Version::ZERO, Direction::Forward).len() as u64;
-        assert_eq!(self.engine.stream_version(&stream(name)).get(), version, "{}: {name}", self.story);
+        assert_eq!(
+            self.engine.stream_version(&stream(name)).expect("readable").get(),
+            version,
+            "{}: {name}",
+            self.story
+        );
         self.compare_heads();
         if self.model.commands().is_empty() {
             return Ok(());

@@ -39,7 +39,7 @@ fn decisions_see_what_is_written_and_everybody_else_what_is_synced() {
     assert_eq!(heads(&engine), (1, 0));
 
     assert_eq!(texts_of(&engine, "a-1"), ["one"], "loading for a decision");
-    assert_eq!(engine.stream_version(&stream("a-1")), Version::new(1));
+    assert_eq!(engine.stream_version(&stream("a-1")).expect("readable"), Version::new(1));
     assert!(engine.command([1; 16]).expect("readable").is_some());
     let refused = engine.append(expecting("a-1", ExpectedVersion::NoStream, &["two"]));
     assert!(matches!(refused, Err(AppendError::Conflict { actual, .. }) if actual == Version::new(1)), "{refused:?}");

@@ -80,7 +80,7 @@ fn the_process_that_is_killed() {
 
 /// Appends until the process is killed, and tells each acknowledgement.
 fn append_on(engine: &Engine, writer: u64, first: u64) {
-    let mut version = engine.stream_version(&own_stream(writer));
+    let mut version = engine.stream_version(&own_stream(writer)).expect("readable");
     for number in first.. {
         let events = texts_of_append(writer, number).iter().map(|text| event(text)).collect();
         let record = CommandRecord { id: id_of_append(writer, number), fingerprint: [1; 16] };

@@ -176,7 +176,7 @@ impl Log for EngineLog {
     }
 
     fn ends(&self, partition: &TopicPartition) -> Result<Ends, BusError> {
-        let version = self.engine.stream_version(&self.stream(partition)?);
+        let version = self.engine.stream_version(&self.stream(partition)?).map_err(unread)?;
         Ok(Ends { earliest: EARLIEST, next: Offset::new(version.get()).next(), generation: 0 })
     }
 
