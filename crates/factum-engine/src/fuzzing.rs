@@ -238,7 +238,7 @@ fn opened() -> Target {
         assert_eq!(page.events.len() as u64, head);
         for event in &page.events {
             let stream = StreamName::new(event.stream()).expect("checked when it was opened");
-            assert!(engine.stream_version(&stream) >= event.version());
+            assert!(engine.stream_version(&stream).expect("readable") >= event.version());
             let known = event.command().map(|command| engine.command(command.id).expect("readable"));
             assert!(known.is_none_or(|known| known.is_some()), "every command that is served is known");
             assert!(event.tags().count() <= usize::from(u8::MAX) && !event.name().contains('\0') || head > 0);

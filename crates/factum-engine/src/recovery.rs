@@ -281,7 +281,7 @@ impl<'a> Recovery<'a> {
         let read = read_up_to(&*file, &mut bytes, 0)?;
         let header = SegmentHeader::decode(&bytes[..read]).ok();
         let header = header.filter(|header| (header.store, header.number) == (self.identity.store, number));
-        Ok(header.map(|header| Ok::<_, io::Error>((header, file.len()?))).transpose()?)
+        header.map(|header| Ok((header, file.len()?))).transpose()
     }
 
     /// What was loaded last is sealed: segment `next` follows it.

@@ -104,7 +104,7 @@ fn calls(engine: &Engine, clock: &AtomicU64, seed: u64) -> Vec<Call> {
             let began = clock.fetch_add(1, Ordering::SeqCst);
             let saw = match chance.below(6) {
                 0 => Saw::Head(engine.heads().synced.get()),
-                1 => Saw::Version(name, engine.stream_version(&stream(name)).get()),
+                1 => Saw::Version(name, engine.stream_version(&stream(name)).expect("readable").get()),
                 2 => Saw::Version(name, read_version(engine, &stream(name))),
                 3 => {
                     let page = engine.read(&Selection::everything(), Position::new(u64::MAX), Direction::Backward, 1);
