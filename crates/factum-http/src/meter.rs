@@ -7,8 +7,8 @@ use std::{
     collections::BTreeMap,
     fmt::{Display, Write as _},
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,24 +35,32 @@ const BUCKETS: [(u64, &str); 14] = [
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     in_flight: AtomicI64,
-    series: Mutex<BTreeMap<(&'static str, u16), Durations>>,
+    // Written to only when a name is first answered with a status: counting takes no lock that others wait for.
+    series: RwLock<BTreeMap<(&'static str, u16), Arc<Durations>>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// Each duration stands in its bucket alone; in the last one what is beyond every bound.
+#[derive(Debug, Default)]
 struct Durations {
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum_us: u64,
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    sum_us: AtomicU64,
 }
 
 impl Durations {
-    fn observe(&mut self, duration: Duration) {
+    fn observe(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        for (count, (bound_us, _)) in self.buckets.iter_mut().zip(BUCKETS) {
-            *count += u64::from(us <= bound_us);
-        }
-        self.count += 1;
-        self.sum_us = self.sum_us.saturating_add(us);
+        let bucket = BUCKETS.partition_point(|(bound_us, _)| *bound_us < us);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many lie at or below each bound; the last number is that of all.
+    fn cumulated(&self) -> [u64; BUCKETS.len() + 1] {
+        let mut sum = 0;
+        self.buckets.each_ref().map(|bucket| {
+            sum += bucket.load(Ordering::Relaxed);
+            sum
+        })
     }
 }
 
@@ -63,27 +71,33 @@ impl Meter {
 
     pub(crate) fn end(&self, name: &'static str, status: u16, duration: Duration) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(durations) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&(name, status)) {
+            return durations.observe(duration);
+        }
+        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
         series.entry((name, status)).or_default().observe(duration);
     }
 
     pub(crate) fn write(&self, surface: &str, page: &mut Page) {
-        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let series = self.series.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let series: Vec<_> = series.iter().map(|(key, durations)| (key, durations, durations.cumulated())).collect();
         page.family("factum_http_requests_total", "counter", "Requests answered, by name and status.");
-        for ((name, status), durations) in &series {
-            page.sample("", &[("surface", surface), ("name", name), ("status", &status.to_string())], durations.count);
+        for ((name, status), _, cumulated) in &series {
+            let labels = [("surface", surface), ("name", *name), ("status", &status.to_string())];
+            page.sample("", &labels, cumulated[BUCKETS.len()]);
         }
         page.family("factum_http_request_duration_seconds", "histogram", "From a request's head to its answer.");
-        for ((name, status), durations) in &series {
+        for ((name, status), durations, cumulated) in &series {
             let status = status.to_string();
             let labels = [("surface", surface), ("name", *name), ("status", status.as_str())];
-            for (count, (_, bound)) in durations.buckets.iter().zip(BUCKETS) {
+            for (count, (_, bound)) in cumulated.iter().zip(BUCKETS) {
                 page.sample("_bucket", &[labels[0], labels[1], labels[2], ("le", bound)], count);
             }
-            page.sample("_bucket", &[labels[0], labels[1], labels[2], ("le", "+Inf")], durations.count);
-            let (seconds, us) = (durations.sum_us / 1_000_000, durations.sum_us % 1_000_000);
+            page.sample("_bucket", &[labels[0], labels[1], labels[2], ("le", "+Inf")], cumulated[BUCKETS.len()]);
+            let sum_us = durations.sum_us.load(Ordering::Relaxed);
+            let (seconds, us) = (sum_us / 1_000_000, sum_us % 1_000_000);
             page.sample("_sum", &labels, format_args!("{seconds}.{us:06}"));
-            page.sample("_count", &labels, durations.count);
+            page.sample("_count", &labels, cumulated[BUCKETS.len()]);
         }
         page.family("factum_http_requests_in_flight", "gauge", "Requests being worked on, this one included.");
         page.sample("", &[("surface", surface)], self.in_flight.load(Ordering::Relaxed));

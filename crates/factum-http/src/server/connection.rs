@@ -43,7 +43,10 @@ impl Surface {
             seen.request(!request.body().is_end_stream());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(self.work.clone());
-            let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(seen))));
+            let request = request.map(|body| match body.is_end_stream() {
+                true => Body::empty(),
+                false => Body::new(WatchedBody::new(body, Arc::clone(seen))),
+            });
             let answering = self.router.clone().oneshot(request);
             async move { answering.await.inspect(|response| seen.answered(response)) }
         });
@@ -63,16 +66,17 @@ impl Surface {
         loop {
             tokio::select! {
                 biased;
+                // First, so that an answer given after it says that it is the last.
+                () = stop.stopped(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
                 ended = connection.as_mut() => {
                     // Peers that hang up, or send what is not HTTP, are everyday.
                     if let Err(error) = ended {
                         tracing::debug!(%error, "a connection broke");
                     }
                     return;
-                }
-                () = stop.stopped(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
                 }
                 why = stalled.as_mut(), if !late => {
                     tracing::debug!(?why, "a connection on which too little moved is cut");

@@ -11,8 +11,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tracing::Instrument as _;
 
+use super::attended::Attended;
 use crate::{options::SurfaceOptions, problem::Problem, work::Work};
 
 /// How much a surface takes on at one time: a limit on work, and one on the bodies waiting for it. What comes beyond
@@ -37,13 +37,13 @@ impl Gate {
 
     /// Does the work of one request.
     ///
-    /// The work is a task of its own, so that it holds its place until it has really ended, also when its caller has
-    /// hung up or been told that it takes too long: what a query does on a thread cannot be called off, and asking
-    /// and hanging up in a loop must not pile it up. Its owner is the listener that took the request, where there is
+    /// The work holds its place until it has really ended, also when its caller has hung up or been told that it takes
+    /// too long: what a query does on a thread cannot be called off, and asking and hanging up in a loop must not pile
+    /// it up. Its owner is the listener that took the request, where there is
     /// one: it waits for the work when it stops.
     ///
     /// # Errors
-    /// 429 when there is no place, 503 with `advice` when it takes too long, 500 when it panicked.
+    /// 429 when there is no place, 503 with `advice` when it takes too long.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         owner: Option<Extension<Work>>,
@@ -52,16 +52,12 @@ impl Gate {
     ) -> Result<T, Problem> {
         let place = Arc::clone(&self.work).try_acquire_owned().map_err(|_| Problem::too_many_requests())?;
         let owned = owner.map(|Extension(owner)| owner.begin());
-        let task = async move {
+        let work = async move {
             let _held = (place, owned);
             work.await
         };
-        match timeout(self.request_timeout, tokio::spawn(task.in_current_span())).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(ended)) => {
-                tracing::error!(reason = %ended, "the work for a request did not end by itself");
-                Err(Problem::internal())
-            }
+        match timeout(self.request_timeout, Attended::new(work)).await {
+            Ok(done) => Ok(done),
             Err(_) => {
                 tracing::warn!(limit = ?self.request_timeout, "the work for a request takes too long");
                 Err(Problem::unavailable(&format!("no answer within {:?}: {advice}", self.request_timeout)))

@@ -2,6 +2,7 @@
 //! listeners, so that each can be given permissions and a network of its own.
 
 mod admin;
+mod attended;
 mod body;
 mod commands;
 mod gate;
