@@ -40,6 +40,8 @@ pub const PROGRESS_NAME_BYTES_MAX: usize = 200;
 /// Largest value of a progress record, in bytes.
 pub const PROGRESS_BYTES_MAX: usize = 64 << 10;
 
+/// Files of cut tails (`cut-…`) that opening keeps; of more it removes the oldest, and reports them.
+pub const CUT_FILES_MAX: usize = 16;
 /// The longest [`Durability::Interval`], in milliseconds.
 pub const SYNC_INTERVAL_MILLIS_MAX: u64 = 60_000;
 /// How long events of [`Durability::Unsynced`] wait for their sync at most, in milliseconds.

@@ -17,7 +17,7 @@ use crate::index::run::Run;
 use crate::index::write::Unwritten;
 use crate::index::{Index, Trouble, UNINDEXED_SEGMENTS_MAX};
 use crate::numbers::Position;
-use crate::options::Options;
+use crate::options::{CUT_FILES_MAX, Options};
 use crate::restore::UNFINISHED_FILE;
 use crate::scan::{Chain, Cursor, Fault, Group, index_group, next_group};
 use crate::shared::{Segment, Shared};
@@ -26,6 +26,7 @@ use crate::writer::Tail;
 
 pub(crate) const IDENTITY_FILE: &str = "identity";
 pub(crate) const CLOSED_FILE: &str = "closed";
+const CUT_PREFIX: &str = "cut-";
 
 /// What opening a store found and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub struct RecoveryReport {
     pub clean: bool,
     /// What was cut from the end of the log: an append that a crash interrupted, acknowledged to nobody.
     pub cut: Option<CutTail>,
+    /// Names of the oldest files of earlier cuts, removed because there were more than
+    /// [`CUT_FILES_MAX`](crate::CUT_FILES_MAX).
+    pub cut_files_removed: Vec<String>,
     /// Groups that were written and synced again, because nothing proved that they had been synced.
     pub rewritten_groups: u64,
     /// Position of the last event.
@@ -112,14 +116,22 @@ pub(crate) fn recover(disk_of_store: Arc<dyn Disk>, options: Options) -> Result<
             disk.remove(&name)?;
         }
     }
+    let cut_files_removed = remove_old_cuts(disk)?;
     // Names too are made durable before anything is served: a segment seen now must be there after the next crash.
     disk.sync_dir()?;
 
     let Recovery { segments, runs, sealed, recent, cursor, .. } = recovery;
     let segment = segments.last().cloned().ok_or(OpenError::Identity { what: "the log is missing" })?;
     let Cursor { offset, group, head, link } = cursor;
-    let report =
-        RecoveryReport { created, clean, cut, rewritten_groups, head: Position::new(head), segments: segment.number };
+    let report = RecoveryReport {
+        created,
+        clean,
+        cut,
+        cut_files_removed,
+        rewritten_groups,
+        head: Position::new(head),
+        segments: segment.number,
+    };
     shared.begin_with(segments, Index::new(runs, sealed, recent));
     Ok(Recovered { shared, tail: Tail { segment, offset, group, head, link }, report })
 }
@@ -147,6 +159,21 @@ fn create(disk: &dyn Disk, options: &Options) -> Result<Identity, OpenError> {
     disk.sync_dir()?;
     put_file(disk, IDENTITY_FILE, &small::encode_identity(&identity))?;
     Ok(identity)
+}
+
+/// Keeps the files of the newest cuts: those farthest behind in the log, which only grows.
+fn remove_old_cuts(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
+    let place = |name: &str| {
+        let mut numbers = name.strip_prefix(CUT_PREFIX)?.split('-').map(str::parse::<u64>);
+        let place = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next().map_or(Ok(0), |count| count).ok()?);
+        numbers.next().is_none().then_some(place)
+    };
+    let mut cuts: Vec<_> = disk.list()?.into_iter().filter_map(|name| Some((place(&name)?, name))).collect();
+    cuts.sort_unstable();
+    cuts.truncate(cuts.len().saturating_sub(CUT_FILES_MAX));
+    let removed: Vec<String> = cuts.into_iter().map(|(_, name)| name).collect();
+    removed.iter().try_for_each(|name| disk.remove(name))?;
+    Ok(removed)
 }
 
 /// Removes the segment of a store whose making was interrupted; refuses when there is anything in it.
@@ -463,7 +490,7 @@ impl<'a> Recovery<'a> {
 
     /// Writes cut bytes to a new file, durably, before they are overwritten.
     fn keep(&self, segment: u32, bytes: &[u8]) -> Result<String, OpenError> {
-        let base = format!("cut-{segment:08}-{}", self.cursor.offset);
+        let base = format!("{CUT_PREFIX}{segment:08}-{}", self.cursor.offset);
         let mut names = std::iter::once(base.clone()).chain((1_u32..).map(|count| format!("{base}-{count}")));
         loop {
             // An opening that crashed here may have left one: it is kept, for it may hold more than this one.

@@ -10,6 +10,7 @@ mod fixtures;
 mod flipping;
 mod following;
 mod killed;
+mod limits;
 mod linearizing;
 mod lives;
 mod model;

@@ -96,6 +96,10 @@ pub(crate) fn tell_cut(directory: &Path, engine: &Engine) {
             "the end of the log was cut: an append was interrupted"
         );
     }
+    let removed = &engine.recovery().cut_files_removed;
+    if !removed.is_empty() {
+        tracing::info!(directory = %directory.display(), ?removed, "the oldest bytes of earlier cuts were removed");
+    }
 }
 
 fn identity_of(identity: &factum_engine::Identity) -> Identity {
