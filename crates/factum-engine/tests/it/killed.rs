@@ -2,6 +2,7 @@
 //!
 //! It is this test binary itself, started once more to run [`the_process_that_is_killed`]. Each acknowledgement is a line
 //! on its standard output; what this process read of it must be in the store, at the position that was told.
+//! A killed process takes nothing with it that was written, so that this holds in every mode of durability.
 //! `FACTUM_PROOF_TIMES` and `FACTUM_PROOF_SEED` choose another length and course of [`long`].
 
 use std::collections::HashMap;
@@ -12,14 +13,14 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use factum_engine::{Append, CommandRecord, Engine, ExpectedVersion, Options, StreamName, Version};
+use factum_engine::{Append, CommandRecord, Durability, Engine, ExpectedVersion, Options, StreamName, Version};
 
 use crate::support::{Chance, all_texts, event, number_from_environment, stream, wait};
 
 const KILLS: u64 = 24;
 const WRITERS: u64 = 6;
 /// A store is killed so often before the next is made: a long run is not one ever longer check.
-const KILLS_PER_STORE: u64 = 12;
+const KILLS_PER_STORE: u64 = 8;
 /// A death comes when so many acknowledgements were read since the start, at most; with none it comes at once.
 const ACKNOWLEDGED_BEFORE_DEATH_MAX: u64 = 300;
 /// And so much later, at most.
@@ -28,10 +29,17 @@ const DEATH_AFTER_MICROS_MAX: u64 = 3_000;
 const LOAD_MAX: Duration = Duration::from_secs(60);
 
 const DIRECTORY: &str = "FACTUM_KILLED_DIRECTORY";
+const MODE: &str = "FACTUM_KILLED_MODE";
+/// Three stores of four answer when the append is synced, the others when it is written.
+const MODES: [&str; 4] = ["synced", "synced", "interval", "synced"];
 
-fn options() -> Options {
+fn options(mode: &str) -> Options {
+    let durability = match mode {
+        "synced" => Durability::Synced,
+        _ => Durability::Interval(Duration::from_millis(2)),
+    };
     // Small, so that the process dies while it seals and begins segments too.
-    Options::default().segment_bytes(64 << 10)
+    Options::default().segment_bytes(64 << 10).durability(durability)
 }
 
 /// What the append with this number, from 0, of a writer holds: always the same.
@@ -68,7 +76,8 @@ fn appends_found(texts: &[(String, String)], writer: u64, story: &str) -> u64 {
 #[ignore = "started by the tests of this file, to be killed"]
 fn the_process_that_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let engine = Engine::open(Path::new(&directory), options()).expect("opens");
+    let mode = std::env::var(MODE).expect("told together with the directory");
+    let engine = Engine::open(Path::new(&directory), options(&mode)).expect("opens");
     let texts = all_texts(&engine);
     thread::scope(|scope| {
         for writer in 0..WRITERS {
@@ -102,10 +111,11 @@ type Which = (u64, u64);
 type Acknowledged = HashMap<Which, u64>;
 
 /// Starts the process on a store; its acknowledgements come one by one until it is dead.
-fn start(directory: &Path) -> (Child, Receiver<(Which, u64)>) {
+fn start(directory: &Path, mode: &str) -> (Child, Receiver<(Which, u64)>) {
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
         .args(["killed::the_process_that_is_killed", "--exact", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
+        .env(MODE, mode)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -127,8 +137,8 @@ fn start(directory: &Path) -> (Child, Receiver<(Which, u64)>) {
 }
 
 /// Lets the process append for a while and kills it.
-fn run_and_kill(directory: &Path, chance: &mut Chance, acknowledged: &mut Acknowledged, story: &str) {
-    let (mut child, listen) = start(directory);
+fn run_and_kill(directory: &Path, mode: &str, chance: &mut Chance, acknowledged: &mut Acknowledged, story: &str) {
+    let (mut child, listen) = start(directory, mode);
     let until = Instant::now() + LOAD_MAX;
     // Some die while they open the store.
     let wanted = if chance.below(6) == 0 { 0 } else { 1 + chance.below(ACKNOWLEDGED_BEFORE_DEATH_MAX) };
@@ -149,7 +159,7 @@ fn run_and_kill(directory: &Path, chance: &mut Chance, acknowledged: &mut Acknow
 
 /// Opens the store and holds it against what was told; returns how many appends it has.
 fn check(directory: &Path, acknowledged: &Acknowledged, story: &str) -> u64 {
-    let engine = Engine::open(directory, options()).unwrap_or_else(|error| panic!("{story}: {error}"));
+    let engine = Engine::open(directory, options("synced")).unwrap_or_else(|error| panic!("{story}: {error}"));
     let texts = all_texts(&engine);
     let mut appends = 0;
     for writer in 0..WRITERS {
@@ -178,12 +188,12 @@ fn kill(times: u64, seed: u64) {
     let (mut killed, mut appends, mut told) = (0, 0, 0);
     while killed < times {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut acknowledged = Acknowledged::new();
+        let (mut acknowledged, mode) = (Acknowledged::new(), MODES[killed as usize / KILLS_PER_STORE as usize % 4]);
         let end = times.min(killed + KILLS_PER_STORE);
         while killed < end {
             killed += 1;
-            let story = format!("seed {seed}, kill {killed}");
-            run_and_kill(directory.path(), &mut chance, &mut acknowledged, &story);
+            let story = format!("seed {seed}, kill {killed}, {mode}");
+            run_and_kill(directory.path(), mode, &mut chance, &mut acknowledged, &story);
             // Now and then the next process, not this one, is the first to find what a death left.
             if killed < end && chance.below(3) > 0 {
                 check(directory.path(), &acknowledged, &story);
