@@ -8,6 +8,9 @@ use crate::index::ReadBatch;
 use crate::index::key::Keyer;
 use crate::index::recent::Recent;
 
+/// The fault of a batch that is sound and does not follow the one before it: no torn write looks like that.
+pub(crate) const BROKEN_CHAIN: &str = "the chain of hashes is broken";
+
 /// Where a walk stands: behind the last sound group.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor {
@@ -94,7 +97,7 @@ pub(crate) fn next_group_in(
         }
         if chain == Chain::Checked {
             if head.previous() != link {
-                return Err(fault(at, next, "the chain of hashes is broken"));
+                return Err(fault(at, next, BROKEN_CHAIN));
             }
             link = head.link(&bytes[at..]);
         }

@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::numbers::Position;
 use crate::progress;
 use crate::recovery::{CLOSED_FILE, IDENTITY_FILE};
-use crate::scan::{Chain, Cursor, Fault, next_group};
+use crate::scan::{BROKEN_CHAIN, Chain, Cursor, Fault, next_group};
 use crate::shared::Segment;
 
 /// A segment of a sound copy.
@@ -189,7 +189,8 @@ impl Reading<'_> {
             let missing = "the log ends before the point where it was closed";
             return if acknowledged { Err(self.damage(*number, end.offset, missing)) } else { Ok(None) };
         };
-        if acknowledged || proves_synced(last, end.offset as usize, end.group + 1, mask) {
+        let forged = fault.what == BROKEN_CHAIN;
+        if acknowledged || forged || proves_synced(last, end.offset as usize, end.group + 1, mask) {
             let Fault { offset, position, what } = fault;
             return Err(RestoreError::Corrupt(Damage {
                 segment: *number,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
-    Append, AppendError, Drive, Engine, Entropy, ExpectedVersion, OpenError, Options, ProgressError, Version,
+    Append, AppendError, Disk, Drive, Engine, Entropy, ExpectedVersion, OpenError, Options, ProgressError, Version,
 };
 
 use crate::support::{all_texts, command, event, expecting, note, stream};
@@ -234,6 +234,39 @@ fn a_second_power_failure_during_recovery_loses_nothing_either() {
         }
     }
     assert!(crashes > 100, "{crashes} crashes during recovery");
+}
+
+/// Whether a torn tail is still what it was, or is kept: an opening that is interrupted must not lose it unreported.
+#[test]
+fn a_torn_tail_is_in_the_log_or_in_a_file_of_its_own_while_it_is_cut() {
+    const LOG: &str = "segment-00000001.log";
+    let disk = SimDisk::new();
+    let engine = Engine::open_on(Arc::new(disk.clone()), options()).expect("opens");
+    let end =
+        |disk: &SimDisk| disk.contents(LOG).expect("a log").iter().rposition(|byte| *byte != 0).expect("bytes") + 1;
+    engine.append(note("a-1", "whole")).expect("accepted");
+    let from = end(&disk);
+    engine.append(note("a-1", &"torn ".repeat(300))).expect("accepted");
+    let to = end(&disk);
+    let mut log = disk.contents(LOG).expect("a log");
+    log[from + 200] ^= 1;
+    disk.tamper(LOG, &log);
+    let torn = &log[from..to];
+    for seed in SEEDS {
+        for recovering in 1.. {
+            let disk = disk.after_kill();
+            disk.fail_at(recovering, SimFault::PowerLoss);
+            let opened = Engine::open_on(Arc::new(disk.clone()), options()).is_ok();
+            let after = disk.after_power_loss(seed);
+            let names = after.list().expect("listed").into_iter().filter(|name| name.starts_with("cut-"));
+            let kept = names.filter_map(|name| after.contents(&name)).any(|bytes| bytes == torn);
+            let still = after.contents(LOG).expect("a log")[from..to] == *torn;
+            assert!(kept || still, "seed {seed}, power lost at operation {recovering} of opening");
+            if opened {
+                break;
+            }
+        }
+    }
 }
 
 #[test]
