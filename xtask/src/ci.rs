@@ -119,7 +119,7 @@ pub fn workspace_root() -> PathBuf {
 }
 
 /// The folder cargo builds into, however it is configured.
-fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn target_folder(root: &Path) -> anyhow::Result<PathBuf> {
     let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).no_deps().exec()?;
     Ok(metadata.target_directory.into())
 }
@@ -137,7 +137,7 @@ fn step(name: &str, what_to_do: &str, work: impl FnOnce() -> anyhow::Result<()>)
     outcome.is_ok()
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     finish(&mut cargo_command(root, arguments))
 }
 

@@ -30,5 +30,7 @@ mod test_run;
 
 pub mod proof;
 
+pub mod fuzz_http;
+
 pub use finding::{Finding, Level, report};
 pub use tree::Tree;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::ci::{self, Job};
+use xtask::fuzz_http::fuzz_http;
 use xtask::proof;
 
 /// Builds, tests and checks the workspace.
@@ -66,6 +67,16 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// A schema-driven fuzzer against both surfaces of a bank of its own; needs Python 3, installs the rest. The seed is
+    /// printed.
+    FuzzHttp {
+        /// How long, for each surface.
+        #[arg(long, default_value_t = 3)]
+        minutes: u64,
+        /// Of what is sent.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,6 +89,7 @@ fn main() -> ExitCode {
         Task::EngineKill { times, seed } => said(proof::engine_kill(&root, times, seed)),
         Task::EngineFlip => said(proof::engine_flip(&root)),
         Task::Fuzz { executions, seed, keep } => said(proof::fuzz(&root, executions, seed, keep)),
+        Task::FuzzHttp { minutes, seed } => said(fuzz_http(&root, minutes, seed)),
         Task::Ci { jobs } => ci::ci(&root, if jobs.is_empty() { &Job::ALL } else { &jobs }),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }

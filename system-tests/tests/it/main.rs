@@ -9,6 +9,7 @@ mod first_service;
 mod independence;
 mod killed;
 mod load_and_audit;
+mod openapi;
 mod racing;
 mod readme;
 mod teller;

@@ -52,12 +52,20 @@ fn object(schema: &Value, components: &Components, depth: usize) -> Value {
     let mut example = Map::new();
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let required = schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name));
-        let known = named(components.resolve(field)).is_some() || known_format(field).is_some();
-        if required || known {
+        if required || is_known(field, components) {
             example.insert(name.clone(), made(field, components, depth + 1));
         }
     }
     Value::Object(example)
+}
+
+/// Whether something is known of a field that may be left out, or of what it is when it is not null.
+fn is_known(field: &Value, components: &Components) -> bool {
+    let field = components.resolve(field);
+    let choices = field["anyOf"].as_array().into_iter().flatten();
+    named(field).is_some()
+        || known_format(field).is_some()
+        || choices.into_iter().any(|choice| is_known(choice, components))
 }
 
 /// The type of a value, `null` aside.

@@ -27,7 +27,7 @@ pub(super) fn shared() -> Value {
         "If-Match": header(
             "If-Match",
             "The version that the aggregate must be at, as an ETag said it; `*` for any but none.",
-            json!({ "type": "string", "pattern": IF_MATCH_PATTERN, "examples": ["\"7\""] }),
+            json!({ "type": "string", "minLength": 1, "pattern": IF_MATCH_PATTERN }),
         ),
         "Factum-Correlation-Id": header(
             "Factum-Correlation-Id",

@@ -42,7 +42,7 @@ pub(super) fn admin_events(components: &mut Components) -> Value {
         parameter(
             "after",
             "The position to read after.",
-            json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0 }),
+            json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX, "default": 0 }),
         ),
         parameter(
             "limit",

@@ -25,6 +25,7 @@ pub struct GetAccounts {
     pub limit: Option<usize>,
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub cursor: Option<String>,
 }
 

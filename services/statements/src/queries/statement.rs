@@ -21,6 +21,7 @@ pub struct GetStatement {
     pub limit: Option<usize>,
     /// `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub cursor: Option<String>,
 }
 

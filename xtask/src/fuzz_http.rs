@@ -1,0 +1,121 @@
+//! A schema-driven fuzzer against both surfaces of a bank of its own: whatever the OpenAPI documents lead to.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::ci::{cargo, finish, target_folder};
+
+/// Where port bases are looked for: below the ports systems take for outgoing connections.
+const PORT_BASES: std::ops::Range<u16> = 14_000..15_000;
+/// The surfaces: what they are, and their ports above the base.
+const SURFACES: [(&str, u16); 2] = [("write", 1), ("read", 3)];
+/// How long the bank may take until both surfaces are ready.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// How long one look at a surface may take.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// A bank on data and ports of its own; killed when dropped.
+struct Bank {
+    process: Child,
+    binary: PathBuf,
+    port_base: u16,
+}
+
+impl Drop for Bank {
+    fn drop(&mut self) {
+        // It may have ended already, which the run has noticed before.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Fuzzes each surface for so many minutes, and audits the bank after it. What it fails by: a status of 5xx but 503, an
+/// answer after more than 15 seconds or of a status, header, media type or shape that is not in the document, a request
+/// taken that the document forbids, a command refused as invalid that it allows.
+///
+/// # Errors
+/// When there is a finding, or something is not there that it needs.
+pub fn fuzz_http(root: &Path, minutes: u64, seed: u64) -> anyhow::Result<()> {
+    cargo(root, &["build", "--package", "bank"])?;
+    let target = target_folder(root)?;
+    let tools = root.join("tools/openapi");
+    let python = install(&tools, &target.join("python/fuzzer"))?;
+    let folder = target.join("fuzz-http");
+    fs::create_dir_all(&folder)?;
+    let mut bank = start(&target.join("debug/bank"), &folder)?;
+    let mut failed = Vec::new();
+    for (surface, port) in SURFACES {
+        println!("==> fuzzing the {surface} surface for {minutes} minutes with seed {seed}");
+        let document = format!("http://127.0.0.1:{}/openapi.json", bank.port_base + port);
+        let mut fuzzer = Command::new(&python);
+        fuzzer.current_dir(&folder).args(["-m", "schemathesis.cli", "--config-file"]);
+        fuzzer.arg(tools.join("schemathesis.toml")).args(["run", &document, "--checks", "all"]);
+        fuzzer.args(["--seed", &seed.to_string(), "--max-time", &(minutes * 60).to_string()]);
+        if let Err(error) = finish(&mut fuzzer) {
+            failed.push(format!("{surface}: {error:#}"));
+        }
+        ensure!(bank.process.try_wait()?.is_none(), "the bank has ended: see bank.log in {}", folder.display());
+    }
+    let port_base = bank.port_base.to_string();
+    finish(Command::new(&bank.binary).args(["audit", "--port-base", &port_base])).context("the audit after it")?;
+    if failed.is_empty() { Ok(()) } else { bail!("findings with seed {seed}: {}", failed.join("; ")) }
+}
+
+fn install(tools: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut install = Command::new("python3");
+    install.arg(tools.join("python.py")).arg(tools.join("fuzzer.txt")).arg(folder);
+    let output = install.stderr(Stdio::inherit()).output().context("starting python3")?;
+    ensure!(output.status.success(), "the fuzzer cannot be installed");
+    Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
+}
+
+fn start(binary: &Path, folder: &Path) -> anyhow::Result<Bank> {
+    let data = folder.join("data");
+    if data.exists() {
+        fs::remove_dir_all(&data)?;
+    }
+    let log = folder.join("bank.log");
+    fs::write(&log, "")?;
+    let said = || fs::OpenOptions::new().append(true).open(&log);
+    let port_base = free_port_base()?;
+    let mut command = Command::new(binary);
+    command.args(["--port-base", &port_base.to_string()]).arg("--data").arg(&data).current_dir(folder);
+    let process = command.stdin(Stdio::null()).stdout(said()?).stderr(said()?).spawn().context("starting the bank")?;
+    let mut bank = Bank { process, binary: binary.to_owned(), port_base };
+    let begun = Instant::now();
+    while !SURFACES.iter().all(|(_, port)| is_ready(port_base + port)) {
+        let ended = bank.process.try_wait()?.is_some();
+        ensure!(!ended && begun.elapsed() < READY_MAX, "the bank does not get ready: {}", fs::read_to_string(&log)?);
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(bank)
+}
+
+/// A port base whose surfaces nobody listens on.
+fn free_port_base() -> anyhow::Result<u16> {
+    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let mut bases = PORT_BASES.step_by(10);
+    bases.find(|base| (1..=3).all(|port| free(base + port))).context("no free ports")
+}
+
+/// Whether a surface answers 200 on `/readyz`.
+fn is_ready(port: u16) -> bool {
+    let look = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LOOK_MAX)?;
+        stream.set_read_timeout(Some(LOOK_MAX))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200"))
+    };
+    look().unwrap_or(false)
+}
