@@ -16,8 +16,10 @@ use crate::ci::{cargo, finish, target_folder};
 
 /// Where port bases are looked for: below the ports systems take for outgoing connections.
 const PORT_BASES: std::ops::Range<u16> = 14_000..15_000;
-/// The surfaces: what they are, and their ports above the base.
-const SURFACES: [(&str, u16); 2] = [("write", 1), ("read", 3)];
+/// The surfaces: what they are, their ports above the base, and the checks they are spared. On the read surface cursors and
+/// tokens are opaque: no schema tells those that were given out from others, so that what it allows may be refused.
+const SURFACES: [(&str, u16, &[&str]); 2] =
+    [("write", 1, &[]), ("read", 3, &["--exclude-checks", "positive_data_acceptance"])];
 /// How long the bank may take until both surfaces are ready.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long one look at a surface may take.
@@ -53,12 +55,12 @@ pub fn fuzz_http(root: &Path, minutes: u64, seed: u64) -> anyhow::Result<()> {
     fs::create_dir_all(&folder)?;
     let mut bank = start(&target.join("debug/bank"), &folder)?;
     let mut failed = Vec::new();
-    for (surface, port) in SURFACES {
+    for (surface, port, spared) in SURFACES {
         println!("==> fuzzing the {surface} surface for {minutes} minutes with seed {seed}");
         let document = format!("http://127.0.0.1:{}/openapi.json", bank.port_base + port);
         let mut fuzzer = Command::new(&python);
         fuzzer.current_dir(&folder).args(["-m", "schemathesis.cli", "--config-file"]);
-        fuzzer.arg(tools.join("schemathesis.toml")).args(["run", &document, "--checks", "all"]);
+        fuzzer.arg(tools.join("schemathesis.toml")).args(["run", &document]).args(spared);
         fuzzer.args(["--seed", &seed.to_string(), "--max-time", &(minutes * 60).to_string()]);
         if let Err(error) = finish(&mut fuzzer) {
             failed.push(format!("{surface}: {error:#}"));
@@ -92,7 +94,7 @@ fn start(binary: &Path, folder: &Path) -> anyhow::Result<Bank> {
     let process = command.stdin(Stdio::null()).stdout(said()?).stderr(said()?).spawn().context("starting the bank")?;
     let mut bank = Bank { process, binary: binary.to_owned(), port_base };
     let begun = Instant::now();
-    while !SURFACES.iter().all(|(_, port)| is_ready(port_base + port)) {
+    while !SURFACES.iter().all(|(_, port, _)| is_ready(port_base + port)) {
         let ended = bank.process.try_wait()?.is_some();
         ensure!(!ended && begun.elapsed() < READY_MAX, "the bank does not get ready: {}", fs::read_to_string(&log)?);
         thread::sleep(Duration::from_millis(20));

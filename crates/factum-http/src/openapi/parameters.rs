@@ -11,8 +11,8 @@ use crate::headers::IDEMPOTENCY_KEY_BYTES_MAX;
 
 /// What a receipt's token looks like; its text is opaque.
 const TOKEN_PATTERN: &str = "^[A-Za-z0-9_-]{1,4096}$";
-/// An `ETag` as a command was answered with, or `*`.
-const IF_MATCH_PATTERN: &str = r#"^("(0|[1-9][0-9]{0,18})"|\*)$"#;
+/// An `ETag` as a command was answered with.
+const VERSION_PATTERN: &str = "^\"(0|[1-9][0-9]{0,18})\"$";
 
 /// Headers of requests, by the names that operations refer to.
 pub(super) fn shared() -> Value {
@@ -27,7 +27,7 @@ pub(super) fn shared() -> Value {
         "If-Match": header(
             "If-Match",
             "The version that the aggregate must be at, as an ETag said it; `*` for any but none.",
-            json!({ "type": "string", "minLength": 1, "pattern": IF_MATCH_PATTERN }),
+            json!({ "type": "string", "anyOf": [{ "const": "*" }, { "pattern": VERSION_PATTERN }] }),
         ),
         "Factum-Correlation-Id": header(
             "Factum-Correlation-Id",
