@@ -3,6 +3,7 @@
 mod consuming;
 mod groups;
 mod producing;
+mod rebalancing;
 
 use std::{future::Future, sync::Arc};
 
@@ -18,7 +19,7 @@ use crate::{
 
 type Case = (&'static str, fn(Arc<dyn Bus>) -> BoxFuture<'static, ()>);
 
-const CASES: &[&[Case]] = &[producing::CASES, consuming::CASES, groups::CASES];
+const CASES: &[&[Case]] = &[producing::CASES, consuming::CASES, groups::CASES, rebalancing::CASES];
 
 /// Puts a bus to the test: everything relay and consumers rely on. `make` gives a new, empty bus each time; call this
 /// on a tokio runtime with time.

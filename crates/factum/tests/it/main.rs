@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
 mod accounts;
+mod broken_buses;
+mod broken_read_stores;
 mod broken_stores;
 mod bus;
 mod chance;
