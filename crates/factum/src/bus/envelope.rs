@@ -4,8 +4,6 @@
 mod attributes;
 mod decode;
 
-pub(super) use attributes::known_header;
-
 use std::fmt;
 
 use bytes::Bytes;

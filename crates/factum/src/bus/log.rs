@@ -10,7 +10,7 @@ use super::{
 use crate::store::BoxFuture;
 
 /// The most records of one [`BusEvent::Records`].
-pub const FETCH_RECORDS_MAX: usize = 1_000;
+pub const FETCH_RECORDS_MAX: usize = 4_000;
 /// The most bytes of one [`BusEvent::Records`]; a single larger record still comes, alone.
 pub const FETCH_BYTES_MAX: usize = 4 << 20;
 

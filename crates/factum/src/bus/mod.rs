@@ -6,6 +6,7 @@
 mod envelope;
 mod error;
 mod groups;
+mod headers;
 mod local;
 mod log;
 mod memory;
@@ -14,13 +15,14 @@ mod types;
 
 pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin};
 pub use error::BusError;
+pub use headers::Headers;
 pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT};
 pub use log::{FETCH_BYTES_MAX, FETCH_RECORDS_MAX};
 pub use memory::MemoryBus;
 pub use partitioner::partition_of;
 pub use types::{
-    Assignment, BusEvent, ConsumerOptions, Headers, NewRecord, Offset, PARTITIONS_MAX, Record, Revocation,
-    TOPIC_BYTES_MAX, TopicPartition, TopicSpec,
+    Assignment, BusEvent, ConsumerOptions, NewRecord, Offset, PARTITIONS_MAX, Record, Revocation, TOPIC_BYTES_MAX,
+    TopicPartition, TopicSpec,
 };
 
 // Fuzzed.

@@ -1,7 +1,9 @@
 //! Records of one partition, applied: one transaction for effects, watermark and offset.
 
+use std::{ops::Range, sync::Arc};
+
 use super::{
-    book::Gap,
+    book::{Book, Gap},
     end::{PartitionStop, Trouble},
     plan::{Plan, PlanEnd},
     run::{ProjectionConsumer, Session},
@@ -9,8 +11,8 @@ use super::{
 use crate::{
     bus::{Offset, Record, TopicPartition},
     model::RawEvent,
-    projections::ApplyError,
-    read::{CheckpointMove, Epoch, ReadError},
+    projections::{AnyProjection, ApplyError},
+    read::{CheckpointMove, Epoch, ReadError, ReadStore},
     runtime::LoopState,
 };
 
@@ -21,36 +23,37 @@ enum Written {
     Refused(usize, PartitionStop),
 }
 
+/// Records of one partition, shared with the thread that applies them.
+pub(super) type Records = Arc<[Record]>;
+
 impl ProjectionConsumer {
-    /// Applies records of one partition; false when the partition goes on elsewhere or stands still.
+    /// Applies some of the records of one partition; false when the partition goes on elsewhere or stands still.
     pub(super) async fn apply(
         &self,
         partition: &TopicPartition,
-        records: &[Record],
+        records: &Records,
+        range: Range<usize>,
         session: &mut Session,
     ) -> Result<bool, Trouble> {
-        let mut records = records;
-        let mut end = PlanEnd::Done;
-        while !records.is_empty() {
-            let mut plan = Plan::new(&session.book, partition, records);
-            plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
-            plan.moves.extend(session.book.refill_move(session.catch_up.is_refilling()));
-            match self.write(plan, session.epoch).await? {
+        let Range { start, mut end } = range;
+        let mut plan_end = PlanEnd::Done;
+        while start < end {
+            match self.write(partition, records, start..end, session).await? {
                 (plan, Written::All) => {
                     self.written(partition, &plan, session);
-                    if matches!(end, PlanEnd::Done) {
-                        end = plan.end;
+                    if matches!(plan_end, PlanEnd::Done) {
+                        plan_end = plan.end;
                     }
                     break;
                 }
                 // What comes before it can be applied: written without it, then the partition stops there.
                 (_, Written::Refused(index, stop)) => {
-                    end = PlanEnd::Stop(records[index].offset, stop);
-                    records = &records[..index];
+                    end = start + index;
+                    plan_end = PlanEnd::Stop(records[end].offset, stop);
                 }
             }
         }
-        match end {
+        match plan_end {
             PlanEnd::Done => return Ok(true),
             PlanEnd::Reread(gap) => self.reread(partition, &gap, session).await?,
             PlanEnd::Stop(offset, stop) => self.stand_still(partition, offset, &stop, session).await?,
@@ -58,35 +61,30 @@ impl ProjectionConsumer {
         Ok(false)
     }
 
-    /// Effects and checkpoints in one transaction, on a thread of their own.
-    async fn write(&self, plan: Plan, epoch: Epoch) -> Result<(Plan, Written), Trouble> {
-        if plan.moves.is_empty() {
-            return Ok((plan, Written::All));
-        }
-        let (key, read_store, projection) = (self.projection.key(), self.read_store.clone(), self.projection.clone());
+    /// Reads records as messages, and writes effects and checkpoints in one transaction: on a thread where that stops
+    /// nobody else.
+    async fn write(
+        &self,
+        partition: &TopicPartition,
+        records: &Records,
+        range: Range<usize>,
+        session: &mut Session,
+    ) -> Result<(Plan, Written), Trouble> {
+        // Given back below; where it is not, the session ends.
+        let book = std::mem::take(&mut session.book);
+        let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
+        let (partition, records) = (partition.clone(), Arc::clone(records));
+        let (epoch, refilling) = (session.epoch, session.catch_up.is_refilling());
         let work = move || {
-            let mut refused = None;
-            let written = read_store.write(key, epoch, &plan.moves, &mut |tx| {
-                refused = None;
-                for (index, message) in &plan.messages {
-                    let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
-                    if let Err(source) = projection.apply(raw, &message.delivery(), tx) {
-                        refused = Some((*index, message.position, message.name.clone(), source));
-                        return Err(ReadError::Broken("rolled back".to_owned()));
-                    }
-                }
-                Ok(())
-            });
-            (plan, written, refused)
+            let mut plan = Plan::new(&book, &partition, &records[range]);
+            plan.moves.extend(book.refill_move(refilling));
+            let written = write(&plan, read_store.as_ref(), projection.as_ref().as_ref(), epoch);
+            (book, plan, written)
         };
-        match self.runtime.blocking(work).await? {
-            (plan, Ok(()), _) => Ok((plan, Written::All)),
-            (_, Err(_), Some((_, _, _, ApplyError::Read(error)))) if error.is_the_stores() => Err(error.into()),
-            (plan, Err(_), Some((index, position, name, source))) => {
-                Ok((plan, Written::Refused(index, PartitionStop::Apply { position, name, source })))
-            }
-            (_, Err(error), None) => Err(error.into()),
-        }
+        let (book, mut plan, written): (Book, Plan, _) = self.runtime.blocking(work).await?;
+        session.book = book;
+        plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
+        Ok((plan, written?))
     }
 
     /// After the commit: what was written is known to the book, to waiting queries and to whoever looks.
@@ -171,5 +169,37 @@ impl ProjectionConsumer {
                 report.alarms.insert(about.to_owned(), text);
             }
         });
+    }
+}
+
+/// Effects and checkpoints of a plan, in one transaction.
+fn write(
+    plan: &Plan,
+    read_store: &dyn ReadStore,
+    projection: &dyn AnyProjection,
+    epoch: Epoch,
+) -> Result<Written, ReadError> {
+    if plan.moves.is_empty() {
+        return Ok(Written::All);
+    }
+    let mut refused = None;
+    let written = read_store.write(projection.key(), epoch, &plan.moves, &mut |tx| {
+        refused = None;
+        for (index, message) in &plan.messages {
+            let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
+            if let Err(source) = projection.apply(raw, &message.delivery(), tx) {
+                refused = Some((*index, message.position, message.name.clone(), source));
+                return Err(ReadError::Broken("rolled back".to_owned()));
+            }
+        }
+        Ok(())
+    });
+    match (written, refused) {
+        (Ok(()), _) => Ok(Written::All),
+        (Err(_), Some((_, _, _, ApplyError::Read(error)))) if error.is_the_stores() => Err(error),
+        (Err(_), Some((index, position, name, source))) => {
+            Ok(Written::Refused(index, PartitionStop::Apply { position, name, source }))
+        }
+        (Err(error), None) => Err(error),
     }
 }

@@ -22,10 +22,20 @@ pub(super) struct Book {
     histories: HashMap<(TopicPartition, StoreId), History>,
 }
 
-/// Moves on top of the stored checkpoints, not yet written.
+/// Moves on top of the stored checkpoints of one partition, not yet written.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     next: HashMap<Lane, Checkpoint>,
+    /// The lane of the message before: as a rule the next one's too. Its move is not in `next` yet.
+    last: Option<Followed>,
+}
+
+/// A lane that is being followed, with everything that the next message on it is judged by.
+#[derive(Debug)]
+struct Followed {
+    source: Source,
+    lane: Lane,
+    at: Checkpoint,
 }
 
 /// What is to be done with a message.
@@ -107,6 +117,12 @@ impl Book {
     /// Applied only if previous ≤ watermark < position; position ≤ watermark is a re-send; previous > watermark is a
     /// gap.
     pub(super) fn judge(&self, draft: &mut Draft, partition: &TopicPartition, message: &Envelope) -> Verdict {
+        if let Some(last) = &mut draft.last
+            && last.continues_with(message)
+        {
+            return Verdict::Apply;
+        }
+        draft.settle();
         if self.was_left(partition, message) {
             return Verdict::Repeat;
         }
@@ -131,7 +147,12 @@ impl Book {
         }
         let next =
             Checkpoint { position: message.position, incarnation: source.incarnation, event_id: Some(message.id) };
-        draft.next.insert(lane, next);
+        draft.next.insert(lane.clone(), next);
+        let left = self.histories.get(&(partition.clone(), source.store)).is_some_and(|history| {
+            // Somewhere on this lane its history was left: each message is looked at.
+            history.incarnation != source.incarnation
+        });
+        draft.last = (!left).then_some(Followed { source, lane, at: next });
         if let (Some(from), Some(at)) = (carried_from, watermark) {
             // The old lane says from now on in which history it went on: what still comes on it is dropped.
             draft.next.insert(from, Checkpoint { incarnation: source.incarnation, ..at });
@@ -179,12 +200,13 @@ impl Book {
     }
 
     /// The moves of a draft, and of the place to resume reading.
-    pub(super) fn moves(&self, draft: &Draft, partition: &TopicPartition, resume: Offset) -> Vec<CheckpointMove> {
+    pub(super) fn moves(&self, mut draft: Draft, partition: &TopicPartition, resume: Offset) -> Vec<CheckpointMove> {
+        draft.settle();
         let lane = Lane::offset(&partition.topic, partition.partition);
         // An offset belongs to the topic, which has no history of its own to name.
         let incarnation = Incarnation::from_uuid(Uuid::nil());
         let at = Checkpoint { position: Position::new(resume.get()), incarnation, event_id: None };
-        let moves = draft.next.iter().map(|(lane, next)| (lane.clone(), *next)).chain([(lane, at)]);
+        let moves = draft.next.into_iter().chain([(lane, at)]);
         moves
             .map(|(lane, next)| CheckpointMove { previous: self.stored.get(&lane).copied(), lane, next })
             .filter(|step| step.previous != Some(step.next))
@@ -199,7 +221,26 @@ impl Book {
     }
 }
 
+impl Followed {
+    /// Goes on with the next message, when it is the next one of this lane beyond any doubt.
+    fn continues_with(&mut self, message: &Envelope) -> bool {
+        let applied = self.at.position;
+        let next = message.origin.source == self.source && message.previous <= applied && message.position > applied;
+        if next {
+            (self.at.position, self.at.event_id) = (message.position, Some(message.id));
+        }
+        next
+    }
+}
+
 impl Draft {
+    /// Puts the lane followed last among the moves.
+    fn settle(&mut self) {
+        if let Some(Followed { lane, at, .. }) = self.last.take() {
+            self.next.insert(lane, at);
+        }
+    }
+
     fn get(&self, book: &Book, lane: &Lane) -> Option<Checkpoint> {
         self.next.get(lane).or_else(|| book.stored.get(lane)).copied()
     }

@@ -57,7 +57,7 @@ impl Plan {
             }
             plan.resume = record.offset.next();
         }
-        plan.moves = book.moves(&draft, partition, plan.resume);
+        plan.moves = book.moves(draft, partition, plan.resume);
         plan
     }
 

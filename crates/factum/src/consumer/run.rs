@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    apply::Records,
     book::Book,
     catch_up::CatchUp,
     end::{ConsumerEnd, Trouble},
@@ -17,8 +18,9 @@ use crate::{
     store::History,
 };
 
-/// The most records of one transaction.
-const BATCH_RECORDS_MAX: usize = 1_000;
+/// The most records of one transaction. A refill writes the same documents and pages again and again: the more of its
+/// records share a transaction, the fewer times.
+const BATCH_RECORDS_MAX: usize = 4_000;
 /// How long one transaction should take at most: when one took longer, the next ones take fewer records.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 /// The first wait after an error.
@@ -146,15 +148,16 @@ impl ProjectionConsumer {
         match event {
             Ok(BusEvent::Assigned(partitions)) => self.assigned(&partitions, session).await,
             Ok(BusEvent::Records(partition, records)) => {
-                let mut rest = records.as_slice();
-                while !rest.is_empty() {
-                    let (batch, later) = rest.split_at(session.batch_records.min(rest.len()));
+                let records: Records = records.into();
+                let mut start = 0;
+                while start < records.len() {
+                    let end = records.len().min(start + session.batch_records);
                     let before = self.runtime.now();
-                    if !self.apply(&partition, batch, session).await? {
+                    if !self.apply(&partition, &records, start..end, session).await? {
                         break;
                     }
                     session.fit_batch(self.runtime.now().since(before));
-                    rest = later;
+                    start = end;
                 }
                 Ok(())
             }

@@ -12,8 +12,8 @@ use crate::{
     store::{Batch, EventStore, Fork, RecordedEvent, Selection, StoreError, Subscription},
 };
 
-/// How many events one transaction takes at most.
-const BATCH_EVENTS_MAX: usize = 1_000;
+/// How many events one transaction takes at most: see the same limit of consumers.
+const BATCH_EVENTS_MAX: usize = 4_000;
 /// The first wait after an error.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.

@@ -84,7 +84,7 @@ fn source(incarnation: u128) -> Source {
 fn with_header(record: NewRecord, name: &str, text: &str) -> NewRecord {
     let mut headers = Headers::new();
     for (own, value) in record.headers.iter() {
-        let value = if own == name { text.to_owned().into() } else { value.clone() };
+        let value = if own == name { text.as_bytes().to_vec() } else { value.to_owned() };
         headers.push(own.to_owned(), value);
     }
     NewRecord { headers, ..record }

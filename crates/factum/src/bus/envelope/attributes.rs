@@ -8,31 +8,6 @@ use crate::store::Fork;
 pub(super) const PREFIX: &str = "ce_";
 pub(super) const SPEC_VERSION: &str = "1.0";
 
-/// Every header that a message of ours may have.
-const KNOWN_HEADERS: [&str; 16] = [
-    "content-type",
-    "ce_specversion",
-    "ce_id",
-    "ce_source",
-    "ce_type",
-    "ce_subject",
-    "ce_time",
-    "ce_partitionkey",
-    "ce_sequence",
-    "ce_previous",
-    "ce_streamversion",
-    "ce_correlationid",
-    "ce_actor",
-    "ce_lineage",
-    "ce_causationid",
-    "ce_commandid",
-];
-
-/// The name of one of our headers, for buses that would otherwise copy it for each record.
-pub(in crate::bus) fn known_header(name: &str) -> Option<&'static str> {
-    KNOWN_HEADERS.into_iter().find(|known| *known == name)
-}
-
 /// The headers of a message, in the order in which they are written.
 pub(super) fn of(envelope: &Envelope) -> Vec<(&'static str, String)> {
     let mut all = vec![

@@ -16,10 +16,45 @@ const STRUCTURED: &str = "application/cloudevents+json";
 /// How much of a value an error shows, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
+/// Every attribute that is read, in the order in which [`attributes::of`] writes them.
+const NAMES: [&str; 14] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "sequence",
+    "previous",
+    "streamversion",
+    "correlationid",
+    "actor",
+    "lineage",
+    "causationid",
+    "commandid",
+];
+
 /// Attributes by name, wherever they stand.
 enum Attributes<'a> {
-    Binary(&'a Headers),
+    /// By their place in [`NAMES`]: looked for once for all of them.
+    Binary([Option<&'a [u8]>; NAMES.len()]),
     Structured(Map<String, Value>),
+}
+
+/// The first header of each attribute.
+fn binary(headers: &Headers) -> Attributes<'_> {
+    let mut values = [None; NAMES.len()];
+    // As a rule they come in this order.
+    let mut next = 0;
+    for (name, value) in headers.iter() {
+        let Some(name) = name.strip_prefix(attributes::PREFIX) else { continue };
+        let place = (next..NAMES.len()).chain(0..next).find(|place| NAMES[*place] == name);
+        if let Some(place) = place {
+            values[place].get_or_insert(value);
+            next = place + 1;
+        }
+    }
+    Attributes::Binary(values)
 }
 
 pub(super) fn decode(headers: &Headers, value: &Bytes) -> Result<Envelope, EnvelopeError> {
@@ -31,7 +66,7 @@ pub(super) fn decode(headers: &Headers, value: &Bytes) -> Result<Envelope, Envel
         let data = document.remove("data").ok_or(EnvelopeError::Missing("data"))?;
         (Attributes::Structured(document), Bytes::from(data.to_string()))
     } else {
-        (Attributes::Binary(headers), value.clone())
+        (binary(headers), value.clone())
     };
     attributes.read(data)
 }
@@ -88,8 +123,9 @@ impl Attributes<'_> {
 
     fn text(&self, attribute: &'static str) -> Result<Option<Cow<'_, str>>, EnvelopeError> {
         match self {
-            Self::Binary(headers) => {
-                let Some(bytes) = headers.get(&format!("{}{attribute}", attributes::PREFIX)) else { return Ok(None) };
+            Self::Binary(values) => {
+                let place = NAMES.iter().position(|name| *name == attribute);
+                let Some(bytes) = place.and_then(|place| values[place]) else { return Ok(None) };
                 let text = std::str::from_utf8(bytes)
                     .map_err(|error| malformed(attribute, &String::from_utf8_lossy(bytes), error))?;
                 Ok(Some(text.into()))

@@ -33,7 +33,7 @@ fn envelope() -> Envelope {
 fn without(record: &NewRecord, name: &str) -> Headers {
     let mut headers = Headers::new();
     for (own, value) in record.headers.iter().filter(|(own, _)| *own != name) {
-        headers.push(own.to_owned(), value.clone());
+        headers.push(own.to_owned(), value.to_owned());
     }
     headers
 }

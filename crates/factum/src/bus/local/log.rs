@@ -183,8 +183,9 @@ impl Log for EngineLog {
     fn read(&self, partition: &TopicPartition, from: Offset, limit: usize) -> Result<Vec<Record>, BusError> {
         let (stream, from) = (self.stream(partition)?, Version::new(from.get()));
         let page = self.engine.read_stream(&stream, from, Direction::Forward, limit).map_err(unread)?;
+        let mut last = None;
         let read = |event: &StoredEvent| {
-            record::decode(event).ok_or_else(|| {
+            record::decode(event, &mut last).ok_or_else(|| {
                 let place = format!("{partition} at offset {} was written by a newer build", event.version());
                 BusError::Damaged(place.into())
             })

@@ -10,13 +10,13 @@
 //! ```
 //! Integers are little-endian.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use factum_engine::StoredEvent;
 
 use crate::{
-    bus::{Headers, NewRecord, Offset, Record, envelope},
+    bus::{Headers, NewRecord, Offset, Record},
     model::Timestamp,
 };
 
@@ -27,26 +27,23 @@ pub(crate) fn encode(record: &NewRecord) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(16 + record.key.len() + record.headers.bytes() + 6 * record.headers.len());
     out.push(FORMAT);
     out.extend_from_slice(&record.timestamp.as_micros().to_le_bytes());
-    put(&mut out, &record.key)?;
+    out.extend_from_slice(&u32::try_from(record.key.len()).ok()?.to_le_bytes());
+    out.extend_from_slice(&record.key);
     out.extend_from_slice(&u16::try_from(record.headers.len()).ok()?.to_le_bytes());
-    for (name, value) in record.headers.iter() {
-        out.extend_from_slice(&u16::try_from(name.len()).ok()?.to_le_bytes());
-        out.extend_from_slice(name.as_bytes());
-        put(&mut out, value)?;
-    }
+    record.headers.pack(&mut out)?;
     Some(out)
 }
 
-fn put(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
-    out.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_le_bytes());
-    out.extend_from_slice(bytes);
-    Some(())
-}
+/// The block that the event before was read into, for those that share it.
+pub(super) type LastBlock = Option<(Arc<[u8]>, Bytes)>;
 
 /// The record in an event; `None` when a newer build wrote it. Its bytes are shared with the page it was read into.
-pub(super) fn decode(event: &StoredEvent) -> Option<Record> {
+pub(super) fn decode(event: &StoredEvent, last: &mut LastBlock) -> Option<Record> {
     let (block, data) = event.data_block();
-    let block = Bytes::from_owner(Block(block));
+    let block = match last {
+        Some((known, bytes)) if Arc::ptr_eq(known, &block) => &*bytes,
+        _ => &last.insert((Arc::clone(&block), Bytes::from_owner(Block(block)))).1,
+    };
     // The engine stores metadata right before the data.
     let metadata = block.slice(data.start - event.metadata().len()..data.start);
     debug_assert_eq!(metadata, event.metadata());
@@ -62,15 +59,8 @@ pub(crate) fn decode_metadata(mut rest: Bytes) -> Option<(Timestamp, Bytes, Head
     }
     let timestamp = Timestamp::from_micros(u64::from_le_bytes(array(&mut rest)?));
     let key = sized(&mut rest)?;
-    let mut headers = Headers::new();
-    for _ in 0..u16::from_le_bytes(array(&mut rest)?) {
-        let length = usize::from(u16::from_le_bytes(array(&mut rest)?));
-        let name = take(&mut rest, length)?;
-        let name = std::str::from_utf8(&name).ok()?;
-        // Our own names need no copy.
-        let name = envelope::known_header(name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed);
-        headers.push(name, sized(&mut rest)?);
-    }
+    let count = u16::from_le_bytes(array(&mut rest)?);
+    let headers = Headers::packed(rest).filter(|headers| headers.len() == usize::from(count))?;
     Some((timestamp, key, headers))
 }
 
