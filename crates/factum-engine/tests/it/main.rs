@@ -9,6 +9,7 @@ mod faults;
 mod fixtures;
 mod flipping;
 mod following;
+mod indexing;
 mod killed;
 mod limits;
 mod linearizing;
