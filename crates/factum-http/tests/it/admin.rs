@@ -167,6 +167,6 @@ async fn wrong_parameters_are_named() {
         assert_eq!(answer.refusal(), (400, code.into()), "{parameters}");
         assert_eq!(answer.problem().field.as_deref(), Some(field), "{parameters}");
     }
-    let broken = Toy::on(Troubled::new(Trouble::Unavailable)).write_app();
+    let broken = Toy::on(Troubled::new(Trouble::Unavailable).store()).write_app();
     assert_eq!(events(&broken, "").await.refusal(), (503, "unavailable".into()));
 }

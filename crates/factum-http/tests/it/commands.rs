@@ -193,12 +193,12 @@ async fn a_store_in_trouble_is_told_without_its_secrets() {
         (Trouble::ReadOnly, 503, "unavailable", ""),
         (Trouble::Damaged, 500, "damaged", ""),
     ] {
-        let answer = send(&Toy::on(Troubled::new(trouble)).write_app(), raise(COUNTER, 1)).await;
+        let answer = send(&Toy::on(Troubled::new(trouble).store()).write_app(), raise(COUNTER, 1)).await;
         assert_eq!(answer.refusal(), (status, code.into()), "{trouble:?}");
         assert_eq!(answer.header("retry-after"), retry_after, "{trouble:?}");
         assert!(!answer.text().contains(SECRET), "{answer:?}");
     }
-    let full = send(&Toy::on(Troubled::new(Trouble::Full)).write_app(), raise(COUNTER, 1)).await;
+    let full = send(&Toy::on(Troubled::new(Trouble::Full).store()).write_app(), raise(COUNTER, 1)).await;
     assert!(full.text().contains("disk") && full.header("retry-after") == "1", "{full:?}");
     let panicked = send(&Toy::new().write_app(), raise(COUNTER, UNBEARABLE)).await;
     assert!(!panicked.text().contains("secret"), "{panicked:?}");
@@ -206,7 +206,7 @@ async fn a_store_in_trouble_is_told_without_its_secrets() {
 
 #[tokio::test]
 async fn a_store_that_needs_a_restart_makes_the_service_unready() {
-    let toy = Toy::on(Troubled::new(Trouble::ReadOnly));
+    let toy = Toy::on(Troubled::new(Trouble::ReadOnly).store());
     toy.health.started();
     let app = toy.write_app();
     assert_eq!(send(&app, get("/readyz")).await.status, 200);

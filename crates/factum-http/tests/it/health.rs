@@ -98,7 +98,7 @@ async fn metrics_show_the_loops_and_escape_their_names() {
 
 #[tokio::test]
 async fn a_scrape_is_answered_also_when_the_store_is_not() {
-    let app = Toy::on(Troubled::new(Trouble::Unavailable)).write_app();
+    let app = Toy::on(Troubled::new(Trouble::Unavailable).store()).write_app();
     let answer = send(&app, get("/metrics")).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.text().contains("factum_store_head"));

@@ -11,7 +11,6 @@ use axum::{
     Router,
     body::{Body, Bytes},
 };
-use factum::store::EventStore;
 use http::Request;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame};
@@ -121,9 +120,9 @@ async fn a_path_that_is_too_long_is_refused_and_a_long_answer_quotes_little() {
 }
 
 /// An app whose store hangs, with one request in it.
-async fn busy(request_timeout: Duration) -> (Arc<Troubled>, Router, JoinHandle<Answer>) {
+async fn busy(request_timeout: Duration) -> (Troubled, Router, JoinHandle<Answer>) {
     let store = Troubled::new(Trouble::Hanging);
-    let mut toy = Toy::on(Arc::clone(&store) as Arc<dyn EventStore>);
+    let mut toy = Toy::on(store.store());
     toy.options.requests_max = 1;
     toy.options.request_timeout = request_timeout;
     let app = toy.write_app();

@@ -75,6 +75,6 @@ async fn what_callers_are_not_told_operators_are() {
     listen();
     send(&Toy::new().write_app(), raise(Uuid::from_u128(1), UNBEARABLE)).await;
     assert!(heard().contains("ERROR") && heard().contains("cannot bear 13"), "{}", heard());
-    send(&Toy::on(Troubled::new(Trouble::Unavailable)).write_app(), raise(Uuid::from_u128(1), 1)).await;
+    send(&Toy::on(Troubled::new(Trouble::Unavailable).store()).write_app(), raise(Uuid::from_u128(1), 1)).await;
     assert!(heard().contains("secret-path"), "{}", heard());
 }

@@ -13,10 +13,7 @@ use axum::{
     body::{Body, Bytes},
     routing::get,
 };
-use factum::{
-    runtime::{Stop, Stopper},
-    store::EventStore,
-};
+use factum::runtime::{Stop, Stopper};
 use factum_http::{BindError, Bound, Drained, ProblemBody, Server, ServerOptions};
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::{
@@ -148,9 +145,9 @@ async fn a_stop_closes_what_is_idle_at_once_and_takes_nothing_new() {
 }
 
 /// A server whose store hangs with one request in it.
-async fn hanging(drain_timeout: Duration) -> (Arc<Troubled>, TcpStream, Stopper, JoinHandle<Drained>) {
+async fn hanging(drain_timeout: Duration) -> (Troubled, TcpStream, Stopper, JoinHandle<Drained>) {
     let store = Troubled::new(Trouble::Hanging);
-    let app = Toy::on(Arc::clone(&store) as Arc<dyn EventStore>).write_app();
+    let app = Toy::on(store.store()).write_app();
     let (addr, stopper, serving) = serve(app, ServerOptions { drain_timeout, ..ServerOptions::default() }).await;
     let stream = ask(addr, RAISE).await;
     store.reached().await;
@@ -204,7 +201,7 @@ async fn when_all_places_are_taken_the_longest_idle_connection_gives_way() {
 #[tokio::test]
 async fn a_connection_whose_request_is_worked_on_keeps_its_place() {
     let store = Troubled::new(Trouble::Hanging);
-    let app = Toy::on(Arc::clone(&store) as Arc<dyn EventStore>).write_app();
+    let app = Toy::on(store.store()).write_app();
     let options = ServerOptions { connections_max: 1, ..ServerOptions::default() };
     let (addr, _stopper, _serving) = serve(app, options).await;
     let mut first = ask(addr, RAISE).await;

@@ -6,14 +6,12 @@ use std::{
 };
 
 use factum::{
-    CommandId, ProjectionKey,
+    ProjectionKey,
     read::{
         Checkpoint, CheckpointMove, Epoch, Lane, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, ReadTransaction,
     },
-    store::{
-        Append, AppendError, Batch, BoxFuture, Direction, EventStore, ExpectedVersion, Heads, Identity, KnownCommand,
-        MemoryStore, Position, Progress, ProgressError, Receipt, Selection, StoreError, StreamName, Version,
-    },
+    store::{BoxFuture, EventStore, MemoryStore, StoreError},
+    testing::{Fault, FaultyStore, Interference, StoreCall},
 };
 use tokio::sync::Notify;
 
@@ -35,133 +33,67 @@ pub enum Trouble {
 pub const SECRET: &str = "/var/lib/secret-path";
 
 pub struct Troubled {
-    inner: MemoryStore,
+    store: Arc<dyn EventStore>,
+    state: Arc<State>,
+}
+
+struct State {
     trouble: Mutex<Trouble>,
     reached: Notify,
     released: Notify,
 }
 
 impl Troubled {
-    pub fn new(trouble: Trouble) -> Arc<Self> {
-        Arc::new(Self {
-            inner: MemoryStore::new(),
-            trouble: Mutex::new(trouble),
-            reached: Notify::new(),
-            released: Notify::new(),
-        })
+    pub fn new(trouble: Trouble) -> Self {
+        let state = Arc::new(State { trouble: Mutex::new(trouble), reached: Notify::new(), released: Notify::new() });
+        let inner: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+        let interfering = Arc::clone(&state);
+        let store = FaultyStore::new(&inner).on(move |call, _| {
+            let may_fail =
+                matches!(call, StoreCall::Append | StoreCall::ReadStream | StoreCall::Read | StoreCall::Heads);
+            if may_fail { Interference::Before(Arc::clone(&interfering).meet(call)) } else { Interference::None }
+        });
+        Self { store: Arc::new(store), state }
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> Arc<dyn EventStore> {
+        Arc::clone(&self.store)
     }
 
     /// Waits until an append hangs.
     pub async fn reached(&self) {
-        self.reached.notified().await;
+        self.state.reached.notified().await;
     }
 
     pub fn release(&self) {
-        *self.trouble.lock().unwrap() = Trouble::None;
-        self.released.notify_waiters();
-    }
-
-    fn trouble(&self) -> Trouble {
-        *self.trouble.lock().unwrap()
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        let cause = || Box::new(io::Error::other(SECRET));
-        match self.trouble() {
-            Trouble::None | Trouble::Conflict | Trouble::Hanging => Ok(()),
-            Trouble::Unavailable => Err(StoreError::Unavailable(cause())),
-            Trouble::ReadOnly => Err(StoreError::ReadOnly(cause())),
-            Trouble::Full => Err(StoreError::Full),
-            Trouble::Damaged => Err(StoreError::Damaged(cause())),
-        }
+        *self.state.trouble.lock().unwrap() = Trouble::None;
+        self.state.released.notify_waiters();
     }
 }
 
-impl EventStore for Troubled {
-    fn identity(&self) -> &Identity {
-        self.inner.identity()
-    }
-
-    fn append(&self, append: Append) -> BoxFuture<'_, Result<Receipt, AppendError>> {
+impl State {
+    fn meet(self: Arc<Self>, call: StoreCall) -> BoxFuture<'static, Result<(), Fault>> {
         Box::pin(async move {
-            self.check()?;
+            let cause = || Box::new(io::Error::other(SECRET));
             let released = self.released.notified();
-            match self.trouble() {
+            let trouble = *self.trouble.lock().unwrap();
+            match trouble {
+                Trouble::None => Ok(()),
+                Trouble::Conflict => Err(Fault::Conflict),
+                Trouble::Unavailable => Err(Fault::Store(StoreError::Unavailable(cause()))),
+                Trouble::ReadOnly => Err(Fault::Store(StoreError::ReadOnly(cause()))),
+                Trouble::Full => Err(Fault::Store(StoreError::Full)),
+                Trouble::Damaged => Err(Fault::Store(StoreError::Damaged(cause()))),
                 Trouble::Hanging => {
-                    self.reached.notify_one();
-                    released.await;
+                    if call == StoreCall::Append {
+                        self.reached.notify_one();
+                        released.await;
+                    }
+                    Ok(())
                 }
-                Trouble::Conflict => {
-                    let (expected, actual) = (ExpectedVersion::Exact(Version::ZERO), Version::new(1));
-                    return Err(AppendError::Conflict { stream: append.streams[0].stream.clone(), expected, actual });
-                }
-                _ => {}
             }
-            self.inner.append(append).await
         })
-    }
-
-    fn read_stream<'a>(
-        &'a self,
-        stream: &'a StreamName,
-        from: Version,
-        direction: Direction,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.read_stream(stream, from, direction, limit).await
-        })
-    }
-
-    fn read<'a>(
-        &'a self,
-        selection: &'a Selection,
-        after: Position,
-        direction: Direction,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Batch, StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.read(selection, after, direction, limit).await
-        })
-    }
-
-    fn command(&self, id: CommandId) -> BoxFuture<'_, Result<Option<KnownCommand>, StoreError>> {
-        self.inner.command(id)
-    }
-
-    fn heads(&self) -> BoxFuture<'_, Result<Heads, StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.inner.heads().await
-        })
-    }
-
-    fn synced_beyond(&self, after: Position) -> BoxFuture<'_, Result<Position, StoreError>> {
-        self.inner.synced_beyond(after)
-    }
-
-    fn progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
-        self.inner.progress(name)
-    }
-
-    fn claim_progress<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Progress, ProgressError>> {
-        self.inner.claim_progress(name)
-    }
-
-    fn advance_progress<'a>(
-        &'a self,
-        name: &'a str,
-        epoch: Epoch,
-        previous: Option<&'a [u8]>,
-        next: &'a [u8],
-    ) -> BoxFuture<'a, Result<(), ProgressError>> {
-        self.inner.advance_progress(name, epoch, previous, next)
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.close()
     }
 }
 
