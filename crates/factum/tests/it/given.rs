@@ -7,7 +7,7 @@ use std::{
 };
 
 use factum::{
-    Aggregate, Command, CommandId, Context, Event, Events, Handle, InvalidField, Rejection, Timestamp,
+    Aggregate, Command, CommandId, Context, Event, Events, Handle, InvalidField, Rejection, RejectionCode, Timestamp,
     testing::{self, COMMAND_ID, NOW, given, given_nothing},
 };
 use schemars::JsonSchema;
@@ -52,6 +52,9 @@ enum AccountRejection {
 }
 
 impl Rejection for AccountRejection {
+    /// One is missing, for the story that notices.
+    const CODES: &'static [RejectionCode] = &[RejectionCode::rule("account-not-empty")];
+
     fn code(&self) -> &'static str {
         match self {
             Self::NotEmpty { .. } => "account-not-empty",
@@ -213,6 +216,12 @@ fn each_command_of_a_story_has_an_id_of_its_own() {
     let message =
         told(|| story.when(open()).then([Opened { id: COMMAND_ID.derive("account"), on_version: 1, ..opened() }]));
     assert!(message.contains("≠ account.opened"), "{message}");
+}
+
+#[test]
+fn a_rejection_that_documents_would_not_list_is_noticed() {
+    let message = told(|| given::<Account>([Closed {}]).when(deposit(1)).then_rejected(AccountRejection::Closed));
+    assert!(message.contains(r#"code: "account-closed""#) && message.contains("list it there"), "{message}");
 }
 
 #[test]

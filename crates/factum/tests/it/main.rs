@@ -9,6 +9,7 @@ mod bus;
 mod chance;
 mod consumer;
 mod consumer_faults;
+mod contract;
 mod derives;
 mod dispatch;
 mod engine_store;

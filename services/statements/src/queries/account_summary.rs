@@ -13,6 +13,7 @@ use crate::read_models::{ACCOUNT_SUMMARIES, AccountSummaries, AccountSummary};
 pub struct GetAccountSummary {
     /// Which account.
     #[serde(deserialize_with = "factum::input::hyphenated")]
+    #[schemars(extend("examples" = ["6f1a7c1e-0000-4000-8000-000000000001"]))]
     pub account_id: Uuid,
 }
 

@@ -14,6 +14,7 @@ use crate::read_models::{STATEMENT_LINES, StatementLine, StatementLines, lines_o
 pub struct GetStatement {
     /// Which account.
     #[serde(deserialize_with = "factum::input::hyphenated")]
+    #[schemars(extend("examples" = ["6f1a7c1e-0000-4000-8000-000000000001"]))]
     pub account_id: Uuid,
     /// How many lines at most: 1 to 500, 50 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,6 +26,7 @@ use super::money::{Currency, Money};
 /// Which account: a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("examples" = ["6f1a7c1e-0000-4000-8000-000000000001"]))]
 pub struct AccountId(#[serde(deserialize_with = "hyphenated")] Uuid);
 
 impl AggregateId for AccountId {
