@@ -9,17 +9,24 @@ use clap::Parser as _;
 use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
+    store::Restored,
 };
 use factum_http::{Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
 
-use options::{Options, Settings};
+use options::{CommandLine, RestoreArgs, Settings, Tool};
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
+    let CommandLine { options, tool } = match CommandLine::try_parse() {
+        Ok(line) => line,
         Err(error) => return told(&error),
     };
+    if let Some(Tool::Restore(RestoreArgs { from, data })) = tool {
+        return match accounts::restore(&from.join(accounts::NAME), &data.join(accounts::NAME)) {
+            Ok(restored) => restored_from(&restored),
+            Err(error) => fail(&error.into()),
+        };
+    }
     let settings = match Settings::of(options) {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
@@ -35,6 +42,18 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// What was restored, a fact a line.
+fn restored_from(restored: &Restored) -> ExitCode {
+    let Restored { store, incarnation, fork, progress_records, torn_bytes, .. } = restored;
+    println!("restored    {} events of store {store}", fork.position);
+    println!("incarnation {incarnation}, forked from {} at {}", fork.parent, fork.position);
+    println!("progress    {progress_records} records taken over");
+    if *torn_bytes > 0 {
+        println!("left        {torn_bytes} bytes of an interrupted append in the copy");
+    }
+    ExitCode::SUCCESS
 }
 
 /// Help and version as they are; what is no option in one line.

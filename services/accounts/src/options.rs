@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -15,7 +15,34 @@ const PORT_DEFAULT: u16 = 7001;
 
 /// The bank's accounts: takes commands, records events, publishes what happened.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) tool: Option<Tool>,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// Make the event store anew from a copy of the data folder that was made while the service was stopped.
+    Restore(RestoreArgs),
+}
+
+/// From where, and into what.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The copy of the folder of all data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// The folder of all data; it must not hold accounts' events any more
+    #[arg(long, value_name = "DIR", env = "ACCOUNTS_DATA", default_value = "data")]
+    pub(crate) data: PathBuf,
+}
+
+/// What can be set.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A TOML file with any of the settings below (`port = 7001`); what is given here or in the environment wins.
     #[arg(long, value_name = "FILE", env = "ACCOUNTS_CONFIG")]

@@ -1,12 +1,15 @@
 //! The service put together: one event store, one topic, one write surface.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use factum::{
     Service,
     bus::Bus,
     service::StartError,
-    store::{EngineOptions, EngineStore, OpenError},
+    store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored},
 };
 use factum_http::{About, Bound, SurfaceOptions, WriteSurface, write_surface};
 
@@ -17,6 +20,9 @@ use crate::{
 
 /// The service's name, in topics, folders and logs.
 pub const NAME: &str = "accounts";
+
+/// The folder of its event store, in its own folder.
+const EVENTS: &str = "events";
 
 /// Where the service keeps its data, and what it listens on.
 pub struct Config {
@@ -45,9 +51,34 @@ pub enum ServiceError {
 /// The event store is the only source of truth: nothing else can fill it again.
 const fn advice(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": restore a backup",
+        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": restore a copy with `restore --from`",
         _ => "",
     }
+}
+
+/// Why the service's events were not restored.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was not restored from {}: {source}", folder.display(), copy.display())]
+pub struct RestoreFailed {
+    /// The folder they should be in.
+    pub folder: PathBuf,
+    /// The copy of it.
+    pub copy: PathBuf,
+    source: RestoreError,
+}
+
+/// Restores the service's events from a copy of its own folder that was made while it was stopped. The folder of its
+/// events must be empty or absent.
+///
+/// # Errors
+/// See [`EngineStore::restore`].
+pub fn restore(copy: &Path, data: &Path) -> Result<Restored, RestoreFailed> {
+    let (copy, folder) = (copy.join(EVENTS), data.join(EVENTS));
+    EngineStore::restore(&copy, &folder, &EngineOptions::default()).map_err(|source| RestoreFailed {
+        folder,
+        copy,
+        source,
+    })
 }
 
 /// Starts the service on a bus.
@@ -55,7 +86,7 @@ const fn advice(error: &OpenError) -> &'static str {
 /// # Errors
 /// The folder is locked or damaged.
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
-    let folder = config.data.join("events");
+    let folder = config.data.join(EVENTS);
     let store = EngineStore::open(&folder, EngineOptions::default())
         .map_err(|source| ServiceError::Store { folder, source })?;
     let mut service = Service::builder("bank", NAME)

@@ -5,6 +5,7 @@ mod client;
 mod events;
 mod load;
 mod options;
+mod restore;
 mod start;
 
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ struct Cli {
     tool: Option<Tool>,
 }
 
-/// What to do with a running bank.
+/// What to do with a running bank; `restore` is for one that is stopped.
 #[derive(Subcommand)]
 enum Tool {
     /// Open accounts, move money at random, then audit.
@@ -33,6 +34,8 @@ enum Tool {
     Audit(audit::AuditArgs),
     /// Show what happened, oldest first.
     Events(events::EventsArgs),
+    /// Make the event store anew from a copy of the data folder that was made while the bank was stopped.
+    Restore(restore::RestoreArgs),
 }
 
 #[tokio::main]
@@ -46,6 +49,7 @@ async fn main() -> ExitCode {
         Some(Tool::Load(args)) => load::run(args).await,
         Some(Tool::Audit(args)) => audit::run(args).await,
         Some(Tool::Events(args)) => events::run(args).await,
+        Some(Tool::Restore(args)) => restore::run(&args),
     };
     done.unwrap_or_else(|error| fail(&error))
 }

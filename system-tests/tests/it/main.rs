@@ -12,6 +12,7 @@ mod load_and_audit;
 mod openapi;
 mod racing;
 mod readme;
+mod restored;
 mod teller;
 mod tools;
 mod walk;

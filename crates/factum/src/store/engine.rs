@@ -2,11 +2,14 @@
 
 mod errors;
 mod events;
+mod restored;
 
 use std::path::Path;
 
 use factum_engine::Engine;
 use uuid::Uuid;
+
+pub use self::restored::Restored;
 
 use self::events::Recorder;
 use super::{

@@ -12,14 +12,14 @@ mod types;
 
 use std::{future::Future, pin::Pin};
 
-pub use engine::EngineStore;
 pub(crate) use engine::tell_cut;
+pub use engine::{EngineStore, Restored};
 pub use error::{AppendError, ProgressError, StoreError};
 pub use factum_engine::{
     Boundary, CLAUSE_NAMES_MAX, CLAUSE_TAGS_MAX, Clause, Direction, ExpectedVersion, InvalidName, InvalidSelection,
     Position, SELECTION_CLAUSES_MAX, Selection, StreamName, Tag, Version,
 };
-pub use factum_engine::{OpenError, Options as EngineOptions, RecoveryReport};
+pub use factum_engine::{Durability, OpenError, Options as EngineOptions, RecoveryReport, RestoreError};
 pub use history::{Fork, History};
 pub use memory::MemoryStore;
 pub use subscription::Subscription;

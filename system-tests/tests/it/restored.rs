@@ -1,0 +1,91 @@
+//! The event store is lost, and made anew from a copy: who read further notices, and is whole again when rebuilt.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use system_tests::{Bank, Ended, Process, Site};
+
+use crate::teller::{audit_is_clean, euros, open, summary, token};
+
+/// How long a restore of a few events may take.
+const RESTORE_MAX: Duration = Duration::from_secs(30);
+/// How long a projection may take to find out that it is ahead.
+const NOTICED_MAX: Duration = Duration::from_secs(60);
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (entry, to) = (entry?.path(), to);
+        let to = to.join(entry.file_name().context("a name")?);
+        if entry.is_dir() { copy_folder(&entry, &to)? } else { fs::copy(&entry, &to).map(drop)? }
+    }
+    Ok(())
+}
+
+async fn restore(site: &Site, from: &Path) -> anyhow::Result<Ended> {
+    let (data, from) = (site.data(), from.to_str().context("a path that is text")?);
+    let data = data.to_str().context("a path that is text")?;
+    let command = site.command(&["restore", "--from", from, "--data", data])?;
+    Process::start(command, site.folder(), "restore")?.end_within(RESTORE_MAX).await
+}
+
+/// Waits until the bank says this on standard error.
+async fn says(bank: &Bank, what: &str) {
+    let begun = Instant::now();
+    while !bank.process().stderr().contains(what) {
+        assert!(begun.elapsed() < NOTICED_MAX, "it does not say {what:?}: {}", bank.process().stderr());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_event_store_is_restored_from_a_copy_and_nobody_takes_the_two_histories_for_one() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let copy = site.folder().join("copy");
+    let bank = site.start().await?;
+    let account = open(bank.surfaces(), "Ann", "EUR").await?;
+    let kept = bank.surfaces().command("deposit-funds", &euros(&account, "10.00"), &[]).await?.accepted()?;
+    let open_copy = restore(&site, &site.data()).await?;
+    assert!(open_copy.stderr.contains("open"), "no copy of a bank that runs: {open_copy:?}");
+    bank.stop().await?;
+    copy_folder(&site.data(), &copy)?;
+
+    // What comes after the copy will be lost.
+    let bank = site.start().await?;
+    let lost = bank.surfaces().command("deposit-funds", &euros(&account, "5.00"), &[]).await?.accepted()?;
+    let shown = summary(bank.surfaces(), &account, &token(&lost)?).await?;
+    assert_eq!(shown["balance"], "15.00", "{shown}");
+    bank.stop().await?;
+
+    let refused = restore(&site, &copy).await?;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("not empty"), "a store that is there is left alone: {refused:?}");
+    assert_eq!(refused.stderr.trim_end().lines().count(), 1, "{refused:?}");
+    fs::remove_dir_all(site.data().join("accounts/events"))?;
+    let restored = restore(&site, &copy).await?;
+    assert!(restored.status.success(), "{restored:?}");
+    assert!(restored.stdout.starts_with("restored    2 events"), "{}", restored.stdout);
+
+    // Statements have seen what is lost. With the first message of the new history they say so, and mix nothing.
+    let bank = site.start().await?;
+    let anew = bank.surfaces().command("deposit-funds", &euros(&account, "7.00"), &[]).await?.accepted()?;
+    assert_eq!(anew.json["version"], lost.json["version"], "the position is taken anew");
+    says(&bank, "source forked at 2, you are at 3: rebuild").await;
+    let path = format!("/queries/account-summary?account_id={account}");
+    let answer = bank.surfaces().query(&path, &[("factum-at-least", &token(&anew)?)]).await?;
+    assert_ne!(answer.status, 200, "they do not show what comes after the fork: {}", answer.text);
+    bank.stop().await?;
+
+    fs::remove_file(site.data().join("statements/read.db"))?;
+    fs::remove_dir_all(site.data().join("bus"))?;
+    let bank = site.start().await?;
+    let shown = summary(bank.surfaces(), &account, &token(&anew)?).await?;
+    assert_eq!(shown["balance"], "17.00", "{shown}");
+    let shown = summary(bank.surfaces(), &account, &token(&kept)?).await?;
+    assert_eq!(shown["balance"], "17.00", "a token from before the fork is still good: {shown}");
+    audit_is_clean(&site).await?;
+    bank.stop().await?;
+    Ok(())
+}
