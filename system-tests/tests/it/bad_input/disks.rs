@@ -20,9 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at whether it has recovered.
 const POLL: Duration = Duration::from_millis(50);
 /// The size of the disk that gets full while the bank runs: room for its first files.
-const DISK: &str = "16m";
+const DISK: &str = "48m";
 /// What is given back to the bank, once its disk is full.
-const BALLAST_KB: u32 = 6 << 10;
+const BALLAST_KB: u32 = 36 << 10;
 
 /// A shell line that mounts a disk at `$0` where nobody else sees it, does `then`, and becomes the program.
 fn on_disk(mount: &str, then: &str, program: &str, disk: &Path, arguments: &[String]) -> anyhow::Result<Command> {
@@ -129,7 +129,8 @@ async fn on_a_full_disk_commands_are_refused_queries_go_on_and_space_is_all_it_t
         sleep(POLL).await;
     };
     let path = format!("/queries/account-summary?account_id={account}");
-    let summary = surfaces.query_when_there(&path, deposited.field("token")).await?;
+    let summary = surfaces.query_when_there(&path, deposited.field("token")).await;
+    let summary = summary.with_context(|| process.stderr())?;
     ensure!(summary.json["balance"] == "1.00", "{}", summary.text);
     ensure!(surfaces.events().await?.len() == accepted + 1, "more was recorded than accepted");
     process.terminate()?;
