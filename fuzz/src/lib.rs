@@ -22,9 +22,8 @@
 
 mod mutate;
 
-mod target;
-
 mod run;
+mod target;
 
 pub use run::{EXECUTION_MAX, MEMORY_BASE_BYTES_MAX, MEMORY_FACTOR_MAX, Outcome, Run, replay, run};
 pub use target::Target;

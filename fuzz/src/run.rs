@@ -14,7 +14,7 @@ use fastrand::Rng;
 use crate::mutate::mutate;
 use crate::target::Target;
 
-/// Memory a decoder may hold at one time whatever its input…
+/// Memory a decoder may hold at one time whatever its input, unless its target says otherwise…
 pub const MEMORY_BASE_BYTES_MAX: u64 = 256 << 10;
 /// … and for each byte of its input.
 pub const MEMORY_FACTOR_MAX: u64 = 64;
@@ -112,7 +112,7 @@ fn inputs(target: &Target, corpus: &Path) -> Vec<(String, Vec<u8>)> {
 fn execute(target: &Target, input: &[u8]) -> (String, u64) {
     let mut ending = String::new();
     let memory = allocation_counter::measure(|| ending = (target.decode)(input)).bytes_max;
-    let limit = MEMORY_BASE_BYTES_MAX + MEMORY_FACTOR_MAX * input.len() as u64;
+    let limit = target.memory_bytes_max + MEMORY_FACTOR_MAX * input.len() as u64;
     assert!(memory <= limit, "{} held {memory} bytes for an input of {}", target.name, input.len());
     (ending, memory)
 }

@@ -1,5 +1,7 @@
 //! What is fuzzed.
 
+use crate::run::MEMORY_BASE_BYTES_MAX;
+
 type Mend = Box<dyn Fn(&mut Vec<u8>) + Send + Sync>;
 type Decode = Box<dyn Fn(&[u8]) -> String + Send + Sync>;
 
@@ -11,6 +13,7 @@ pub struct Target {
     pub(crate) mend: Option<Mend>,
     pub(crate) decode: Decode,
     pub(crate) costly: bool,
+    pub(crate) memory_bytes_max: u64,
 }
 
 impl Target {
@@ -23,7 +26,15 @@ impl Target {
     ) -> Self {
         let seeds: Vec<_> = seeds.into_iter().collect();
         assert!(!seeds.is_empty(), "{name} needs a valid input to begin with");
-        Target { name, seeds, words: &[], mend: None, decode: Box::new(decode), costly: false }
+        Target {
+            name,
+            seeds,
+            words: &[],
+            mend: None,
+            decode: Box::new(decode),
+            costly: false,
+            memory_bytes_max: MEMORY_BASE_BYTES_MAX,
+        }
     }
 
     /// Pieces of its language, to be put in.
@@ -37,6 +48,14 @@ impl Target {
     #[must_use]
     pub fn mend(mut self, mend: impl Fn(&mut Vec<u8>) + Send + Sync + 'static) -> Self {
         self.mend = Some(Box::new(mend));
+        self
+    }
+
+    /// It may hold so many bytes whatever its input, in place of [`MEMORY_BASE_BYTES_MAX`]: there is more to it than the
+    /// input.
+    #[must_use]
+    pub fn holding(mut self, bytes: u64) -> Self {
+        self.memory_bytes_max = bytes;
         self
     }
 

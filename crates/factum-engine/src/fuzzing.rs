@@ -1,5 +1,6 @@
 //! Every decoder of bytes from the disk, described for the fuzzer. `tests/corpus` keeps inputs that end in different ways.
 
+mod indexes;
 mod mend;
 
 use std::path::Path;
@@ -314,6 +315,7 @@ fn targets() -> Vec<Target> {
     let mut targets = small_files();
     targets.extend(log());
     targets.extend([opened(), restored(), followed()]);
+    targets.extend(indexes::targets());
     targets
 }
 

@@ -7,6 +7,7 @@ use crate::format::batch::BATCH_FIXED_BYTES;
 use crate::format::group::{GROUP_HEADER_BYTES, GROUP_MAGIC};
 use crate::format::small::SMALL_HEADER_BYTES;
 use crate::format::{SEGMENT_HEADER_BYTES, checksum, put, u16_at, u32_at};
+use crate::index::block::BLOCK_BYTES;
 
 /// A small file's, over its header from 16 and its body.
 pub(super) fn small(bytes: &mut [u8], mask: u32) {
@@ -61,6 +62,24 @@ pub(super) fn batch(bytes: &mut [u8], mask: u32) {
 
 pub(super) fn record(bytes: &mut [u8], mask: u32) {
     if bytes.len() >= 8 {
+        let crc = checksum(&bytes[4..], mask);
+        put(bytes, 0, &crc.to_le_bytes());
+    }
+}
+
+/// An index file's: those of its header and of each block behind it.
+pub(super) fn index(bytes: &mut [u8], mask: u32) {
+    for (number, block) in bytes.chunks_mut(BLOCK_BYTES).enumerate() {
+        if number == 0 {
+            small(block, mask);
+        } else {
+            index_block(block, mask);
+        }
+    }
+}
+
+pub(super) fn index_block(bytes: &mut [u8], mask: u32) {
+    if bytes.len() == BLOCK_BYTES {
         let crc = checksum(&bytes[4..], mask);
         put(bytes, 0, &crc.to_le_bytes());
     }

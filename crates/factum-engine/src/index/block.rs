@@ -92,7 +92,7 @@ impl Batches<'_> {
     }
 
     fn first_of(self, index: usize) -> u64 {
-        self.first() + u64::from(u32_at(self.0, BATCHES_HEAD_BYTES + index * BATCH_BYTES))
+        self.first().saturating_add(u64::from(u32_at(self.0, BATCHES_HEAD_BYTES + index * BATCH_BYTES)))
     }
 
     pub(crate) fn get(self, index: usize) -> BatchPlace {

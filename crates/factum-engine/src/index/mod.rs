@@ -7,7 +7,7 @@
 // In reading order; rustfmt would sort what stands together.
 pub(crate) mod key;
 
-mod block;
+pub(crate) mod block;
 
 pub(crate) mod cache;
 

@@ -297,12 +297,8 @@ impl Life<'_> {
         self.tally.look_ups += 1;
         let name = *self.chance.choice(&STREAMS);
         let version = self.model.of_stream(name, Version::ZERO, Direction::Forward).len() as u64;
-        assert_eq!(
-            self.engine.stream_version(&stream(name)).expect("readable").get(),
-            version,
-            "{}: {name}",
-            self.story
-        );
+        let found = self.read(self.engine.stream_version(&stream(name)))?;
+        assert_eq!(found.get(), version, "{}: {name}", self.story);
         self.compare_heads();
         if self.model.commands().is_empty() {
             return Ok(());

@@ -39,7 +39,7 @@ fn options(mode: &str) -> Options {
         _ => Durability::Interval(Duration::from_millis(2)),
     };
     // Small, so that the process dies while it seals and begins segments too.
-    Options::default().segment_bytes(64 << 10).durability(durability)
+    Options::default().segment_bytes(16 << 10).durability(durability)
 }
 
 /// What the append with this number, from 0, of a writer holds: always the same.

@@ -157,7 +157,7 @@ fn truth(engine: &Engine, calls: &[Call]) -> Truth {
 /// A run of several threads on a new store.
 fn run(seed: u64) -> (Truth, Vec<Call>) {
     let directory = tempfile::tempdir().expect("a directory");
-    let options = Options::default().segment_bytes(64 << 10).durability(Durability::Synced);
+    let options = Options::default().segment_bytes(8 << 10).durability(Durability::Synced);
     let engine = Engine::open(directory.path(), options).expect("opens");
     let clock = AtomicU64::new(1);
     let calls: Vec<Call> = thread::scope(|scope| {
