@@ -4,6 +4,7 @@ mod bank;
 mod command;
 mod commands;
 mod engine;
+mod engine_size;
 mod load;
 mod load_aggregate;
 mod memory;
@@ -20,6 +21,8 @@ use clap::Parser;
 enum Benchmark {
     /// The engine beside a bare loop of write and fdatasync.
     Engine(engine::Arguments),
+    /// The engine with many events in many streams.
+    EngineSize(engine_size::Arguments),
     /// One caller's whole command beside a bare engine append.
     Command(command::Arguments),
     /// An aggregate's state from its stream, without a cache.
@@ -41,6 +44,7 @@ enum Benchmark {
 fn main() -> anyhow::Result<()> {
     match Benchmark::parse() {
         Benchmark::Engine(arguments) => engine::run(&arguments),
+        Benchmark::EngineSize(arguments) => engine_size::run(&arguments),
         Benchmark::Command(arguments) => command::run(&arguments),
         Benchmark::LoadAggregate(arguments) => load_aggregate::run(&arguments),
         Benchmark::Visible(arguments) => visible::run(&arguments),

@@ -299,7 +299,8 @@ impl Engine {
         self.inner().progress.advance(&self.inner().shared, name, epoch, previous, next)
     }
 
-    /// Reads the whole log up to the synced head and checks every byte of it; appends go on meanwhile. Blocks.
+    /// Reads the whole log up to the synced head and checks every byte of it, and compares its index with it; appends go
+    /// on meanwhile. What is wrong with the index is put right, and reported. Blocks.
     ///
     /// # Errors
     /// [`VerifyError::Corrupt`] names the first damage found.

@@ -21,6 +21,8 @@ pub(crate) mod write;
 
 pub(crate) mod matches;
 
+pub(crate) mod sum;
+
 pub(crate) mod shelf;
 
 pub(crate) mod upkeep;

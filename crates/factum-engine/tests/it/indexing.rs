@@ -310,6 +310,27 @@ fn a_block_damaged_under_an_open_store_is_noticed_and_its_file_made_anew() {
 }
 
 #[test]
+fn verifying_finds_an_index_file_that_says_something_else_than_the_log_and_makes_it_anew() {
+    let (disk, told) = store_of(60, 3);
+    let name = &index_files(&disk)[0];
+    let mut bytes = disk.contents(name).expect("a file");
+    let block = bytes.chunks_mut(BLOCK_BYTES).skip(1).find(|block| block[8] == 3).expect("a block of entries");
+    // The last position of the last entry, with a sound checksum: such a file was never written.
+    let before = crc32c::crc32c(&block[4..]);
+    let used = u32::from_le_bytes(block[12..16].try_into().expect("four bytes")) as usize;
+    block[used - 1] ^= 1;
+    let changed = (before ^ crc32c::crc32c(&block[4..])).to_le_bytes();
+    block[..4].iter_mut().zip(changed).for_each(|(byte, changed)| *byte ^= changed);
+    disk.tamper(name, &bytes);
+    let engine = open(&disk);
+    let report = engine.verify(&mut |_| {}).expect("a sound log");
+    assert_eq!(report.rebuilt_index_files, 1);
+    let again = engine.verify(&mut |_| {}).expect("a sound log");
+    assert_eq!((again.rebuilt_index_files, again.index_files), (0, engine.index_status().files));
+    told.compare(&engine, &mut Chance::new(1), "made anew");
+}
+
+#[test]
 fn the_power_fails_at_every_operation_of_sealing_and_merging_and_nothing_is_lost_or_made_up() {
     let work = |disk: &SimDisk, told: &mut Told| -> Result<(), AppendError> {
         let Ok(engine) = Engine::open_on(Arc::new(disk.clone()), options()) else {
