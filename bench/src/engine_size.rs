@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let small = measure(&directory.path().join("small"), SMALL_EVENTS.min(arguments.events), arguments.streams)?;
     let large = measure(&directory.path().join("large"), arguments.events, arguments.streams)?;
     println!("{:<44} {:>14} {:>14}", "", small.events, large.events);
-    let rows: [(&str, fn(&Measured) -> f64); 11] = [
+    let rows: [Row; 11] = [
         ("filling, events/s", |one| one.fill_rate),
         ("resident after filling, MiB", |one| one.filler_mib),
         ("opened after a kill, ms", |one| one.open.as_secs_f64() * 1e3),
@@ -80,6 +80,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn ratio(one: Duration, other: Duration) -> f64 {
     one.as_secs_f64() / other.as_secs_f64()
 }
+
+/// A figure's name and where it is found.
+type Row = (&'static str, fn(&Measured) -> f64);
 
 struct Measured {
     events: u64,
