@@ -8,7 +8,7 @@ use crate::{
     model::CommandId,
     relay::DynPublication,
     runtime::contained,
-    store::{Receipt, RecordedEvent, Selection},
+    store::{Receipt, RecordedEvent},
     token::{Token, TopicMark},
 };
 
@@ -107,19 +107,23 @@ impl CommandReceipt {
     }
 }
 
-/// The events of an earlier append.
+/// The events of an earlier append, in the order of their positions. Read by stream, as a decision is loaded: they may
+/// not be synced yet where an operator chose so.
 async fn read_back<R>(core: &Core, receipt: &Receipt) -> Result<Vec<RecordedEvent>, DispatchError<R>> {
-    let selection = Selection::everything();
     let mut events: Vec<RecordedEvent> = Vec::new();
-    let mut after = Position::new(receipt.first.get().saturating_sub(1));
-    while after < receipt.last {
-        let missing = usize::try_from(receipt.last.get() - after.get()).unwrap_or(usize::MAX);
-        let batch = core.store.read(&selection, after, Direction::Forward, missing).await?;
-        let Some(last) = batch.events.last() else {
-            return Err(DispatchError::Corrupt(format!("events {} to {} are missing", receipt.first, receipt.last)));
-        };
-        after = last.position;
-        events.extend(batch.events);
+    for (stream, version) in &receipt.streams {
+        let mut from = *version;
+        while from > Version::ZERO {
+            let batch = core.store.read_stream(stream, from, Direction::Backward, LOOK_BACK_EVENTS).await?;
+            let Some(oldest) = batch.events.last() else { break };
+            from = if oldest.position < receipt.first { Version::ZERO } else { Version::new(oldest.version.get() - 1) };
+            events.extend(batch.events.into_iter().filter(|event| event.position >= receipt.first));
+        }
+    }
+    events.sort_unstable_by_key(|event| event.position);
+    let expected = receipt.first.get()..=receipt.last.get();
+    if !events.iter().map(|event| event.position.get()).eq(expected) {
+        return Err(DispatchError::Corrupt(format!("events {} to {} are missing", receipt.first, receipt.last)));
     }
     Ok(events)
 }

@@ -1,9 +1,15 @@
 //! The event stores keep the contract.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use factum::{
-    store::{EngineOptions, EngineStore, EventStore, MemoryStore},
+    store::{Durability, EngineOptions, EngineStore, EventStore, MemoryStore},
     testing,
 };
 
@@ -12,15 +18,25 @@ async fn the_memory_store_keeps_the_contract() {
     testing::event_store_suite(&|| Arc::new(MemoryStore::new())).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_embedded_store_keeps_the_contract() {
+async fn embedded(options: EngineOptions) {
     let dir = tempfile::tempdir().unwrap();
-    let made = std::sync::atomic::AtomicUsize::new(0);
+    let made = AtomicUsize::new(0);
     testing::event_store_suite(&|| {
-        let name = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_string();
-        Arc::new(EngineStore::open(&dir.path().join(name), EngineOptions::default()).unwrap())
+        let name = made.fetch_add(1, Ordering::Relaxed).to_string();
+        Arc::new(EngineStore::open(&dir.path().join(name), options.clone()).unwrap())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_keeps_the_contract() {
+    embedded(EngineOptions::default()).await;
+}
+
+/// What differs is what a power cut may take, and when readers see it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_embedded_store_keeps_the_contract_when_it_syncs_later() {
+    embedded(EngineOptions::default().durability(Durability::Interval(Duration::from_millis(2)))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

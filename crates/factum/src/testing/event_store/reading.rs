@@ -1,6 +1,6 @@
 //! Reading: both directions, from anywhere, in batches of any size.
 
-use super::{Case, Store, append, head, position, stream, version};
+use super::{Case, Store, append, head, position, stream, version, visible};
 use crate::{
     store::{Batch, Direction, Position, Selection, Version},
     testing::case::ok,
@@ -20,8 +20,7 @@ async fn fill(store: &Store) {
     for number in 1..=EVENTS {
         append(store, STREAMS[(number % 3) as usize], [number]).await;
     }
-    // Reading goes up to the synced head.
-    ok(store.synced_beyond(position(EVENTS - 1)).await);
+    visible(store).await;
 }
 
 /// The batch holds the first `limit` of these positions, and tells whether that was all and how far it got.

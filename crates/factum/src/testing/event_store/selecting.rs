@@ -1,6 +1,6 @@
 //! Reading by selection: what matches, all of it, once, however small the pages.
 
-use super::{Case, Store, append_tagged, join_all, position, spawn_all, stream, tag, tagged};
+use super::{Case, Store, append_tagged, join_all, position, spawn_all, stream, tag, tagged, visible};
 use crate::{
     store::{
         CLAUSE_NAMES_MAX, CLAUSE_TAGS_MAX, Clause, Direction, ExpectedVersion, InvalidSelection, Position,
@@ -71,7 +71,7 @@ async fn fill(store: &Store) {
     for (number, (name, tags)) in (0..).zip(EVENTS) {
         append_tagged(store, &format!("account-{}", number % 2), name, tags).await;
     }
-    ok(store.synced_beyond(position(EVENTS.len() as u64 - 1)).await);
+    visible(store).await;
 }
 
 fn names<const N: usize>(names: [&'static str; N]) -> Clause {
@@ -134,7 +134,7 @@ async fn what_does_not_match_is_passed_over(store: Store) {
         ok(store.append(super::request().stream(stream("account-2"), ExpectedVersion::Any, others)).await);
     }
     let head = 3 * (BETWEEN + 1);
-    ok(store.synced_beyond(position(head - 1)).await);
+    visible(&store).await;
     let opened = names(["account.opened"]).into();
     let expected: Vec<u64> = (0..3).map(|round| round * (BETWEEN + 1) + 1).collect();
     for limit in [1, 10] {
@@ -193,7 +193,7 @@ async fn hostile_names_and_tags(store: Store) {
     for text in texts {
         append_tagged(&store, "account-1", text, &[text]).await;
     }
-    ok(store.synced_beyond(position(texts.len() as u64 - 1)).await);
+    visible(&store).await;
     for (at, text) in (1..).zip(texts) {
         for clause in [Clause::names([text.to_owned()]), tags([text]), tags([text]).name(text.to_owned())] {
             let found = walk(&store, &clause.into(), Position::ZERO, Direction::Forward, 100).await.0;
@@ -229,6 +229,7 @@ async fn pages_miss_nothing_while_others_append(store: Store) {
         }
     });
     join_all(writers).await;
+    visible(&store).await;
     let found = ok(reader.await);
     assert_eq!(found, walk(&store, &even, Position::ZERO, Direction::Forward, 1_000).await.0);
     assert_eq!(found.len() as u64, WRITERS * APPENDS / 2);

@@ -8,6 +8,8 @@ use factum::{
     dispatch::{CommandKey, CommandOptions, Surface},
     model::Decoded,
     runtime::ManualClock,
+    store::{Durability, EngineOptions, EngineStore},
+    testing::{FaultyStore, StoreCall},
 };
 
 use crate::{
@@ -17,7 +19,6 @@ use crate::{
     },
     watched::everything,
 };
-use factum::testing::{FaultyStore, StoreCall};
 
 /// The answer to a repeat: the original one, marked.
 fn again(original: &CommandReceipt) -> CommandReceipt {
@@ -78,6 +79,26 @@ async fn a_rejected_command_may_come_again() {
     assert!(matches!(no, Err(DispatchError::Rejected(_))), "{no:?}");
     commands.dispatch(open()).await.unwrap();
     assert!(!commands.dispatch(deposit(1)).command_id(id(1)).await.unwrap().repeated);
+}
+
+/// Where an operator chose to sync later, readers do not see it yet; a repeat must not take it for lost.
+#[tokio::test]
+async fn a_repeat_is_answered_before_its_events_are_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = EngineOptions::default().durability(Durability::Interval(Duration::from_secs(60)));
+    let store: Arc<dyn EventStore> = Arc::new(EngineStore::open(dir.path(), options).unwrap());
+    let commands = builder(&store).publishes::<Deposits>().build().unwrap();
+    commands.dispatch(open()).await.unwrap();
+    // More than one look back takes.
+    for number in 2..200 {
+        commands.dispatch(deposit(1)).command_id(id(number)).await.unwrap();
+    }
+    let last = commands.dispatch(deposit(5)).command_id(id(1)).await.unwrap();
+    let heads = store.heads().await.unwrap();
+    assert!(heads.synced < heads.written, "{heads:?}");
+    assert_eq!(commands.dispatch(deposit(5)).command_id(id(1)).await.unwrap(), again(&last));
+    assert_eq!(last.token().topics[0].position, last.position.get());
+    store.close().await.unwrap();
 }
 
 /// A store on which a twin of each request is accepted right before the call of this kind.

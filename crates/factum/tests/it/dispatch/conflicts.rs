@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use factum::{
-    CommandDispatcher, CommandReceipt, DispatchError, EventStore, ExpectedVersion, Runtime, Version, model::Decoded,
+    CommandDispatcher, CommandReceipt, DispatchError, EventStore, ExpectedVersion, Runtime, Version,
+    model::Decoded,
+    testing::{FaultyStore, StoreCall},
 };
 use tokio::task::JoinSet;
 
@@ -15,7 +17,6 @@ use crate::{
     watched::everything,
     world::within,
 };
-use factum::testing::{FaultyStore, StoreCall};
 
 /// A store on which somebody else deposits 1 before each of the first `times` appends.
 fn contended(store: &Arc<dyn EventStore>, times: u64) -> (Arc<FaultyStore>, Arc<dyn EventStore>) {

@@ -9,6 +9,7 @@ use factum::{
     input::{InvalidInputKind, UnknownFields},
     principal::{Access, Denied},
     store::{EventStore, MemoryStore},
+    testing::{FaultyStore, StoreCall},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,6 @@ use crate::{
     },
     watched::everything,
 };
-use factum::testing::{FaultyStore, StoreCall};
 
 /// A step of the story, through one door or the other.
 async fn step<C: Command>(commands: &CommandDispatcher, named: bool, command: C, expected: ExpectedVersion) -> String {

@@ -10,7 +10,7 @@ use std::{
 use factum::{
     ActorId, CorrelationId, DispatchError, EventId, EventStore, ExpectedVersion, StreamName,
     store::{Append, Metadata, NewEvent, StoreError},
-    testing,
+    testing::{self, FaultyStore, StoreCall},
 };
 use uuid::Uuid;
 
@@ -19,7 +19,6 @@ use crate::{
     watched::{everything, unavailable},
     world::within,
 };
-use factum::testing::{FaultyStore, StoreCall};
 
 #[tokio::test]
 async fn a_store_that_is_away_is_told_and_trying_again_is_exactly_once() {

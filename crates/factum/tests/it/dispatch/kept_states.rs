@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use factum::{DispatchError, EventStore, ExpectedVersion, Version};
+use factum::{
+    DispatchError, EventStore, ExpectedVersion, Version,
+    testing::{FaultyStore, StoreCall},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -12,7 +15,6 @@ use crate::{
     },
     watched::everything,
 };
-use factum::testing::{FaultyStore, StoreCall};
 
 fn watched() -> (Arc<FaultyStore>, Arc<dyn EventStore>, Arc<dyn EventStore>) {
     let inner = memory();
