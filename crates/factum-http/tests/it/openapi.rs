@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: what is registered is described, as it is taken.
 
-use factum_http::About;
+use factum_http::{About, Code};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -141,5 +141,14 @@ async fn each_answer_of_a_problem_is_documented_for_its_command() {
     for body in bodies {
         let (status, code) = send(&app, post("/commands/raise", body)).await.refusal();
         assert!(codes(&write, raise, &status.to_string()).contains(&code), "{body} is answered {status} {code}");
+    }
+}
+
+#[tokio::test]
+async fn every_code_is_documented_but_those_of_paths_that_are_not_there() {
+    let text: String = documents().await.iter().map(ToString::to_string).collect();
+    let elsewhere = [Code::NotFound, Code::UnknownCommand, Code::UnknownQuery, Code::MethodNotAllowed];
+    for code in Code::ALL.into_iter().filter(|code| !elsewhere.contains(code)) {
+        assert!(text.contains(&format!(r#""code":"{}""#, code.as_str())), "no answer has an example of {code:?}");
     }
 }
