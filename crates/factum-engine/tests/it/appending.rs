@@ -1,7 +1,11 @@
 //! Appends: conditions, atomicity, command ids, limits.
 
+use std::sync::Arc;
+
+use factum_engine::sim::SimDisk;
 use factum_engine::{
-    Append, AppendError, Drive, EVENT_TAGS_MAX, Engine, ExpectedVersion, NewEvent, Options, Position, Tag, Version,
+    Append, AppendError, Boundary, Clause, Disk, Drive, EVENT_TAGS_MAX, Engine, Entropy, ExpectedVersion, NewEvent,
+    Options, Position, Tag, Version,
 };
 
 use crate::support::{all_texts, command, event, expecting, note, now, open, stream, texts_of, wait};
@@ -214,4 +218,39 @@ fn concurrent_appends_of_many_threads_all_happen_once_in_dense_order() {
         assert_eq!(texts_of(&engine, &format!("w-{writer}")).len(), 25);
     }
     engine.verify(&mut |_| {}).expect("sound");
+}
+
+/// Much is looked up when an append is queued, so that the writer need not: it must not be believed once it is old.
+#[test]
+fn an_append_that_waited_is_judged_by_the_log_as_it_is_then() {
+    const LARGE_BYTES: usize = 1 << 20;
+    let disk = SimDisk::new();
+    let options = Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192);
+    let engine = Engine::open_on(Arc::new(disk.clone()), options).expect("opens");
+    for number in 0..6 {
+        engine.append(note(&format!("early-{number}"), &"x".repeat(2_000))).expect("accepted");
+    }
+    let indexes = || disk.list().expect("listed").into_iter().filter(|name| name.starts_with("index-")).count();
+    assert!(indexes() > 0, "there is something to be looked up in files");
+    // Each is a group and a segment of its own, so that the first has an index file when the last are judged.
+    let large = |name: &str| {
+        let tags = vec![Tag::new("k:late").expect("valid")];
+        let large = || NewEvent { data: vec![7; LARGE_BYTES - 4], tags: tags.clone(), ..event("x") };
+        Append::new(1).stream(stream(name), ExpectedVersion::NoStream, (0..5).map(|_| large()).collect())
+    };
+    let earlier = [large("late-1").command(command(9, 9)), large("late-2"), large("late-3"), large("late-4")];
+    let earlier = earlier.map(|append| engine.submit(append));
+    let unique = Boundary::nothing_like(Clause::tags([Tag::new("k:late").expect("valid")]));
+    let stale = engine.submit(expecting("late-1", ExpectedVersion::NoStream, &["stale"]));
+    let crossing = engine.submit(note("other-1", "crossing").unless(unique));
+    let repeat = engine.submit(note("other-1", "repeat").command(command(9, 9)));
+    while engine.step() > 0 {}
+    let [first, ..] = earlier.map(|ticket| now(ticket).expect("accepted"));
+    assert!(matches!(now(stale), Err(AppendError::Conflict { actual, .. }) if actual == Version::new(5)));
+    match now(crossing) {
+        Err(AppendError::BoundaryCrossed { found, .. }) => assert_eq!(found, first.first),
+        other => panic!("{other:?}"),
+    }
+    let repeat = now(repeat).expect("answered");
+    assert!(repeat.repeated && repeat.first == first.first, "{repeat:?}");
 }

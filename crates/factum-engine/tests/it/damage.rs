@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use factum_engine::sim::SimDisk;
 use factum_engine::{
-    Direction, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, Selection, VerifyError,
+    Direction, Disk, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, Selection, VerifyError, Version,
 };
 
-use crate::support::{all_texts, note};
+use crate::support::{all_texts, note, stream};
 
 const LOG: &str = "segment-00000001.log";
 
@@ -149,4 +149,30 @@ fn history_rewritten_with_sound_checksums_is_detected_by_its_chain() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// A copy that was written to, and went another way, has the same identity; only the hashes of its history differ.
+#[test]
+fn an_index_file_of_another_history_is_made_anew() {
+    // The same store, by the same seed, with other streams: everything stands at the same places.
+    let history = |streams: [&str; 2]| {
+        let disk = SimDisk::new();
+        let engine = open(&disk).expect("opens");
+        for number in 0..12 {
+            engine.append(note(streams[number % 2], &"x".repeat(1_500))).expect("accepted");
+        }
+        engine.close().expect("closes");
+        disk.after_kill()
+    };
+    let (truth, other) = (history(["a-1", "b-1"]), history(["b-1", "a-1"]));
+    let names: Vec<_> = truth.list().expect("listed").into_iter().filter(|name| name.starts_with("index-")).collect();
+    assert!(!names.is_empty());
+    for name in &names {
+        truth.tamper(name, &other.contents(name).expect("the same files"));
+    }
+    let engine = open(&truth).expect("opens");
+    let page = engine.read_stream(&stream("a-1"), Version::ZERO, Direction::Forward, 100).expect("readable");
+    let positions: Vec<_> = page.events.iter().map(|event| event.position().get()).collect();
+    assert_eq!(positions, [1, 3, 5, 7, 9, 11]);
+    assert_eq!(engine.stream_version(&stream("b-1")).expect("readable"), Version::new(6));
 }

@@ -9,12 +9,12 @@ use std::thread;
 
 use factum_engine::sim::SimDisk;
 use factum_engine::{
-    Direction, Disk, Drive, Engine, Entropy, OpenError, Options, Position, ProgressError, ReadError, Selection,
-    VerifyError,
+    Clause, Direction, Disk, Drive, Engine, Entropy, INDEX_CACHE_BYTES_MIN, OpenError, Options, Position,
+    ProgressError, ReadError, Selection, VerifyError, Version,
 };
 
 use crate::model::Fact;
-use crate::support::{command, expecting, note};
+use crate::support::{command, expecting, note, stream};
 
 const THREADS: usize = 2;
 const SEGMENT_HEADER_BYTES: usize = 4_096;
@@ -23,10 +23,12 @@ const SLOT_BYTES: usize = 512;
 /// Bytes of text that make a batch too large for the rest of the first segment: it stands alone in the second.
 const LARGE_BYTES: usize = 3_700;
 /// In a quick sweep one of so many bytes without a meaning of their own is flipped.
-const QUICK_STRIDE: usize = 128;
+const QUICK_STRIDE: usize = 256;
 
 fn options() -> Options {
-    Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192)
+    let options = Options::default().drive(Drive::Manual).entropy(Entropy::Seeded(1)).segment_bytes(8_192);
+    // So little that index files are read again and again.
+    options.index_cache_bytes(INDEX_CACHE_BYTES_MIN)
 }
 
 fn open(disk: &SimDisk) -> Result<Engine, OpenError> {
@@ -37,6 +39,8 @@ fn open(disk: &SimDisk) -> Result<Engine, OpenError> {
 struct Store {
     disk: SimDisk,
     facts: Vec<Fact>,
+    /// What it answers by its index.
+    indexed: Vec<String>,
     /// Events before the last group.
     before_last: usize,
     /// Where the last group begins and ends, in the last segment.
@@ -66,11 +70,11 @@ fn store(clean: bool) -> Store {
     let last_group = start..end_of(&disk, &segment(3));
     engine.claim_progress("relay").expect("claimed");
     engine.advance_progress("relay", 1, None, b"1").expect("advanced");
-    let facts = facts(&engine).expect("readable");
+    let (facts, indexed) = (facts(&engine).expect("readable"), indexed(&engine).expect("readable"));
     if clean {
         engine.close().expect("closes");
     }
-    Store { disk: copy_of(&disk), facts, before_last, last_group, clean }
+    Store { disk: copy_of(&disk), facts, indexed, before_last, last_group, clean }
 }
 
 /// Another disk with the same files, all durable.
@@ -86,6 +90,23 @@ fn facts(engine: &Engine) -> Result<Vec<Fact>, ReadError> {
     let page = engine.read(&Selection::everything(), Position::ZERO, Direction::Forward, usize::MAX)?;
     assert!(page.end);
     Ok(page.events.iter().map(Fact::of).collect())
+}
+
+/// What only the index knows: streams, versions, a command, a selection.
+fn indexed(engine: &Engine) -> Result<Vec<String>, ReadError> {
+    let mut answers = Vec::new();
+    for name in ["a-1", "b-1", "c-1", "nobody"] {
+        let page = engine.read_stream(&stream(name), Version::MAX, Direction::Backward, 10)?;
+        answers.push(format!("{:?} {:?}", page.events, engine.stream_version(&stream(name))?));
+    }
+    for id in [1, 2] {
+        answers.push(format!("{:?}", engine.command([id; 16])?));
+    }
+    for name in ["note.taken", "nothing"] {
+        let page = engine.read(&Clause::names([name]).into(), Position::ZERO, Direction::Forward, 10)?;
+        answers.push(format!("{:?} {}", page.events, page.read_to));
+    }
+    Ok(answers)
 }
 
 /// A bit of a file.
@@ -211,6 +232,8 @@ fn reopened(store: &Store, bit: &Bit) -> &'static str {
         return "the last group: cut and reported";
     }
     assert_eq!(found, store.facts, "{bit:?}");
+    let indexed = indexed(&engine).unwrap_or_else(|error| panic!("{bit:?}: opened and not readable: {error}"));
+    assert_eq!(indexed, store.indexed, "{bit:?}");
     assert!(bit.file != "closed" || !engine.recovery().clean, "{bit:?}");
     if let Some(cut) = cut {
         assert!(active && bit.byte >= store.last_group.end, "{bit:?}: {cut:?}");
@@ -249,8 +272,11 @@ fn under_way(store: &Store, bit: &Bit) -> &'static str {
     let disk = copy_of(&store.disk);
     let engine = open(&disk).expect("opens");
     bit.flip(&disk);
-    match facts(&engine) {
-        Ok(found) => assert_eq!(found, store.facts, "{bit:?}: served altered"),
+    match facts(&engine).and_then(|facts| Ok((facts, indexed(&engine)?))) {
+        Ok((found, answers)) => {
+            assert_eq!(found, store.facts, "{bit:?}: served altered");
+            assert_eq!(answers, store.indexed, "{bit:?}: served altered");
+        }
         Err(ReadError::Corrupt(damage)) => assert_eq!(Some(damage.segment), bit.segment(), "{bit:?}: {damage}"),
         Err(error) => panic!("{bit:?}: {error:?}"),
     }
@@ -279,7 +305,8 @@ fn flip(full: bool) {
         assert!(ended.len() > 6, "{ended:?}");
     }
     let store = store(false);
-    let bits: Vec<_> = bits(&store.disk, full).into_iter().filter(|bit| bit.segment().is_some()).collect();
+    let log_or_index = |bit: &Bit| bit.segment().is_some() || bit.file.starts_with("index-");
+    let bits: Vec<_> = bits(&store.disk, full).into_iter().filter(log_or_index).collect();
     let ended = sweep(&bits, |bit| under_way(&store, bit));
     println!("{} bits flipped under an open store: {ended:#?}", bits.len());
 }

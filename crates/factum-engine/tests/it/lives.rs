@@ -9,7 +9,8 @@ use std::thread;
 
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
-    Direction, Drive, Durability, Engine, Entropy, OpenError, Options, Position, Selection, restore_on,
+    Direction, Disk, Drive, Durability, Engine, Entropy, INDEX_CACHE_BYTES_MIN, OpenError, Options, Position,
+    Selection, restore_on,
 };
 
 use crate::deeds::{Dark, Life};
@@ -62,6 +63,7 @@ impl Store {
         let options = Options::default()
             .drive(Drive::Manual)
             .durability(durability)
+            .index_cache_bytes(*chance.choice(&[INDEX_CACHE_BYTES_MIN, 1 << 20]))
             .entropy(Entropy::Seeded(seed))
             .segment_bytes(*chance.choice(&[8_192, 8_192, 12_288, 32_768]))
             .page_bytes_max(*chance.choice(&[200, 3_000, 4 << 20]));
@@ -194,6 +196,28 @@ impl Store {
             self.cut_off = true;
             self.disk.after_power_loss(self.chance.below(1_000))
         };
+        if self.chance.once_in(4) {
+            self.spoil();
+        }
+    }
+
+    /// Index files may be lost or altered in any way: they are made anew.
+    fn spoil(&mut self) {
+        let names = self.disk.list().expect("listed").into_iter().filter(|name| name.starts_with("index-"));
+        for name in names.collect::<Vec<_>>() {
+            let mut bytes = self.disk.contents(&name).expect("a file");
+            match self.chance.below(5) {
+                0 => self.disk.remove(&name).expect("removed"),
+                1 => self.disk.tamper(&name, &bytes[..self.chance.below(bytes.len() as u64 + 1) as usize]),
+                2 | 3 if !bytes.is_empty() => {
+                    let at = self.chance.below(bytes.len() as u64) as usize;
+                    bytes[at] ^= 1 << self.chance.below(8);
+                    self.disk.tamper(&name, &bytes);
+                }
+                _ => continue,
+            }
+            self.tally.indexes_spoilt += 1;
+        }
     }
 }
 
