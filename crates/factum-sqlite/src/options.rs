@@ -8,6 +8,7 @@ pub struct SqliteOptions {
     pub(crate) readers_max: usize,
     pub(crate) wait_timeout: Duration,
     pub(crate) busy_timeout: Duration,
+    pub(crate) query_timeout: Duration,
     pub(crate) buffer_bytes_max: usize,
 }
 
@@ -18,6 +19,8 @@ impl SqliteOptions {
     pub const WAIT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
     /// The default of [`SqliteOptions::busy_timeout`].
     pub const BUSY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+    /// The default of [`SqliteOptions::query_timeout`].
+    pub const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
     /// The default of [`SqliteOptions::buffer_bytes_max`].
     pub const BUFFER_BYTES_MAX_DEFAULT: usize = 32 << 20;
 
@@ -45,6 +48,15 @@ impl SqliteOptions {
         self
     }
 
+    /// How long a query may hold on to its snapshot: the next thing it reads after that is
+    /// [`Unavailable`](factum::read::ReadError::Unavailable). As long as somebody holds one, the write-ahead log keeps
+    /// everything written since.
+    #[must_use]
+    pub const fn query_timeout(mut self, limit: Duration) -> Self {
+        self.query_timeout = limit;
+        self
+    }
+
     /// How many bytes a transaction buffers before it hands its writes to SQLite, still uncommitted.
     #[must_use]
     pub const fn buffer_bytes_max(mut self, bytes: usize) -> Self {
@@ -59,6 +71,7 @@ impl Default for SqliteOptions {
             readers_max: Self::READERS_MAX_DEFAULT,
             wait_timeout: Self::WAIT_TIMEOUT_DEFAULT,
             busy_timeout: Self::BUSY_TIMEOUT_DEFAULT,
+            query_timeout: Self::QUERY_TIMEOUT_DEFAULT,
             buffer_bytes_max: Self::BUFFER_BYTES_MAX_DEFAULT,
         }
     }

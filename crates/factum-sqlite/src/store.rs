@@ -39,6 +39,7 @@ struct Shared {
     catalog: Catalog,
     buffer_bytes_max: usize,
     busy_timeout: Duration,
+    query_timeout: Duration,
 }
 
 impl SqliteReadStore {
@@ -64,7 +65,7 @@ impl SqliteReadStore {
         };
         let (writer, readers) = (pool(schema::open_writer, 1), pool(schema::open_reader, options.readers_max));
         writer.keep(first);
-        let SqliteOptions { buffer_bytes_max, busy_timeout, .. } = options;
+        let SqliteOptions { buffer_bytes_max, busy_timeout, query_timeout, .. } = options;
         let mut log_path = path.clone().into_os_string();
         log_path.push("-wal");
         let log_path = log_path.into();
@@ -77,6 +78,7 @@ impl SqliteReadStore {
                 catalog: Catalog::default(),
                 buffer_bytes_max,
                 busy_timeout,
+                query_timeout,
             }),
         })
     }
@@ -171,7 +173,7 @@ impl ReadStore for SqliteReadStore {
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
         let reader = self.shared.readers.lend()?;
         let _transaction = Begun::to_read(&reader)?;
-        work(&mut Snapshot::new(&reader, &self.shared.catalog))
+        work(&mut Snapshot::new(&reader, &self.shared.catalog, self.shared.query_timeout))
     }
 
     fn close(&self) -> Result<(), ReadError> {

@@ -1,5 +1,7 @@
 //! What projections and queries get hold of.
 
+use std::time::{Duration, Instant};
+
 use factum::{
     ProjectionKey,
     read::{Key, KeyRange, ReadError, ReadSnapshot, ReadTransaction, SCAN_ROWS_MAX, TableName, WriteBuffer},
@@ -54,20 +56,39 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 pub(crate) struct Snapshot<'a> {
     connection: &'a Connection,
     catalog: &'a Catalog,
+    begun: Instant,
+    timeout: Duration,
+}
+
+/// The query must let go of its snapshot.
+#[derive(Debug, thiserror::Error)]
+#[error("a query took longer than {timeout:?}")]
+struct TookTooLong {
+    timeout: Duration,
 }
 
 impl<'a> Snapshot<'a> {
-    pub(crate) const fn new(connection: &'a Connection, catalog: &'a Catalog) -> Self {
-        Self { connection, catalog }
+    pub(crate) fn new(connection: &'a Connection, catalog: &'a Catalog, timeout: Duration) -> Self {
+        Self { connection, catalog, begun: Instant::now(), timeout }
+    }
+
+    fn in_time(&self) -> Result<(), ReadError> {
+        let timeout = self.timeout;
+        if self.begun.elapsed() > timeout {
+            return Err(ReadError::Unavailable(TookTooLong { timeout }.into()));
+        }
+        Ok(())
     }
 }
 
 impl ReadSnapshot for Snapshot<'_> {
     fn get(&mut self, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
+        self.in_time()?;
         tables::get(self.catalog, self.connection, table, key)
     }
 
     fn scan(&mut self, table: TableName, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
+        self.in_time()?;
         tables::scan(self.catalog, self.connection, table, range, limit.min(SCAN_ROWS_MAX), |rows| rows.collect())
     }
 }

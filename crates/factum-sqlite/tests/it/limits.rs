@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use factum::read::{ReadError, ReadStore};
+use factum::read::{KeyRange, ReadError, ReadStore};
 use factum_sqlite::{SqliteOptions, SqliteReadStore};
 use rusqlite::Connection;
 
@@ -64,6 +64,52 @@ fn a_writer_waits_for_the_one_before_it_no_longer_than_its_limit() {
         })
         .unwrap();
     put(&store, epoch, "a", "1").unwrap();
+}
+
+#[test]
+fn a_query_that_holds_its_snapshot_too_long_reads_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().query_timeout(Duration::ZERO);
+    let store = SqliteReadStore::open(dir.path().join("read.db"), options).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    // A projection takes as long as it takes.
+    put(&store, epoch, "a", "1").unwrap();
+    assert_unavailable(store.read(&mut |snapshot| snapshot.get(LINES, &"a".into()).map(|_| ())));
+    assert_unavailable(rows(&store));
+    store.read(&mut |_| Ok(())).unwrap();
+}
+
+/// A query that takes long: the projection goes on all the while, and the query sees the moment at which it began.
+#[test]
+fn a_long_query_sees_one_moment_and_holds_up_no_projection() {
+    const BATCHES: u32 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteReadStore::open(dir.path().join("read.db"), SqliteOptions::default()).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    // Two documents that always say the same, and one more with each batch.
+    let batch = |number: u32| {
+        store.write(SUMMARIES, epoch, &[], &mut |tx| {
+            for key in ["a".to_owned(), "b".to_owned(), format!("batch {number:04}")] {
+                tx.put(LINES, &key.as_str().into(), number.to_string().into_bytes())?;
+            }
+            Ok(())
+        })
+    };
+    batch(0).unwrap();
+    store
+        .read(&mut |query| {
+            assert_eq!(query.get(LINES, &"a".into())?.unwrap(), b"0");
+            for number in 1..=BATCHES {
+                batch(number)?;
+                assert_eq!(query.get(LINES, &"b".into())?.unwrap(), b"0");
+                // Another query, begun now, sees what is there now.
+                assert_eq!(rows(&store)?.len() as u32, 3 + number);
+            }
+            assert_eq!(query.scan(LINES, &KeyRange::all(), usize::MAX)?.len(), 3);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(rows(&store).unwrap().len() as u32, 3 + BATCHES);
 }
 
 /// As long as somebody reads, SQLite by itself never begins its write-ahead log anew.

@@ -58,16 +58,36 @@ fn different(what: String) -> Comparison {
 }
 
 fn not_yet(error: ClientError) -> Result<Comparison, ClientError> {
+    not_comparable(error).map(|answer| match answer {
+        NotComparable::NotYet(because) => Comparison::Behind(because),
+        NotComparable::Different(what) => different(what),
+    })
+}
+
+/// An answer with nothing in it to compare.
+pub(super) enum NotComparable {
+    /// There may be something later.
+    NotYet(String),
+    /// There should have been.
+    Different(String),
+}
+
+/// What a problem says about the answer.
+///
+/// # Errors
+/// When there was no answer.
+pub(super) fn not_comparable(error: ClientError) -> Result<NotComparable, ClientError> {
     match error {
         ClientError::Problem(problem) if matches!(problem.status, 404 | 409 | 429 | 503) => {
-            Ok(Comparison::Behind(format!("statements answers {problem}")))
+            Ok(NotComparable::NotYet(format!("statements answers {problem}")))
         }
-        ClientError::Problem(problem) => Ok(different(format!("statements answers {problem}"))),
+        ClientError::Problem(problem) => Ok(NotComparable::Different(format!("statements answers {problem}"))),
         error => Err(error),
     }
 }
 
-fn summary_difference(id: Uuid, summary: &Summary, fold: &AccountFold) -> Option<String> {
+/// What a summary at the fold's version says that the fold does not.
+pub(super) fn summary_difference(id: Uuid, summary: &Summary, fold: &AccountFold) -> Option<String> {
     let balance = money::to_decimal(fold.balance(), fold.decimals);
     let status = if fold.closed { "closed" } else { "open" };
     let texts = [
@@ -120,7 +140,7 @@ fn statement_path(id: Uuid, cursor: Option<&str>) -> String {
 }
 
 /// A cursor is the service's own text: everything but letters, digits and `-._~` is escaped (RFC 3986).
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let escape = |byte: u8| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
         _ => format!("%{byte:02X}"),

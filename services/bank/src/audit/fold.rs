@@ -1,6 +1,7 @@
 //! The auditor's own fold of the event log: per account what it must be, and every rule an event breaks.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -35,12 +36,28 @@ pub struct AccountFold {
     pub trail: Trail,
 }
 
+/// What moved on a day in a currency, in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DayFold {
+    /// What came in.
+    pub deposited: i128,
+    /// What went out.
+    pub withdrawn: i128,
+}
+
+impl fmt::Display for DayFold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "deposited {} and withdrawn {} minor units", self.deposited, self.withdrawn)
+    }
+}
+
 /// Everything the log says, as of its last folded event. Memory grows with accounts, and by 16 bytes an event for the
 /// ids of the commands seen.
 #[derive(Debug, Default)]
 pub struct Ledger {
     position: u64,
     accounts: HashMap<Uuid, AccountFold>,
+    days: HashMap<(String, String), DayFold>,
     commands: HashSet<Uuid>,
 }
 
@@ -60,6 +77,11 @@ impl Ledger {
     /// The accounts ever opened.
     pub fn accounts(&self) -> &HashMap<Uuid, AccountFold> {
         &self.accounts
+    }
+
+    /// What moved, by day in UTC (as `2026-11-23`) and currency.
+    pub fn days(&self) -> &HashMap<(String, String), DayFold> {
+        &self.days
     }
 
     /// Folds the next event of the log; returns every rule it breaks.
@@ -101,8 +123,14 @@ impl Ledger {
             broken.push("comes after the account was closed".to_owned());
         }
         match event.name.as_str() {
-            "account.funds-deposited" => account.move_money(Movement::Deposited, event, at, broken),
-            "account.funds-withdrawn" => account.move_money(Movement::Withdrawn, event, at, broken),
+            "account.funds-deposited" => {
+                let amount = account.move_money(Movement::Deposited, event, at, broken);
+                day_of(&mut self.days, at, account).deposited += amount;
+            }
+            "account.funds-withdrawn" => {
+                let amount = account.move_money(Movement::Withdrawn, event, at, broken);
+                day_of(&mut self.days, at, account).withdrawn += amount;
+            }
             "account.closed" => {
                 if account.balance() != 0 {
                     broken.push(format!("leaves a balance of {}", account.balance()));
@@ -141,6 +169,12 @@ impl Ledger {
     }
 }
 
+/// The day of a moment, in the account's currency. Moments are recorded in UTC, the day first.
+fn day_of<'a>(days: &'a mut HashMap<(String, String), DayFold>, at: &str, account: &AccountFold) -> &'a mut DayFold {
+    let day = at.split('T').next().unwrap_or_default();
+    days.entry((day.to_owned(), account.currency.clone())).or_default()
+}
+
 impl AccountFold {
     fn note_version(&mut self, version: u64, broken: &mut Vec<String>) {
         if version != self.version + 1 {
@@ -149,7 +183,8 @@ impl AccountFold {
         self.version = version;
     }
 
-    fn move_money(&mut self, movement: Movement, event: &LoggedEvent, at: &str, broken: &mut Vec<String>) {
+    /// Answers the amount.
+    fn move_money(&mut self, movement: Movement, event: &LoggedEvent, at: &str, broken: &mut Vec<String>) -> i128 {
         let currency = event.data.get("currency").and_then(Value::as_str).unwrap_or_default();
         if currency != self.currency {
             broken.push(format!("moves {currency:?} on an account in {}", self.currency));
@@ -170,6 +205,7 @@ impl AccountFold {
             broken.push(format!("records the balance {recorded:?}, folded is {}", self.balance()));
         }
         self.step(movement, at);
+        amount
     }
 
     fn step(&mut self, movement: Movement, at: &str) {

@@ -1,5 +1,8 @@
 //! `bank audit`: folds every event with code of its own and compares what the services answer.
 //!
+//! Every account's summary and statement are compared, then what is asked of the bank as a whole: the lists of accounts,
+//! which show what no event made as well, and the totals of days.
+//!
 //! It may run while others write: an account that moved on between the fold and the answer is folded on and compared
 //! anew; one whose answers lag is asked again, for a bounded time. A difference at the same version is final at once.
 
@@ -10,9 +13,11 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod views;
 
 pub use report::Report;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,6 +29,7 @@ use uuid::Uuid;
 use crate::client::{BankAddress, BankClient, ClientError, EVENTS_PAGE_MAX};
 use compare::{Comparison, compare};
 use fold::Ledger;
+use views::compare_views;
 
 /// How long answers may lag behind the fold before that counts as a difference.
 pub const CATCH_UP_MAX: Duration = Duration::from_secs(30);
@@ -82,13 +88,15 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
     ids.sort_unstable();
     let mut pending: Vec<Pending> =
         ids.into_iter().map(|id| Pending { id, shown: 0, because: String::new() }).collect();
+    let mut flawed = HashSet::new();
     loop {
-        pending = compare_all(client, &ledger, pending, &mut report).await?;
+        pending = compare_all(client, &ledger, pending, &mut flawed, &mut report).await?;
         if pending.is_empty() {
             break;
         }
         if started.elapsed() >= catch_up {
             for left in pending {
+                flawed.insert(left.id);
                 report.differs(format!("account {}: not settled after {catch_up:?}: {}", left.id, left.because));
             }
             break;
@@ -96,6 +104,7 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
         tokio::time::sleep(CATCH_UP_PAUSE).await;
         fold_to_head(client, &mut ledger, &mut report).await?;
     }
+    let ledger = compare_views(client, ledger, flawed, started + catch_up, &mut report).await?;
     report.position = ledger.position();
     // Equal today, and never again: with a loop that failed, what happens next would not be shown.
     let unready = client.unready().await.context("asking whether the services are ready")?;
@@ -125,6 +134,7 @@ async fn compare_all(
     client: &BankClient,
     ledger: &Ledger,
     accounts: Vec<Pending>,
+    flawed: &mut HashSet<Uuid>,
     report: &mut Report,
 ) -> anyhow::Result<Vec<Pending>> {
     let mut waiting = accounts.into_iter();
@@ -146,7 +156,11 @@ async fn compare_all(
         };
         let (account, comparison) = answered.context("comparing an account")?;
         let comparison = comparison.with_context(|| format!("comparing account {}", account.id))?;
+        let (id, differences) = (account.id, report.differences_total());
         unsettled.extend(settle(ledger, account, comparison, report));
+        if report.differences_total() > differences {
+            flawed.insert(id);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::client::fake::{Answered, Asked, FakeServer};
 const ANN: &str = "018f3c1e-0000-7000-8000-000000000001";
 const BEN: &str = "018f3c1e-0000-7000-8000-000000000002";
 const AT: &str = "2026-11-23T10:00:00Z";
+const DAY: &str = "2026-11-23";
 /// Long enough for a loopback answer, short enough to wait for it to pass.
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -20,6 +21,10 @@ struct Books {
     events: Vec<serde_json::Value>,
     summaries: BTreeMap<String, serde_json::Value>,
     statements: BTreeMap<String, Vec<serde_json::Value>>,
+    /// The ids that each list of accounts shows; under no name, all of them.
+    lists: BTreeMap<&'static str, Vec<&'static str>>,
+    /// What moved, by day and currency.
+    days: BTreeMap<(&'static str, &'static str), [&'static str; 3]>,
     failed: Option<&'static str>,
 }
 
@@ -50,6 +55,9 @@ impl Books {
         books.line(BEN, &json!({ "version": 2, "at": AT, "kind": "closed", "balance": "0" }));
         books.summary(ANN, "Ann", "open", "99.50", "EUR", 3);
         books.summary(BEN, "Ben", "closed", "0", "JPY", 2);
+        books.lists = [("", vec![ANN, BEN]), ("Ann", vec![ANN]), ("Ben", vec![BEN])].into();
+        books.days.insert((DAY, "EUR"), ["125.00", "25.50", "0.00"]);
+        books.days.insert((DAY, "JPY"), ["0", "0", "0"]);
         books
     }
 
@@ -99,6 +107,21 @@ impl Books {
                 let from = asked.parameter("cursor").map_or(0, |cursor| cursor.replace("%2F", "").parse().unwrap());
                 let next = (from + 2 < lines.len()).then(|| format!("/{}", from + 2));
                 Answered::json(&json!({ "lines": lines.iter().skip(from).take(2).collect::<Vec<_>>(), "next": next }))
+            }
+            "/queries/accounts" => {
+                let listed = &self.lists[asked.parameter("holder").unwrap_or_default()];
+                let summaries: Vec<_> = listed.iter().filter_map(|account| self.summaries.get(*account)).collect();
+                let from = asked.parameter("cursor").map_or(0, |cursor| cursor.parse().unwrap());
+                let next = (from + 1 < summaries.len()).then(|| (from + 1).to_string());
+                Answered::json(&json!({ "accounts": summaries.get(from..=from).unwrap_or_default(), "next": next }))
+            }
+            "/queries/daily-totals" => {
+                let (date, currency) = (asked.parameter("date").unwrap(), asked.parameter("currency").unwrap());
+                let [deposited, withdrawn, transferred] = self.days[&(date, currency)];
+                Answered::json(&json!({
+                    "date": date, "currency": currency, "deposited": deposited, "withdrawn": withdrawn,
+                    "transferred": transferred
+                }))
             }
             other => panic!("the audit asks for {other}"),
         }
@@ -237,7 +260,9 @@ async fn an_account_that_moves_on_meanwhile_is_folded_on() {
         while !bank.server.asked().iter().any(|asked| asked.parameter("account_id") == Some(ANN)) {
             tokio::task::yield_now().await;
         }
-        bank.books.lock().unwrap().deposit_for_ann(4, 100, 10_050);
+        let mut books = bank.books.lock().unwrap();
+        books.deposit_for_ann(4, 100, 10_050);
+        books.days.insert((DAY, "EUR"), ["126.00", "25.50", "0.00"]);
     };
     let (report, ()) = tokio::join!(bank.audit(CATCH_UP_MAX), moving_on);
     assert!(report.is_clean(), "{:?}", report.differences());
@@ -252,6 +277,64 @@ async fn what_the_log_does_not_have_must_not_be_shown() {
     finds(ghost, &["version 4 is shown, but its events end at 3"]).await;
     let line = json!({ "version": 3, "at": AT, "kind": "deposited", "amount": "1", "balance": "1" });
     finds(|books| books.line(BEN, &line), &["version 3 is shown, but its events end at 2"]).await;
+}
+
+#[tokio::test]
+async fn an_account_that_no_event_opened_is_found_in_the_lists() {
+    const GHOST: &str = "018f3c1e-0000-7000-8000-0000000000ff";
+    let in_all = |books: &mut Books| {
+        books.summary(GHOST, "Ghost", "open", "0.00", "EUR", 1);
+        books.lists.get_mut("").unwrap().push(GHOST);
+    };
+    finds(in_all, &["the list of all accounts: account 018f3c1e-0000-7000-8000-0000000000ff at version 1 is shown"])
+        .await;
+    let of_ann = |books: &mut Books| {
+        books.summary(GHOST, "Ann", "open", "0.00", "EUR", 1);
+        books.lists.get_mut("Ann").unwrap().push(GHOST);
+    };
+    finds(of_ann, &["the accounts of the holder of 018f3c1e-0000-7000-8000-000000000001: account"]).await;
+    let of_another = |books: &mut Books| books.lists.get_mut("Ann").unwrap().push(BEN);
+    finds(of_another, &["is shown, which the events do not have there"]).await;
+}
+
+#[tokio::test]
+async fn an_account_that_a_list_lacks_or_repeats_is_found() {
+    let lost = |books: &mut Books| books.lists.get_mut("").unwrap().retain(|account| *account != ANN);
+    finds(lost, &["not settled in time: account 018f3c1e-0000-7000-8000-000000000001 at version 3 is not shown"]).await;
+    let lost = |books: &mut Books| books.lists.get_mut("Ben").unwrap().clear();
+    finds(lost, &["holder of 018f3c1e-0000-7000-8000-000000000002: not settled in time"]).await;
+    let twice = |books: &mut Books| books.lists.get_mut("").unwrap().insert(1, ANN);
+    finds(twice, &["shows account 018f3c1e-0000-7000-8000-000000000001 twice, or out of order"]).await;
+    finds(|books| books.lists.get_mut("").unwrap().reverse(), &["twice, or out of order"]).await;
+}
+
+#[tokio::test]
+async fn an_altered_total_of_a_day_is_found() {
+    let eur = |totals| move |books: &mut Books| books.days.extend([((DAY, "EUR"), totals)]);
+    let more = "the totals of 2026-11-23 in EUR: deposited 12501 and withdrawn 2550 minor units is shown";
+    finds(eur(["125.01", "25.50", "0.00"]), &[more]).await;
+    finds(eur(["125.00", "25.51", "0.00"]), &["the events make it deposited 12500 and withdrawn 2550"]).await;
+    finds(eur(["124.99", "25.50", "0.00"]), &["not settled in time: deposited 12499"]).await;
+    finds(eur(["125.00", "25.49", "0.00"]), &["not settled in time: deposited 12500 and withdrawn 2549"]).await;
+    finds(eur(["125.00", "25.50", "0.01"]), &["transferred \"0.01\" cannot be"]).await;
+    finds(eur(["125", "25.50", "0.00"]), &["deposited \"125\""]).await;
+    let in_yen = |books: &mut Books| books.days.extend([((DAY, "JPY"), ["1", "0", "0"])]);
+    finds(in_yen, &["the totals of 2026-11-23 in JPY: deposited 1 "]).await;
+}
+
+#[tokio::test]
+async fn totals_that_lag_are_waited_for() {
+    let mut books = Books::sound();
+    books.days.insert((DAY, "EUR"), ["0.00", "0.00", "0.00"]);
+    let bank = FakeBank::with(books).await;
+    let catching_up = async {
+        while !bank.server.asked().iter().any(|asked| asked.parameter("currency") == Some("EUR")) {
+            tokio::task::yield_now().await;
+        }
+        bank.books.lock().unwrap().days.insert((DAY, "EUR"), ["125.00", "25.50", "0.00"]);
+    };
+    let (report, ()) = tokio::join!(bank.audit(CATCH_UP_MAX), catching_up);
+    assert!(report.is_clean(), "{:?}", report.differences());
 }
 
 #[tokio::test]

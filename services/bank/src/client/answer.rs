@@ -102,3 +102,28 @@ pub struct StatementLine {
     /// The balance after it.
     pub balance: String,
 }
+
+/// One page of the answer to `accounts`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AccountsPage {
+    /// In the order of their ids.
+    pub accounts: Vec<Summary>,
+    /// Where the next page begins; none on the last.
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// The answer to `daily-totals`, as decimals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayOfTotals {
+    /// The day in UTC, as `2026-11-23`.
+    pub date: String,
+    /// The ISO 4217 code.
+    pub currency: String,
+    /// What came in.
+    pub deposited: String,
+    /// What went out.
+    pub withdrawn: String,
+    /// What went from one account to another.
+    pub transferred: String,
+}

@@ -12,7 +12,7 @@ pub mod fake;
 mod tests;
 
 pub use address::BankAddress;
-pub use answer::{LoggedEvent, Readiness, Receipt, Statement, StatementLine, Summary};
+pub use answer::{AccountsPage, DayOfTotals, LoggedEvent, Readiness, Receipt, Statement, StatementLine, Summary};
 pub use error::{ClientError, Problem};
 
 use std::net::SocketAddr;
@@ -44,6 +44,8 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(25);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The most events the admin surface gives in one page.
 pub const EVENTS_PAGE_MAX: u32 = 1_000;
+/// The most accounts a page has.
+pub const ACCOUNTS_PAGE_MAX: u32 = 500;
 /// The most lines a statement page has.
 pub const STATEMENT_PAGE_MAX: u32 = 500;
 
