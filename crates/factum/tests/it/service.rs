@@ -1,17 +1,17 @@
 //! Services put together: two of them on one bus, each believing it is the only one in the world.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
 use factum::{
-    Aggregate, Answers, AskError, Command, CommandId, Context, DispatchError, Events, Handle, Query, QueryError,
-    Service, Token,
+    Aggregate, Answers, AskError, Command, CommandDispatcher, CommandId, CommandReceipt, Context, DispatchError,
+    Events, Handle, Query, QueryError, Service, Token,
     bus::{Bus, MemoryBus},
     dispatch::BuildError,
     principal::{Access, Denied},
     read::{Key, MemoryReadStore, ReadSnapshot, ReadStore, Table},
     runtime::LoopState,
     service::{StartError, settle},
-    store::{EventStore, MemoryStore},
+    store::{EngineOptions, EngineStore, EventStore, MemoryStore},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -151,20 +151,67 @@ async fn a_repeat_after_a_restore_gets_a_token_that_readers_of_the_topic_can_ans
     let before = writing.commands().dispatch(raise(1, 40)).command_id(kept).await.expect("is accepted");
     settled(&[&writing, &reading]).await;
     // The machine is lost with what it had not published yet; of the store there is a backup.
-    let restored = old.restored_at(before.position);
+    let restored = Arc::new(old.restored_at(before.position));
     let commands = writing.commands().clone();
     drop(writing);
     let gone = commands.dispatch(raise(1, 2)).command_id(lost).await.expect("is accepted");
+    clients_go_on(restored, &bus, &reading, &before, &gone).await;
+}
 
-    let store: Arc<dyn EventStore> = Arc::new(restored);
-    let writing = counters(&store, &bus).await;
-    let again = writing.commands().dispatch(raise(1, 40)).command_id(kept).await.expect("is known");
+/// The same with the store of a machine, and with a copy of its folder.
+#[tokio::test]
+async fn a_store_restored_from_a_copy_answers_for_what_was_in_the_copy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let open = |name| -> Arc<dyn EventStore> {
+        Arc::new(EngineStore::open(&path(name), EngineOptions::default()).expect("opens"))
+    };
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
+    let (writing, reading) = (counters(&open("events"), &bus).await, totals(&read_store, &bus).await);
+    let [kept, lost] = [1, 2].map(|number| CommandId::from_uuid(uuid::Uuid::from_u128(number)));
+    let before = writing.commands().dispatch(raise(1, 40)).command_id(kept).await.expect("is accepted");
+    settled(&[&writing, &reading]).await;
+    assert_eq!(writing.stop(LIMIT).await, Ok(()));
+    copy_folder(&path("events"), &path("copy"));
+
+    let commands = CommandDispatcher::builder(open("events")).handles::<Raise>().publishes::<Counters>().build();
+    let gone = commands.expect("builds").dispatch(raise(1, 2)).command_id(lost).await.expect("is accepted");
+    let restored = EngineStore::restore(&path("copy"), &path("restored"), &EngineOptions::default()).expect("restores");
+    assert_eq!(restored.fork.position, before.position);
+    clients_go_on(open("restored"), &bus, &reading, &before, &gone).await;
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Whoever had sent a command before the restore goes on after it: with the token, with a repeat, and told of what is
+/// lost. `before` is in the backup, `gone` is not.
+async fn clients_go_on(
+    restored: Arc<dyn EventStore>,
+    bus: &Arc<dyn Bus>,
+    reading: &Service,
+    before: &CommandReceipt,
+    gone: &CommandReceipt,
+) {
+    let writing = counters(&restored, bus).await;
+    let again = writing.commands().dispatch(raise(1, 40)).command_id(before.command_id).await.expect("is known");
     assert!(again.repeated && again.position == before.position);
     let total = async |token: &Token| reading.queries().ask(GetTotal { counter: 1 }).at_least(token).await;
     for token in [before.token(), again.token()] {
         assert_eq!(total(token).await.expect("it was applied before the restore"), 40);
     }
-    let new = writing.commands().dispatch(raise(1, 2)).command_id(lost).await.expect("is accepted");
+    let new = writing.commands().dispatch(raise(1, 2)).command_id(gone.command_id).await.expect("is accepted");
     assert!(!new.repeated);
     assert_eq!(total(new.token()).await.expect("the readers go on"), 42);
     // Another event has its position now.
