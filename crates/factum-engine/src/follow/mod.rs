@@ -19,6 +19,7 @@ use crate::error::Closed;
 use crate::format::small::{self, HeadSlot, Unusable};
 use crate::head::read_head;
 use crate::identity::Identity;
+use crate::index::upkeep::{IndexStatus, Upkeep};
 use crate::names::StreamName;
 use crate::numbers::{Position, Version};
 use crate::options::{Drive, InvalidOptions, Options};
@@ -60,6 +61,13 @@ impl FollowerOptions {
     #[must_use]
     pub fn page_bytes_max(mut self, bytes: usize) -> Self {
         self.read = self.read.page_bytes_max(bytes);
+        self
+    }
+
+    /// Bytes of index files kept in memory; see [`Options::index_cache_bytes`].
+    #[must_use]
+    pub fn index_cache_bytes(mut self, bytes: usize) -> Self {
+        self.read = self.read.index_cache_bytes(bytes);
         self
     }
 
@@ -158,7 +166,7 @@ impl Follower {
         }
         let FollowerOptions { poll, read: options } = options;
         let drive = options.drive;
-        let shared = Shared::new(disk, options, identity);
+        let shared = Shared { upkeep: Upkeep::following(), ..Shared::new(disk, options, identity) };
         let inner = Arc::new(Inner {
             shared,
             poll,
@@ -193,6 +201,12 @@ impl Follower {
     #[must_use]
     pub fn synced(&self) -> Position {
         self.inner().shared.announcer.synced()
+    }
+
+    /// State of its index: it takes the writer's files where there are any, and has the rest in memory.
+    #[must_use]
+    pub fn index_status(&self) -> IndexStatus {
+        self.inner().shared.upkeep.status(&self.inner().shared)
     }
 
     /// Looks for news now; returns the last position known durable. Blocks only for reading.
@@ -314,6 +328,7 @@ impl Inner {
         }
         walk.advance(&self.shared, &head.end)?;
         self.shared.announcer.announce(walk.head());
+        self.shared.upkeep.adopt(&self.shared)?;
         Ok(walk.head())
     }
 

@@ -9,7 +9,7 @@ use crate::format::SEGMENT_HEADER_BYTES;
 use crate::format::batch::{BatchHead, GENESIS};
 use crate::format::group::{GROUP_HEADER_BYTES, GroupHeader};
 use crate::format::small::{CloseMarker, SegmentHeader, Unusable};
-use crate::index::ReadBatch;
+use crate::index::{ReadBatch, adopt};
 use crate::numbers::Position;
 use crate::scan::{Chain, Cursor, Fault, next_group_in};
 use crate::shared::{Segment, Shared};
@@ -44,6 +44,10 @@ impl Walk {
             None => self.begin(shared, 1)?,
         };
         while segment.number < end.segment {
+            if let Some(next) = self.skip(shared, &segment, end.segment)? {
+                segment = next;
+                continue;
+            }
             let next = open(shared, segment.number + 1)?;
             self.take_in(shared, &segment, segment.size, next.header.first_group - 1)?;
             segment = self.begin(shared, segment.number + 1)?;
@@ -56,9 +60,39 @@ impl Walk {
         Ok(())
     }
 
+    /// From the beginning of a segment goes over as many as an index file is of, all before `end`; returns the one
+    /// behind them.
+    fn skip(&mut self, shared: &Shared, from: &Arc<Segment>, end: u32) -> Result<Option<Arc<Segment>>, FollowError> {
+        if self.cursor.offset > SEGMENT_HEADER_BYTES || !shared.index().is_in_files() {
+            return Ok(None);
+        }
+        let spans = adopt::spans(shared)?.into_iter();
+        for span in spans.filter(|span| span.first == from.number && span.last < end) {
+            let mut segments = vec![from.clone()];
+            for number in span.first + 1..=span.last + 1 {
+                segments.push(open(shared, number)?);
+            }
+            let Some(run) = adopt::open(shared, &segments)? else { continue };
+            for segment in &segments[1..] {
+                let SegmentHeader { first_group, first, previous, .. } = segment.header;
+                self.cursor = Cursor { group: first_group - 1, head: first - 1, link: previous, ..self.cursor };
+                self.admit(shared, segment)?;
+            }
+            let next = segments.pop().expect("the one behind them");
+            shared.index_mut().skip(run, &next.header);
+            return Ok(Some(next));
+        }
+        Ok(None)
+    }
+
     /// Goes on in a segment, if it begins where the one before it ends.
     fn begin(&mut self, shared: &Shared, number: u32) -> Result<Arc<Segment>, FollowError> {
         let segment = open(shared, number)?;
+        self.admit(shared, &segment)?;
+        Ok(segment)
+    }
+
+    fn admit(&mut self, shared: &Shared, segment: &Arc<Segment>) -> Result<(), FollowError> {
         let header = segment.header;
         let damage = |what| FollowError::from(segment.damage(0, self.cursor.head + 1, what));
         let Cursor { group, head, link, .. } = self.cursor;
@@ -75,7 +109,7 @@ impl Walk {
         self.cursor = Cursor::at_segment(header.first_group, header.first, header.previous);
         self.generation = generation;
         self.segment = Some(segment.clone());
-        Ok(segment)
+        Ok(())
     }
 
     /// Takes in groups of a segment up to the one with this number, which ends at `limit` or before.

@@ -27,6 +27,8 @@ pub(crate) mod shelf;
 
 pub(crate) mod upkeep;
 
+pub(crate) mod adopt;
+
 use std::io;
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ use self::key::{BatchKeys, Key, Keyer};
 use self::recent::Recent;
 use self::run::Run;
 use crate::format::batch::BatchHead;
+use crate::format::small::SegmentHeader;
 use crate::numbers::Position;
 
 /// What stands for a version where no versions are counted: with keys other than streams.
@@ -224,6 +227,32 @@ impl Index {
         }
         let run = self.runs.partition_point(|run| run.header.last < position);
         Part::Run(self.runs.get(run).expect("the parts hold every position up to the head"))
+    }
+
+    /// Number of the segment of the last part.
+    pub(crate) fn active_segment(&self) -> u32 {
+        self.active.segment
+    }
+
+    /// Whether there is nothing in memory.
+    pub(crate) fn is_in_files(&self) -> bool {
+        self.sealed.is_empty() && self.active.keys() == 0
+    }
+
+    /// While nothing is in memory: adds a file behind the others, before a segment that is not taken in yet.
+    pub(crate) fn skip(&mut self, run: Arc<Run>, next: &SegmentHeader) {
+        assert!(self.is_in_files() && run.header.first == self.active.first, "the files come before what is in memory");
+        Arc::make_mut(&mut self.runs).push(run);
+        self.active = Recent::new(next.number, next.first, 0);
+    }
+
+    /// Puts other files in the place of all there are, and behind them sealed segments that no file holds.
+    pub(crate) fn adopt(&mut self, runs: Vec<Arc<Run>>, sealed: Vec<Arc<Recent>>) {
+        let in_files = runs.last().map_or(0, |run| run.header.last);
+        let through = sealed.last().map_or(in_files, |recent| recent.last);
+        let before = std::mem::replace(&mut self.sealed, sealed);
+        self.sealed.extend(before.into_iter().filter(|recent| recent.first > through));
+        self.runs = Arc::new(runs);
     }
 
     /// Puts files in the place of others, or of sealed segments, that hold the same positions.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Trouble;
 use super::UNINDEXED_SEGMENTS_MAX;
+use super::adopt::Adopting;
 use super::recent::Recent;
 use super::run::Run;
 use super::write::Unwritten;
@@ -43,6 +44,8 @@ pub(crate) struct Upkeep {
     changed: Condvar,
     /// Held by whoever makes files: those that were replaced and may still be read.
     work: Mutex<Vec<Arc<Run>>>,
+    /// Of a follower, which makes no files.
+    following: Option<Adopting>,
 }
 
 #[derive(Default)]
@@ -55,6 +58,16 @@ struct State {
 }
 
 impl Upkeep {
+    /// For a store that another process writes.
+    pub(crate) fn following() -> Self {
+        Upkeep { following: Some(Adopting::default()), ..Upkeep::default() }
+    }
+
+    /// By a follower: takes the files that the writer made meanwhile.
+    pub(crate) fn adopt(&self, shared: &Shared) -> Result<(), ReadError> {
+        self.following.as_ref().map_or(Ok(()), |following| following.adopt(shared))
+    }
+
     pub(crate) fn status(&self, shared: &Shared) -> IndexStatus {
         let index = shared.index();
         let (files, unindexed_segments) = (index.runs().len(), index.sealed().len());
@@ -203,6 +216,11 @@ impl Upkeep {
 
     /// Makes a damaged file anew from the log; nothing to do when somebody did it meanwhile.
     pub(crate) fn repair(&self, shared: &Shared, run: u64) -> Result<(), ReadError> {
+        if let Some(following) = &self.following {
+            following.repair(shared, run)?;
+            lock(&self.state).rebuilt += 1;
+            return Ok(());
+        }
         let mut work = lock(&self.work);
         self.make_anew(shared, &mut work, run)?;
         sweep(shared, &mut work);
@@ -233,7 +251,7 @@ impl Upkeep {
 }
 
 /// The index of a sealed segment, from the log.
-fn scanned(shared: &Shared, header: &SegmentHeader, last: u64) -> Result<Recent, ReadError> {
+pub(crate) fn scanned(shared: &Shared, header: &SegmentHeader, last: u64) -> Result<Recent, ReadError> {
     let segment = shared.segment(header.number)?;
     let length = usize::try_from(segment.header.size).map_err(io::Error::other)?;
     let mut bytes = vec![0; length];

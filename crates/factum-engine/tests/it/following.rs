@@ -310,6 +310,121 @@ fn what_a_follower_saw_is_there_after_every_crash() {
     }
 }
 
+/// Everything a follower answers is what the writer answers.
+fn answers_like(follower: &Follower, engine: &Engine, story: &str) {
+    let everything = |number: u64| {
+        let selection = Selection::everything();
+        let theirs = follower.read(&selection, Position::new(number), Direction::Backward, 7).expect(story);
+        let ours = engine.read(&selection, Position::new(number), Direction::Backward, 7).expect(story);
+        assert_eq!(
+            theirs.events.iter().map(text).collect::<Vec<_>>(),
+            ours.events.iter().map(text).collect::<Vec<_>>()
+        );
+    };
+    let head = engine.heads().synced.get();
+    (0..=head + 1).step_by(5).for_each(everything);
+    for number in 0..STREAMS {
+        let name = stream(&format!("s-{number}"));
+        for direction in [Direction::Forward, Direction::Backward] {
+            let from = if direction == Direction::Forward { Version::ZERO } else { Version::MAX };
+            let theirs = follower.read_stream(&name, from, direction, 1_000).expect(story);
+            let ours = engine.read_stream(&name, from, direction, 1_000).expect(story);
+            let place = |event: &factum_engine::StoredEvent| (event.position(), event.version(), text(event));
+            let theirs: Vec<_> = theirs.events.iter().map(place).collect();
+            assert_eq!(theirs, ours.events.iter().map(place).collect::<Vec<_>>(), "{story}: {name}");
+        }
+    }
+}
+
+const STREAMS: u64 = 3;
+
+/// A writer that fills many small segments, and gives them index files; what to do after each append.
+fn fill_segments(disk: &SimDisk, mut after: impl FnMut(&Engine)) -> Engine {
+    let engine = start(disk, Durability::Synced);
+    for number in 0..160 {
+        let words = format!("{number} ").repeat(1 + (number * 37 % 300) as usize);
+        engine.append(note(&format!("s-{}", number % STREAMS), &words)).expect("accepted");
+        engine.step();
+        after(&engine);
+    }
+    assert!(engine.index_status().files > 2 && engine.verify(&mut |_| {}).expect("sound").segments > 20);
+    engine
+}
+
+#[test]
+fn the_writers_index_files_are_taken_so_that_memory_is_bounded_and_none_is_ever_made() {
+    let disk = SimDisk::new();
+    drop(start(&disk, Durability::Synced));
+    let early = follow(&disk);
+    let mut most = 0;
+    let engine = fill_segments(&disk, |_| {
+        let before = disk.operations();
+        early.refresh().expect("followed");
+        assert_eq!(disk.operations(), before, "a follower writes nothing");
+        most = most.max(early.index_status().unindexed_segments);
+    });
+    assert!(most <= 2, "{most} segments with their index in memory");
+    assert!(early.index_status().files > 2);
+    answers_like(&early, &engine, "all the time");
+    // Opened late it reads the files and not the log.
+    let late = follow(&disk);
+    assert_eq!(late.index_status().unindexed_segments, 0);
+    assert_eq!(late.index_status().files, engine.index_status().files);
+    answers_like(&late, &engine, "late");
+
+    // Damaged behind its back, whole or in part, or gone: the log has it all. What was read is in memory still.
+    let unread = follow(&disk);
+    let names = factum_engine::Disk::list(&disk).expect("readable");
+    let indexes: Vec<String> = names.into_iter().filter(|name| name.starts_with("index-")).collect();
+    for (number, name) in indexes.iter().enumerate() {
+        let mut bytes = disk.contents(name).expect("there");
+        // All of it, or blocks behind its head, so that it opens.
+        let spoiled = if number % 2 == 0 { 4_096..3 * 4_096 } else { 0..bytes.len() };
+        bytes[spoiled].fill(0xA5);
+        disk.tamper(name, &bytes);
+    }
+    let before = disk.operations();
+    answers_like(&follow(&disk), &start_elsewhere(&disk), "damaged");
+    answers_like(&unread, &start_elsewhere(&disk), "damaged while it is followed");
+    assert!(unread.index_status().rebuilt_files > 0, "it was noticed");
+    assert_eq!(disk.operations(), before, "a follower mends nothing");
+    indexes.iter().for_each(|name| factum_engine::Disk::remove(&disk, name).expect("removed"));
+    answers_like(&follow(&disk), &start_elsewhere(&disk), "gone");
+}
+
+/// A restored store begins with a segment without events: what is before it is sealed, and the last taken in as well.
+#[test]
+fn a_restored_store_is_followed_before_and_after_its_writer_makes_index_files() {
+    let copy = SimDisk::new();
+    drop(fill_segments(&copy, |_| {}));
+    let disk = SimDisk::new();
+    factum_engine::restore_on(&copy, &disk, &options(Durability::Synced)).expect("restored");
+    let follower = follow(&disk);
+    assert_eq!(follower.index_status().files, 0);
+    let engine = start(&disk, Durability::Synced);
+    for _ in 0..40 {
+        engine.step();
+    }
+    for number in 0..12 {
+        follower.refresh().expect("followed");
+        answers_like(&follower, &engine, &format!("{number} appends after the restore"));
+        engine.append(note("s-1", &format!("{number} ").repeat(600))).expect("accepted");
+        engine.step();
+    }
+    assert!(follower.index_status().files > 0);
+}
+
+/// The same store as it would be opened from a copy of the disk, for comparison.
+fn start_elsewhere(disk: &SimDisk) -> Engine {
+    let copy = SimDisk::new();
+    for name in factum_engine::Disk::list(disk).expect("readable") {
+        if name != "lock" {
+            copy.tamper(&name, &disk.contents(&name).expect("there"));
+        }
+    }
+    start(&copy, Durability::Synced)
+}
+
 const DIRECTORY: &str = "FACTUM_FOLLOWED_DIRECTORY";
 const DURABILITY: &str = "FACTUM_FOLLOWED_DURABILITY";
 
