@@ -165,7 +165,7 @@ pub(crate) fn stream(
         if from <= to {
             let (skip, take) = ((from - oldest) as usize, (to - from + 1) as usize);
             let positions = postings.positions().skip(skip).take(take);
-            parts.push(positions.map(|position| (position, recent.batch_at(position))).collect());
+            parts.push(recent_places(recent, positions));
         }
         if oldest <= low {
             break;
@@ -213,12 +213,13 @@ fn stream_in_runs(runs: &[Arc<Run>], stream: Key, low: u64, high: u64, parts: &m
         let Some((base, last)) = run.versions(stream)? else { continue };
         let mut places = Vec::new();
         let mut next = low.max(base + 1);
+        let mut batches = run.finder();
         while next <= high.min(last) {
             let Some(chunk) = run.chunk_of_version(stream, next)? else { break };
             let skip = (next - chunk.base - 1) as usize;
             let take = (high - next + 1) as usize;
             for position in chunk.positions.iter().skip(skip).take(take) {
-                places.push((*position, run.batch_at(*position)?));
+                places.push((*position, batches.find(*position)?));
             }
             next = chunk.base + chunk.positions.len() as u64 + 1;
         }
@@ -257,32 +258,47 @@ pub(crate) fn matches_from(
         Direction::Backward => range.low - 1,
     };
     let index = shared.index();
-    let (found, range) = match index.part(from) {
+    match index.part(from) {
         Part::Active(recent) => {
             let range = range(recent.first, recent.last);
             let mut locked = LOCKED_STEPS.min(*steps);
             let before = locked;
             let found = matches::find(Source::Recent(recent), clauses, range, limit, &mut locked)?;
             *steps -= before - locked;
-            let places = found.positions.iter().map(|position| (*position, recent.batch_at(*position))).collect();
-            return Ok(PartMatches { places, next: found.next.unwrap_or(behind(range)) });
+            let places = recent_places(recent, found.positions.iter().copied());
+            Ok(PartMatches { places, next: found.next.unwrap_or(behind(range)) })
         }
         Part::Sealed(recent) => {
             let recent = recent.clone();
             drop(index);
             let range = range(recent.first, recent.last);
-            (matches::find(Source::Recent(&recent), clauses, range, limit, steps)?, range)
+            let found = matches::find(Source::Recent(&recent), clauses, range, limit, steps)?;
+            let places = recent_places(&recent, found.positions.iter().copied());
+            Ok(PartMatches { places, next: found.next.unwrap_or(behind(range)) })
         }
         Part::Run(run) => {
             let run = run.clone();
             drop(index);
             let range = range(run.header.first, run.header.last);
-            (matches::find(Source::Run(&run), clauses, range, limit, steps)?, range)
+            let found = matches::find(Source::Run(&run), clauses, range, limit, steps)?;
+            let mut batches = run.finder();
+            let places = found.positions.iter().map(|position| Ok((*position, batches.find(*position)?)));
+            let places = places.collect::<Result<_, Trouble>>()?;
+            Ok(PartMatches { places, next: found.next.unwrap_or(behind(range)) })
         }
-    };
-    let places = found.positions.iter().map(|position| Ok((*position, batch_at(shared, *position)?)));
-    let places = places.collect::<Result<_, Trouble>>()?;
-    Ok(PartMatches { places, next: found.next.unwrap_or(behind(range)) })
+    }
+}
+
+/// Positions of a segment in memory, with their batches.
+fn recent_places(recent: &Recent, positions: impl Iterator<Item = u64>) -> Places {
+    let mut last: Option<BatchPlace> = None;
+    let near = |place: &BatchPlace, position| (place.first..=place.last()).contains(&position);
+    let places = positions.map(|position| {
+        let place = last.filter(|place| near(place, position)).unwrap_or_else(|| recent.batch_at(position));
+        last = Some(place);
+        (position, place)
+    });
+    places.collect()
 }
 
 /// A boundary and its keys.

@@ -206,6 +206,16 @@ impl Fences<'_> {
         let at = HEAD_BYTES + index * FENCE_BYTES;
         Fence { key: key_at(self.0, at), first: u64_at(self.0, at + 16), base: u64_at(self.0, at + 24) }
     }
+
+    /// How many fences from the first on satisfy a condition that all before such a one satisfy as well.
+    pub(crate) fn partition(self, holds: impl Fn(&Fence) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if holds(&self.get(middle)) { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
 }
 
 fn key_at(block: &[u8], at: usize) -> Key {

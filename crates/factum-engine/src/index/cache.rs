@@ -1,6 +1,7 @@
 //! Checked blocks of index files, in bounded memory.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex};
 
 use super::block::BLOCK_BYTES;
@@ -13,6 +14,29 @@ const SHARDS: usize = 16;
 pub(crate) type BlockId = (u64, u32);
 pub(crate) type Block = Arc<[u8]>;
 
+/// Hashes block ids, which nobody outside chooses.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
 /// Keeps the blocks that were used lately.
 pub(crate) struct BlockCache {
     shards: Vec<Mutex<Shard>>,
@@ -21,7 +45,7 @@ pub(crate) struct BlockCache {
 
 #[derive(Default)]
 struct Shard {
-    places: HashMap<BlockId, usize>,
+    places: HashMap<BlockId, usize, BuildHasherDefault<Spread>>,
     slots: Vec<Slot>,
     hand: usize,
 }

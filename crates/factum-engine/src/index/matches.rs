@@ -53,7 +53,8 @@ pub(crate) struct Matches {
     pub(crate) next: Option<u64>,
 }
 
-/// Matches clauses in one part: at most `limit` positions, in at most `steps` steps, which are counted down.
+/// Matches clauses in one part: at most `limit` positions, in about `steps` steps, which are counted down. However few
+/// they are, something is found or a position settled, so that who goes on where this ended comes to an end.
 pub(crate) fn find(
     source: Source<'_>,
     clauses: &[ClauseKeys],
@@ -65,6 +66,16 @@ pub(crate) fn find(
     for clause in clauses {
         cursors.extend(ClauseCursor::new(source, clause, range)?);
     }
+    // Each has steps of its own: one that goes far must not keep another from its first.
+    let share = *steps / cursors.len().max(1);
+    cursors.iter_mut().for_each(|cursor| cursor.steps = share.max(cursor.step_cost()));
+    let found = find_by(&mut cursors, range, limit);
+    let taken = cursors.iter().map(|cursor| share.saturating_sub(cursor.steps)).sum();
+    *steps = steps.saturating_sub(taken);
+    found
+}
+
+fn find_by(cursors: &mut [ClauseCursor<'_>], range: Range, limit: usize) -> Result<Matches, Trouble> {
     let mut positions = Vec::new();
     let mut at = range.start();
     while !range.is_over(at) {
@@ -73,8 +84,8 @@ pub(crate) fn find(
         }
         // The earliest position that a clause matches, or at which it had to stop.
         let mut earliest: Option<(u64, bool)> = None;
-        for cursor in &mut cursors {
-            let (position, found) = match cursor.next(at, range, steps)? {
+        for cursor in cursors.iter_mut() {
+            let (position, found) = match cursor.next(at, range)? {
                 Step::Found(position) => (position, true),
                 Step::Stopped(position) => (position, false),
                 Step::None => continue,
@@ -112,6 +123,8 @@ struct ClauseCursor<'a> {
     tags: Vec<Cursor<'a>>,
     /// The last answer, as long as it lies ahead.
     ahead: Option<u64>,
+    /// Steps it may still take.
+    steps: usize,
 }
 
 impl<'a> ClauseCursor<'a> {
@@ -132,11 +145,16 @@ impl<'a> ClauseCursor<'a> {
         if !any_name && names.is_empty() || range.low > range.high {
             return Ok(None);
         }
-        Ok(Some(ClauseCursor { names, any_name, tags, ahead: None }))
+        Ok(Some(ClauseCursor { names, any_name, tags, ahead: None, steps: 0 }))
+    }
+
+    /// What trying one candidate costs.
+    fn step_cost(&self) -> usize {
+        1 + self.tags.len() + self.names.len()
     }
 
     /// The first match from a position on. Each cursor in turn raises the candidate until all agree on one.
-    fn next(&mut self, from: u64, range: Range, steps: &mut usize) -> Result<Step, Trouble> {
+    fn next(&mut self, from: u64, range: Range) -> Result<Step, Trouble> {
         if let Some(ahead) = self.ahead.filter(|ahead| range.earlier(*ahead, from) == from) {
             return Ok(Step::Found(ahead));
         }
@@ -145,12 +163,11 @@ impl<'a> ClauseCursor<'a> {
             if range.is_over(at) {
                 return Ok(Step::None);
             }
-            let cost = 1 + self.tags.len() + self.names.len();
-            if *steps < cost {
-                *steps = 0;
+            let Some(left) = self.steps.checked_sub(self.step_cost()) else {
+                self.steps = 0;
                 return Ok(Step::Stopped(at));
-            }
-            *steps -= cost;
+            };
+            self.steps = left;
             for tag in &mut self.tags {
                 match tag.next(at, range)? {
                     Some(next) if next == at => {}

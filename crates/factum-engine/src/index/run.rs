@@ -104,13 +104,8 @@ impl Run {
             return Err(self.damaged());
         }
         let block = self.block(tree.fences.start + root as u32, Kind::Fences)?;
-        let fences = Fences(&block);
-        let (mut low, mut high) = (0, fences.count());
-        while low < high {
-            let middle = low.midpoint(high);
-            if holds(&fences.get(middle)) { low = middle + 1 } else { high = middle }
-        }
-        let leaf = (root * BLOCK_FENCES + low).checked_sub(1).ok_or_else(|| self.damaged())? as u32;
+        let within = Fences(&block).partition(holds);
+        let leaf = (root * BLOCK_FENCES + within).checked_sub(1).ok_or_else(|| self.damaged())? as u32;
         if leaf < tree.leaves.count { Ok(Some(leaf)) } else { Err(self.damaged()) }
     }
 
@@ -210,13 +205,14 @@ impl Run {
         leaf.ok_or_else(|| self.damaged())
     }
 
+    /// Finds the batches of many positions of this file.
+    pub(crate) fn finder(&self) -> Finder<'_> {
+        Finder { run: self, place: None, block: None, fences: None }
+    }
+
     /// The batch that holds a position of this file.
     pub(crate) fn batch_at(&self, position: u64) -> Result<BatchPlace, Trouble> {
-        let leaf = self.batch_leaf(position)?;
-        let block = self.block(self.header.batches.leaves.start + leaf, Kind::Batches)?;
-        let batches = Batches(&block);
-        let number = batches.find(position).ok_or_else(|| self.damaged())?;
-        Ok(batches.get(number))
+        self.finder().find(position)
     }
 
     /// Visits the batches from the one that holds a position to the end of the file, or to its beginning.
@@ -275,6 +271,57 @@ impl Run {
     /// All entries in order, past the cache.
     pub(crate) fn scan(self: &Arc<Self>) -> Scan {
         Scan { run: self.clone(), blocks: Vec::new(), next_block: 0, at: 0, entry: 0 }
+    }
+}
+
+/// Finds batches; what it found last is not looked up again for what stands near it.
+pub(crate) struct Finder<'a> {
+    run: &'a Run,
+    place: Option<BatchPlace>,
+    block: Option<Block>,
+    /// Number of a block of fences, and the block.
+    fences: Option<(usize, Block)>,
+}
+
+impl Finder<'_> {
+    pub(crate) fn find(&mut self, position: u64) -> Result<BatchPlace, Trouble> {
+        if let Some(place) = self.place.filter(|place| (place.first..=place.last()).contains(&position)) {
+            return Ok(place);
+        }
+        let run = self.run;
+        let near = self.block.take().filter(|block| {
+            let batches = Batches(block);
+            (batches.first()..batches.end()).contains(&position)
+        });
+        let block = match near {
+            Some(block) => block,
+            None => self.leaf(position)?,
+        };
+        let batches = Batches(&block);
+        let number = batches.find(position).ok_or_else(|| run.damaged())?;
+        let place = batches.get(number);
+        self.place = Some(place);
+        self.block = Some(block);
+        Ok(place)
+    }
+
+    /// The block of batches that holds a position.
+    fn leaf(&mut self, position: u64) -> Result<Block, Trouble> {
+        let (run, tree) = (self.run, &self.run.header.batches);
+        let root = run.batch_roots.partition_point(|fence| fence.first <= position);
+        let root =
+            root.checked_sub(1).filter(|root| *root < tree.fences.count as usize).ok_or_else(|| run.damaged())?;
+        let fences = match self.fences.take().filter(|(number, _)| *number == root) {
+            Some((_, fences)) => fences,
+            None => run.block(tree.fences.start + root as u32, Kind::Fences)?,
+        };
+        let within = Fences(&fences).partition(|fence| fence.first <= position);
+        self.fences = Some((root, fences));
+        let leaf = (root * BLOCK_FENCES + within).checked_sub(1).ok_or_else(|| run.damaged())? as u32;
+        if leaf >= tree.leaves.count {
+            return Err(run.damaged());
+        }
+        run.block(tree.leaves.start + leaf, Kind::Batches)
     }
 }
 

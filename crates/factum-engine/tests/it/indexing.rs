@@ -489,3 +489,29 @@ fn appends_and_reads_go_on_while_files_are_written_and_merged() {
     let engine = Engine::open(directory.path(), options).expect("opens");
     told.compare(&engine, &mut Chance::new(1), "opened again");
 }
+
+#[test]
+fn a_read_that_matches_nothing_for_long_goes_on_page_by_page() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = Engine::open(directory.path(), Options::default()).expect("opens");
+    let tagged = |tags: &[u64]| NewEvent { tags: tags.iter().map(|value| tag("t", *value)).collect(), ..event("x") };
+    for batch in 0..40_u64 {
+        let events = (0..1_000).map(|number| tagged(&[(batch * 1_000 + number) % 4])).collect();
+        engine.append(Append::new(7).stream(stream("s-1"), ExpectedVersion::Any, events)).expect("accepted");
+    }
+    let last = Append::new(7).stream(stream("s-1"), ExpectedVersion::Any, vec![tagged(&[2, 3])]);
+    engine.append(last).expect("accepted");
+    // Tags that take turns and never meet but once: each clause has to be followed through all of them.
+    let both = |one, other| Clause::tags([tag("t", one), tag("t", other)]);
+    let selection = Selection::of(both(0, 1)).or(both(2, 3)).or(both(1, 3));
+    for (direction, after) in [(Direction::Forward, 0), (Direction::Backward, u64::MAX)] {
+        assert_eq!(read(&engine, &selection, after, direction, 10), [40_001], "{direction:?}");
+    }
+    let behind = Boundary::nothing_like(selection);
+    let refused =
+        engine.append(Append::new(7).stream(stream("s-1"), ExpectedVersion::Any, vec![event("y")]).unless(behind));
+    assert!(
+        matches!(&refused, Err(AppendError::BoundaryCrossed { clause: 1, found, .. }) if found.get() == 40_001),
+        "{refused:?}"
+    );
+}
