@@ -1,3 +1,4 @@
 //! What others see of the service.
 
 mod contract;
+mod schemas;

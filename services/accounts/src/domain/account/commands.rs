@@ -17,6 +17,9 @@ fn is_instruction(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// The same, for those who write to this service.
+const HOLDER_PATTERN: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028-\u202E\u2066-\u2069]*$";
+
 /// Opens an account with a balance of zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
 #[factum(name = "open-account", aggregate = Account, id = account_id, validate = OpenAccount::check)]
@@ -24,11 +27,11 @@ pub struct OpenAccount {
     /// Which account; left out, one is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<AccountId>,
-    /// Whose account: 1 to 200 characters, no control characters.
+    /// Whose account: 1 to 200 characters, none of them a control character or one that ends a line or turns text around.
     #[schemars(
         with = "String",
         length(min = 1, max = HOLDER_CHARS_MAX),
-        regex(pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"),
+        regex(pattern = HOLDER_PATTERN),
         example = "Ada Lovelace"
     )]
     pub holder: Personal<String>,
