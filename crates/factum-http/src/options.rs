@@ -91,18 +91,23 @@ impl fmt::Debug for SurfaceOptions {
 /// The limits of a listener and its connections.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The most connections open at one time; more wait in the system's backlog until one ends. 4,096 by default.
+    /// The most connections open at one time, and at most a quarter of the files the process may have open (see
+    /// [`raise_open_files`](crate::raise_open_files)). When all places are taken, the connection on which nothing has
+    /// moved for longest gives way to a newcomer; while a request is worked on for each, newcomers wait in the system's
+    /// backlog. 4,096 by default.
     pub connections_max: usize,
     /// The largest head of a request, in bytes; larger ones are answered 431. 32 KiB by default. A connection's read
     /// buffer grows to about twice that at most, so that all of them together stay bounded.
     pub head_bytes_max: usize,
-    /// How long a new connection may take to send the head of its first request. 5 seconds by default.
+    /// How long a new connection may take to send the head of its first request; a slower one is answered 408, one that
+    /// sends nothing is closed. 5 seconds by default.
     pub head_timeout: Duration,
     /// How long a connection is kept between an answer and the next request's whole head, and how long a peer may
     /// take none of an answer that waits for it (up to twice as long). 60 seconds by default; longer than
     /// [`SurfaceOptions::request_timeout`].
     pub idle_timeout: Duration,
-    /// How long requests under way may take to end after the stop signal, before they are cut. 10 seconds by default.
+    /// How long requests under way may take to end after the stop signal, before they are cut; also those whose callers
+    /// have hung up. 10 seconds by default.
     pub drain_timeout: Duration,
 }
 

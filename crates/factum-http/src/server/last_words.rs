@@ -13,6 +13,9 @@ use crate::{
 /// The statuses of what hyper says by itself.
 pub(super) const STATUSES: [u16; 3] = [400, 414, 431];
 
+/// The most headers of a request, as hyper has it.
+const HEADERS_MAX: usize = 100;
+
 /// No answer of hyper's own is longer, in bytes.
 const OWN_BYTES_MAX: usize = 200;
 
@@ -57,7 +60,8 @@ pub(super) fn too_late() -> Vec<u8> {
 fn problem(status: u16, head_bytes_max: usize) -> Problem {
     match status {
         431 => {
-            let detail = format!("the request's headers are more than 100, or larger than {head_bytes_max} bytes");
+            let detail =
+                format!("the request's headers are more than {HEADERS_MAX}, or larger than {head_bytes_max} bytes");
             Problem::of(Code::HeadersTooLarge, detail)
         }
         414 => Problem::uri_too_long(head_bytes_max),

@@ -186,7 +186,8 @@ async fn a_stop_waits_for_the_work_of_callers_who_hung_up() {
 
 #[tokio::test]
 async fn when_all_places_are_taken_the_longest_idle_connection_gives_way() {
-    let options = ServerOptions { connections_max: 2, ..ServerOptions::default() };
+    // So long that nobody ends for another reason.
+    let options = ServerOptions { connections_max: 2, head_timeout: PATIENCE * 10, ..ServerOptions::default() };
     let (addr, _stopper, _serving) = serve(Toy::new().write_app(), options).await;
     let mut silent = connect(addr).await;
     let mut idle = ask(addr, HEALTHZ).await;
@@ -290,6 +291,17 @@ async fn a_head_that_is_too_large_is_refused() {
     let many: String = (0..101).map(|number| format!("x-{number}: v\r\n")).collect();
     let head = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n{many}\r\n");
     is_problem(&rest(&mut ask(addr, head.as_bytes()).await).await, 431, "headers-too-large");
+}
+
+#[tokio::test]
+async fn a_peer_whose_head_is_far_too_large_still_reads_why() {
+    let (addr, _stopper, _serving) = serve(Toy::new().write_app(), ServerOptions::default()).await;
+    let mut stream = ask(addr, b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-large: ").await;
+    // All of it is sent before anything is read, as simple clients do.
+    for _ in 0..256 {
+        stream.write_all(&[b'v'; 65_536]).await.unwrap();
+    }
+    is_problem(&rest(&mut stream).await, 431, "headers-too-large");
 }
 
 #[tokio::test]
