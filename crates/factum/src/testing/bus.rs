@@ -21,7 +21,7 @@ type Case = (&'static str, fn(Arc<dyn Bus>) -> BoxFuture<'static, ()>);
 
 const CASES: &[&[Case]] = &[producing::CASES, consuming::CASES, groups::CASES, rebalancing::CASES];
 
-/// Puts a bus to the test: everything relay and consumers rely on. `make` gives a new, empty bus each time; call this
+/// Puts a bus to the test: everything relay and consumers rely on, revocation and fencing in a rebalance among it. `make` gives a new, empty bus each time; call this
 /// on a tokio runtime with time.
 ///
 /// ```
@@ -44,6 +44,19 @@ pub async fn bus_suite(make: &dyn Fn() -> Arc<dyn Bus>) {
 
 /// Puts to the test what a bus that outlives its process must keep. `open` opens the same bus each time, which is
 /// empty the first time; the one before was closed by then, every other time only dropped.
+///
+/// ```
+/// use std::sync::Arc;
+/// use factum::{bus::{Bus, LocalBus, LocalBusOptions}, testing};
+/// # let dir = tempfile::tempdir()?;
+/// # tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
+/// let open = || -> Arc<dyn Bus> {
+///     Arc::new(LocalBus::open(dir.path(), LocalBusOptions::default()).expect("opens"))
+/// };
+/// testing::bus_reopening_suite(&open).await;
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// # Panics
 /// The bus breaks the contract: names every round that failed.

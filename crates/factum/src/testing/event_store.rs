@@ -63,6 +63,19 @@ pub async fn event_store_suite(make: &dyn Fn() -> Arc<dyn EventStore>) {
 /// Puts to the test what an event store that outlives its process must keep. `open` opens the same store each time,
 /// which is empty the first time; the one before was closed by then, every other time only dropped.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use factum::{store::{EngineOptions, EngineStore, EventStore}, testing};
+/// # let dir = tempfile::tempdir()?;
+/// # tokio::runtime::Builder::new_multi_thread().enable_time().build()?.block_on(async {
+/// let open = || -> Arc<dyn EventStore> {
+///     Arc::new(EngineStore::open(dir.path(), EngineOptions::default()).expect("opens"))
+/// };
+/// testing::event_store_reopening_suite(&open).await;
+/// # });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Panics
 /// The store breaks the contract: names every case that failed.
 pub async fn event_store_reopening_suite(open: &dyn Fn() -> Arc<dyn EventStore>) {

@@ -7,8 +7,10 @@
 //!
 //! [`FaultyStore`] lets a test fail, hold up or count the calls of an event store.
 //!
-//! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites: an adapter of yours passes them, or
-//! it is no such store.
+//! [`event_store_suite`], [`read_store_suite`] and [`bus_suite`] are contract suites, ordinary functions that take a
+//! factory: an adapter of yours passes them, or it is no such store. Where it outlives its process, the reopening suites
+//! ([`event_store_reopening_suite`], [`read_store_reopening_suite`], [`bus_reopening_suite`]) as well. A suite runs
+//! every case, each on a new store, and then panics with the names of those that failed and why.
 //!
 //! [`assert_contract`] holds what a service publishes against the contract that others read.
 

@@ -33,6 +33,12 @@ pub fn read_store_suite(make: &dyn Fn() -> Box<dyn ReadStore>) {
 /// Puts to the test what a read store that outlives its process must keep. `open` opens the same store each time,
 /// which is empty the first time; the one before was dropped by then.
 ///
+/// ```
+/// use factum::{read::MemoryReadStore, testing};
+/// let store = MemoryReadStore::new();
+/// testing::read_store_reopening_suite(&|| Box::new(store.clone()));
+/// ```
+///
 /// # Panics
 /// The store breaks the contract: names every case that failed.
 pub fn read_store_reopening_suite(open: &dyn Fn() -> Box<dyn ReadStore>) {
