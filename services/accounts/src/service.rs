@@ -51,7 +51,7 @@ pub enum ServiceError {
 /// The event store is the only source of truth: nothing else can fill it again.
 const fn advice(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": restore a copy with `restore --from`",
+        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": restore a backup (`restore --from COPY`)",
         _ => "",
     }
 }

@@ -123,6 +123,35 @@ fn a_failed_sync_in_the_background_makes_the_store_read_only() {
     assert_eq!(heads(&open(&restarted.after_power_loss(0))), (2, 2));
 }
 
+/// A file system that finds space only when it writes back: which pages it did not write is not told.
+#[test]
+fn a_sync_that_finds_the_disk_full_poisons_and_does_not_recover_by_itself() {
+    for durability in [Durability::Synced, Durability::Interval(INTERVAL)] {
+        let disk = SimDisk::new();
+        let engine = Engine::open_on(Arc::new(disk.clone()), options().durability(durability)).expect("opens");
+        engine.append(note("a-1", "one")).expect("accepted");
+        engine.sync().expect("synced");
+        disk.fail_at(disk.operations() + 2, SimFault::Error(ErrorKind::StorageFull));
+        let answer = engine.append(note("a-1", "two")).map(drop);
+        let told = if durability == Durability::Synced { answer } else { answer.and_then(|()| later(&engine)) };
+        assert!(matches!(told, Err(AppendError::Poisoned(_))), "{durability:?}: {told:?}");
+        assert!(disk.history().last().expect("history").starts_with("sync segment"));
+        assert!(matches!(engine.append(note("a-1", "three")), Err(AppendError::Poisoned(_))));
+        assert_eq!(engine.heads().synced, Position::new(1));
+        let restarted = disk.after_kill();
+        assert_eq!(texts_of(&open(&restarted), "a-1"), ["one", "two"]);
+        assert_eq!(texts_of(&open(&restarted.after_power_loss(0)), "a-1"), ["one", "two"]);
+    }
+}
+
+/// What the sync in the background says, as the next append is told.
+fn later(engine: &Engine) -> Result<(), AppendError> {
+    engine.sync().map(drop).map_err(|error| match error {
+        SyncError::Poisoned(error) => AppendError::Poisoned(error),
+        _ => AppendError::Closed,
+    })
+}
+
 #[test]
 fn the_thread_in_the_background_poisons_too() {
     let disk = SimDisk::new();

@@ -1,12 +1,12 @@
 //! What the embedded store says when its disk fails, and when its log is damaged.
 
-use std::{borrow::Cow, io::ErrorKind, sync::Arc};
+use std::{borrow::Cow, io::ErrorKind, sync::Arc, time::Duration};
 
 use factum::{
     CorrelationId, EventId, Timestamp,
     store::{
-        Append, AppendError, Direction, EngineOptions, EngineStore, EventStore, ExpectedVersion, Metadata, NewEvent,
-        OpenError, Position, Receipt, Selection, StoreError, StreamName, Version,
+        Append, AppendError, Direction, Durability, EngineOptions, EngineStore, EventStore, ExpectedVersion, Metadata,
+        NewEvent, OpenError, Position, Receipt, Selection, StoreError, StreamName, Version,
     },
     testing,
 };
@@ -104,6 +104,27 @@ async fn a_directory_in_use_is_refused() {
     assert!(matches!(second, Err(OpenError::Locked)), "{second:?}");
     store.close().await.unwrap();
     EngineStore::open(dir.path(), EngineOptions::default()).unwrap();
+}
+
+#[tokio::test]
+async fn with_a_weaker_durability_decisions_see_what_is_written_and_readers_what_is_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let weaker = EngineOptions::default().durability(Durability::Interval(Duration::from_secs(60)));
+    let store = EngineStore::open(dir.path(), weaker).unwrap();
+    append(&store).await.unwrap();
+    let heads = store.heads().await.unwrap();
+    assert_eq!((heads.written, heads.synced), (Position::new(1), Position::ZERO));
+    let stream = StreamName::new("account-1").unwrap();
+    let loaded = store.read_stream(&stream, Version::ZERO, Direction::Forward, 9).await.unwrap();
+    assert_eq!(loaded.events.len(), 1, "for a decision");
+    let read = store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 9).await.unwrap();
+    assert!(read.events.is_empty() && read.end, "for everybody else");
+    store.engine().sync().unwrap();
+    assert_eq!(store.synced_beyond(Position::ZERO).await.unwrap(), Position::new(1));
+    append(&store).await.unwrap();
+    store.close().await.unwrap();
+    let store = EngineStore::open(dir.path(), EngineOptions::default()).unwrap();
+    assert_eq!(store.heads().await.unwrap().synced, Position::new(2), "a clean end syncs");
 }
 
 #[tokio::test]
