@@ -56,7 +56,7 @@ impl Pool {
     /// Lends a connection; waits for one, up to the limit.
     pub(crate) fn lend(&self) -> Result<Lent<'_>, ReadError> {
         let taken = |state: &mut State| !state.closed && state.lent >= self.lent_max;
-        let (mut state, _) = self
+        let (state, _) = self
             .returned
             .wait_timeout_while(self.state(), self.wait_timeout, taken)
             .unwrap_or_else(PoisonError::into_inner);
@@ -67,6 +67,19 @@ impl Pool {
             let busy = PoolError::Busy { lent_max: self.lent_max, waited: self.wait_timeout };
             return Err(ReadError::Unavailable(busy.into()));
         }
+        self.take(state)
+    }
+
+    /// Lends a connection when one can be had without waiting for somebody to return it.
+    pub(crate) fn try_lend(&self) -> Result<Option<Lent<'_>>, ReadError> {
+        let state = self.state();
+        if state.closed {
+            return Err(ReadError::Unavailable(PoolError::Closed.into()));
+        }
+        if state.lent >= self.lent_max { Ok(None) } else { self.take(state).map(Some) }
+    }
+
+    fn take<'a>(&'a self, mut state: MutexGuard<'_, State>) -> Result<Lent<'a>, ReadError> {
         state.lent += 1;
         let mut lent = Lent { pool: self, connection: state.idle.pop() };
         drop(state);

@@ -117,6 +117,15 @@ impl SqliteReadStore {
         }
     }
 
+    fn read_with(
+        &self,
+        reader: &Connection,
+        work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let _transaction = Begun::to_read(reader)?;
+        work(&mut Snapshot::new(reader, &self.shared.catalog, self.shared.query_timeout))
+    }
+
     pub(crate) fn lend_writer(&self) -> Result<Lent<'_>, ReadError> {
         self.shared.writer.lend()
     }
@@ -172,8 +181,15 @@ impl ReadStore for SqliteReadStore {
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
         let reader = self.shared.readers.lend()?;
-        let _transaction = Begun::to_read(&reader)?;
-        work(&mut Snapshot::new(&reader, &self.shared.catalog, self.shared.query_timeout))
+        self.read_with(&reader, work)
+    }
+
+    fn try_read(
+        &self,
+        work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>,
+    ) -> Result<bool, ReadError> {
+        let Some(reader) = self.shared.readers.try_lend()? else { return Ok(false) };
+        self.read_with(&reader, work).map(|()| true)
     }
 
     fn close(&self) -> Result<(), ReadError> {

@@ -44,11 +44,14 @@ fn a_reader_waits_for_a_connection_no_longer_than_its_limit() {
         .read(&mut |_| {
             store.read(&mut |_| {
                 assert_unavailable(store.read(&mut |_| Ok(())));
+                // Whoever must not wait is told so at once.
+                assert!(!store.try_read(&mut |_| panic!("nothing to read with"))?);
                 Ok(())
             })
         })
         .unwrap();
     store.read(&mut |_| Ok(())).unwrap();
+    assert!(store.try_read(&mut |_| Ok(())).unwrap());
 }
 
 #[test]

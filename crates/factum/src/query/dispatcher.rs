@@ -6,6 +6,7 @@ use factum_engine::Position;
 
 use super::{
     AskError, QueryInfo,
+    pace::Pace,
     registry::{self, AnyQuery},
 };
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     model::{Answers, ProjectionKey, Query, StoreId},
     principal::{Access, AllowAll, Authorize, Denied, Principal},
     projections::{Awaited, Feed, Lost, Phase, Watermarks},
-    read::{Lane, ReadStore},
+    read::{Lane, ReadError, ReadSnapshot, ReadStore},
     runtime::{Runtime, contained},
     store::{BoxFuture, History, Identity},
     token::{Token, TopicMark},
@@ -223,26 +224,53 @@ impl Core {
         Ok(marks.into_iter().map(|mark| (projection, mark)).collect())
     }
 
-    /// Runs a query on one snapshot, and finishes its answer, off the async threads.
+    /// Runs a query on one snapshot, and finishes its answer: here and now when it is quick, else off the async threads.
     pub(super) async fn answer<Q: Query, T: Send + 'static>(
         &self,
         query: Q,
+        pace: &Arc<Pace>,
         finish: impl FnOnce(<Q as Answers>::Answer) -> Result<T, AskError> + Send + 'static,
     ) -> Result<T, AskError> {
-        let read_store = Arc::clone(&self.read_store);
-        let work = move || {
-            let mut answer = None;
-            read_store.read(&mut |snapshot| {
-                answer = Some(query.answer(snapshot));
-                Ok(())
-            })?;
-            match answer {
-                Some(answer) => finish(answer?),
-                None => Err(AskError::Panicked("the read store did not ask the query".to_owned())),
+        let mut finish = Some(finish);
+        if pace.is_quick() {
+            let read = |work: &mut SnapshotWork<'_>| self.read_store.try_read(work);
+            let answered = contained(|| answer(&query, &mut finish, &self.runtime, pace, read));
+            if let Some(answer) = answered.unwrap_or_else(|panic| Err(AskError::Panicked(panic)))? {
+                return Ok(answer);
             }
+        }
+        let (read_store, runtime, pace) = (Arc::clone(&self.read_store), self.runtime.clone(), Arc::clone(pace));
+        let work = move || {
+            let read = |work: &mut SnapshotWork<'_>| read_store.read(work).map(|()| true);
+            answer(&query, &mut finish, &runtime, &pace, read)
         };
-        self.runtime.blocking(work).await.unwrap_or_else(|failure| Err(AskError::Panicked(failure.to_string())))
+        let answered = self.runtime.blocking(work).await;
+        let answered = answered.unwrap_or_else(|failure| Err(AskError::Panicked(failure.to_string())))?;
+        answered.ok_or_else(|| AskError::Panicked("the read store did not ask the query".to_owned()))
     }
+}
+
+/// What is done on a snapshot.
+type SnapshotWork<'a> = dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError> + 'a;
+
+/// Asks the query where `read` leads to a snapshot; `None` where it does not.
+fn answer<Q: Query, T>(
+    query: &Q,
+    finish: &mut Option<impl FnOnce(<Q as Answers>::Answer) -> Result<T, AskError>>,
+    runtime: &Runtime,
+    pace: &Pace,
+    read: impl FnOnce(&mut SnapshotWork<'_>) -> Result<bool, ReadError>,
+) -> Result<Option<T>, AskError> {
+    let begun = runtime.now();
+    let mut answer = None;
+    let asked = read(&mut |snapshot| {
+        answer = Some(query.answer(snapshot));
+        Ok(())
+    })?;
+    let (true, Some(answer), Some(finish)) = (asked, answer, finish.take_if(|_| asked)) else { return Ok(None) };
+    let answer = finish(answer?)?;
+    pace.note(runtime.now().since(begun));
+    Ok(Some(answer))
 }
 
 /// A query on its way; awaiting it asks.
@@ -274,12 +302,12 @@ impl<'a, Q: Query> IntoFuture for Ask<'a, Q> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { dispatcher, query, options } = self;
-            if !dispatcher.queries.contains_key(Q::NAME) {
+            let Some(registered) = dispatcher.queries.get(Q::NAME) else {
                 return Err(AskError::UnknownQuery(Q::NAME.to_owned()));
-            }
+            };
             dispatcher.core.permit::<Q>(&options)?;
             dispatcher.core.visible::<Q>(&options).await?;
-            dispatcher.core.answer(query, Ok).await
+            dispatcher.core.answer(query, registered.pace(), Ok).await
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod dispatcher;
 mod error;
+mod pace;
 mod registry;
 
 pub use dispatcher::{Ask, AskOptions, QueryDispatcher, QueryDispatcherBuilder, TOKEN_WAIT_DEFAULT};

@@ -1,12 +1,13 @@
 //! Which queries there are, by name.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
 use schemars::{Schema, schema_for};
 
 use super::{
     AskError,
     dispatcher::{AskOptions, Core},
+    pace::Pace,
 };
 use crate::{
     input,
@@ -34,6 +35,9 @@ pub struct QueryInfo {
 pub(super) trait AnyQuery: Send + Sync {
     fn info(&self) -> QueryInfo;
 
+    /// How long its answers take.
+    fn pace(&self) -> &Arc<Pace>;
+
     fn ask<'a>(
         &'a self,
         core: &'a Core,
@@ -43,15 +47,22 @@ pub(super) trait AnyQuery: Send + Sync {
 }
 
 pub(super) fn erase<Q: Query>() -> Box<dyn AnyQuery> {
-    Box::new(Erased::<Q>(PhantomData))
+    Box::new(Erased::<Q> { pace: Arc::default(), query: PhantomData })
 }
 
-struct Erased<Q>(PhantomData<fn() -> Q>);
+struct Erased<Q> {
+    pace: Arc<Pace>,
+    query: PhantomData<fn() -> Q>,
+}
 
 impl<Q: Query> AnyQuery for Erased<Q> {
     fn info(&self) -> QueryInfo {
         let answer = written::<<Q as Answers>::Answer>();
         QueryInfo { name: Q::NAME, reads: Q::READS, schema: schema_for!(Q), answer, not_found: Q::NOT_FOUND }
+    }
+
+    fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     fn ask<'a>(
@@ -70,7 +81,7 @@ impl<Q: Query> AnyQuery for Erased<Q> {
                 serde_json::to_vec(&answer)
                     .map_err(|error| AskError::Panicked(format!("the answer cannot be written as JSON: {error}")))
             };
-            core.answer(query, write).await
+            core.answer(query, &self.pace, write).await
         })
     }
 }

@@ -158,6 +158,19 @@ pub trait ReadStore: Send + Sync {
     /// What `work` said, or the read store failed.
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError>;
 
+    /// As [`ReadStore::read`], when it can begin at once, without waiting for anybody; `false`: it did nothing. For
+    /// callers that must not wait, and try the other one then where they may.
+    ///
+    /// # Errors
+    /// As [`ReadStore::read`].
+    fn try_read(
+        &self,
+        work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>,
+    ) -> Result<bool, ReadError> {
+        let _ = work;
+        Ok(false)
+    }
+
     /// Puts away what is open, when its service has stopped. Nothing committed depends on it. Idempotent.
     ///
     /// # Errors
