@@ -151,6 +151,39 @@ fn history_rewritten_with_sound_checksums_is_detected_by_its_chain() {
     }
 }
 
+/// A whole sealed segment forged, sound in itself: the segment behind it tells.
+#[test]
+fn a_sealed_segment_rewritten_with_sound_checksums_is_detected_by_the_chain_of_the_next() {
+    let history = |text: &str| {
+        let disk = SimDisk::new();
+        let engine = open(&disk).expect("opens");
+        for _ in 0..8 {
+            engine.append(note("a-1", &text.repeat(1_500))).expect("accepted");
+        }
+        engine.close().expect("closes");
+        disk.after_kill()
+    };
+    let (truth, forged) = (history("x"), history("y"));
+    truth.tamper(LOG, &forged.contents(LOG).expect("a log"));
+    // With its index file the segment is not scanned when the store is opened.
+    let engine = open(&truth).expect("opens");
+    match engine.verify(&mut |_| {}) {
+        Err(VerifyError::Corrupt(damage)) => assert_eq!(damage.what, "the chain of hashes is broken", "{damage}"),
+        other => panic!("{other:?}"),
+    }
+    drop(engine);
+    let truth = truth.after_kill();
+    let indexes: Vec<_> = truth.list().expect("listed").into_iter().filter(|name| name.starts_with("index-")).collect();
+    assert!(!indexes.is_empty());
+    indexes.iter().for_each(|name| truth.remove(name).expect("removed"));
+    match open(&truth) {
+        Err(OpenError::Corrupt(damage)) => {
+            assert_eq!((damage.segment, damage.what), (1, "the log does not end where the next segment begins"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A copy that was written to, and went another way, has the same identity; only the hashes of its history differ.
 #[test]
 fn an_index_file_of_another_history_is_made_anew() {

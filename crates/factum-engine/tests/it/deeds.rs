@@ -6,7 +6,7 @@ use std::sync::Arc;
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
     AppendError, Direction, Drive, Durability, Engine, FollowError, Follower, FollowerOptions, Page, Position,
-    ProgressError, ReadError, Receipt, Selection, SyncError, Version,
+    ProgressError, ReadError, Receipt, Selection, SyncError, VerifyError, Version,
 };
 
 use crate::model::{Fact, Model};
@@ -15,6 +15,11 @@ use crate::tally::Tally;
 
 pub const STREAMS: [&str; 6] = ["a-1", "a-2", "b-1", "b-2", "c", "ü-1"];
 const PROGRESS: [&str; 2] = ["relay", "projection"];
+
+/// How often a read may fail in a row: each trouble of the disk is one of a kind.
+const READS_TRIED_MAX: usize = 8;
+
+type Answer = Result<Receipt, AppendError>;
 
 /// The power failed: nothing more can be learnt before the next opening.
 #[derive(Debug)]
@@ -46,13 +51,18 @@ impl Life<'_> {
         self.dark_at.is_some_and(|operation| self.disk.operations() >= operation)
     }
 
-    /// Reads fail only when the power did.
-    fn read<T>(&self, answer: Result<T, ReadError>) -> Result<T, Dark> {
-        match answer {
-            Ok(answer) => Ok(answer),
-            Err(ReadError::Unavailable(_)) if self.is_dark() => Err(Dark),
-            Err(error) => panic!("{}: {error:?}", self.story),
+    /// Reads fail only when the power did; or, once, when the disk was in trouble while a damaged index file was to be made
+    /// anew.
+    fn read<T>(&self, ask: impl Fn(&Engine) -> Result<T, ReadError>) -> Result<T, Dark> {
+        for _ in 0..READS_TRIED_MAX {
+            match ask(self.engine) {
+                Ok(answer) => return Ok(answer),
+                Err(ReadError::Unavailable(_)) if self.is_dark() => return Err(Dark),
+                Err(ReadError::Unavailable(_)) if self.troubled => self.disk.set_space(None),
+                Err(error) => panic!("{}: {error:?}", self.story),
+            }
         }
+        panic!("{}: reading fails again and again", self.story)
     }
 
     /// Does something.
@@ -98,22 +108,28 @@ impl Life<'_> {
             appends.push(append);
         }
         let answers: Vec<_> = if many == 1 && self.chance.once_in(2) {
-            appends.into_iter().map(|append| self.engine.append(append)).collect()
+            appends.iter().map(|append| self.engine.append(append.clone())).collect()
         } else {
-            let tickets: Vec<_> = appends.into_iter().map(|append| self.engine.submit(append)).collect();
+            let tickets: Vec<_> = appends.iter().map(|append| self.engine.submit(append.clone())).collect();
             self.engine.step();
             tickets.into_iter().map(now).collect()
         };
         self.tally.appends += many;
         answers.iter().for_each(|answer| self.tally.count(answer));
-        self.judge_answers(&verdicts, &answers)
+        let unasked = |answer: &Answer| matches!(answer, Err(AppendError::Unavailable(_)));
+        if !answers.iter().any(unasked) || self.is_dark() {
+            return self.judge_answers(&verdicts, &answers);
+        }
+        // What is needed to judge them could not be read: they never were in the group.
+        assert!(self.troubled, "{}: {answers:?}", self.story);
+        self.model.refuse();
+        let (appends, answers): (Vec<_>, Vec<_>) =
+            appends.into_iter().zip(answers).filter(|(_, answer)| !unasked(answer)).unzip();
+        let verdicts: Vec<_> = appends.iter().map(|append| self.model.judge(append)).collect();
+        if answers.is_empty() { Ok(()) } else { self.judge_answers(&verdicts, &answers) }
     }
 
-    fn judge_answers(
-        &mut self,
-        verdicts: &[Result<Receipt, AppendError>],
-        answers: &[Result<Receipt, AppendError>],
-    ) -> Result<(), Dark> {
+    fn judge_answers(&mut self, verdicts: &[Answer], answers: &[Answer]) -> Result<(), Dark> {
         let story = self.story;
         let staged = self.model.staged_head() > self.model.head();
         let all = |is: fn(&AppendError) -> bool| answers.iter().all(|answer| answer.as_ref().is_err_and(is));
@@ -169,7 +185,7 @@ impl Life<'_> {
         let (mut after, mut found) = (from, Vec::new());
         loop {
             self.tally.reads += 1;
-            let page = self.read(self.engine.read(selection, after, direction, limit))?;
+            let page = self.read(|engine| engine.read(selection, after, direction, limit))?;
             self.compare(&page, limit, &mut found);
             if page.end {
                 let expected = if direction == Direction::Forward { self.model.synced().max(from.get()) } else { 0 };
@@ -221,7 +237,7 @@ impl Life<'_> {
         let (mut next, mut found) = (from, Vec::new());
         loop {
             self.tally.reads += 1;
-            let page = self.read(self.engine.read_stream(&stream(name), next, direction, limit))?;
+            let page = self.read(|engine| engine.read_stream(&stream(name), next, direction, limit))?;
             self.compare(&page, limit, &mut found);
             let last = page.events.last().map_or(0, |event| event.version().get());
             if page.end {
@@ -297,7 +313,7 @@ impl Life<'_> {
         self.tally.look_ups += 1;
         let name = *self.chance.choice(&STREAMS);
         let version = self.model.of_stream(name, Version::ZERO, Direction::Forward).len() as u64;
-        let found = self.read(self.engine.stream_version(&stream(name)))?;
+        let found = self.read(|engine| engine.stream_version(&stream(name)))?;
         assert_eq!(found.get(), version, "{}: {name}", self.story);
         self.compare_heads();
         if self.model.commands().is_empty() {
@@ -309,8 +325,8 @@ impl Life<'_> {
 
     /// Looks a command up that was accepted, or is in doubt.
     pub fn compare_command(&self, index: usize) -> Result<(), Dark> {
-        let (record, receipt) = &self.model.commands()[index];
-        let found = self.read(self.engine.command(record.id))?;
+        let (record, receipt) = self.model.commands()[index].clone();
+        let found = self.read(|engine| engine.command(record.id))?;
         let acknowledged = receipt.last.get() <= self.model.head();
         let expected = acknowledged.then(|| Receipt { repeated: true, ..receipt.clone() });
         assert_eq!(found.as_ref().map(|known| &known.receipt), expected.as_ref(), "{}", self.story);
@@ -397,14 +413,14 @@ impl Life<'_> {
                 Err(error) => panic!("{}: {error:?}", self.story),
             }
         }
-        match self.engine.verify(&mut |_| {}) {
-            Ok(report) => {
-                self.tally.segments = self.tally.segments.max(report.segments.into());
-                assert_eq!(report.events, self.model.synced(), "{}", self.story);
-                Ok(())
-            }
-            Err(_) if self.is_dark() => Err(Dark),
-            Err(error) => panic!("{}: {error:?}", self.story),
-        }
+        let report = self.read(|engine| {
+            engine.verify(&mut |_| {}).map_err(|error| match error {
+                VerifyError::Unavailable(error) => ReadError::Unavailable(error),
+                error => panic!("{error:?}"),
+            })
+        })?;
+        self.tally.segments = self.tally.segments.max(report.segments.into());
+        assert_eq!(report.events, self.model.synced(), "{}", self.story);
+        Ok(())
     }
 }
