@@ -235,6 +235,10 @@ impl Upkeep {
         let mut files = Vec::with_capacity(span.segments() as usize);
         for number in span.first..=span.last {
             let headers = headers(shared, number, number)?;
+            // Without events: a crash, or a group that did not fit, came before its first.
+            if headers[1].first == headers[0].first {
+                continue;
+            }
             let recent = scanned(shared, &headers[0], headers[1].first - 1)?;
             let run = shared.shelf.write_recent(&headers, &recent).map_err(|unwritten| match unwritten {
                 Unwritten::Disk(error) | Unwritten::Trouble(Trouble::Disk(error)) => ReadError::from(error),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
     Append, AppendError, Boundary, Clause, Direction, Disk, DiskFile, Drive, Engine, Entropy, ExpectedVersion,
-    NewEvent, Options, Position, Selection, Tag, Version,
+    NewEvent, Options, Position, Selection, Tag, Version, restore_on,
 };
 
 use crate::support::{Chance, command, event, stream};
@@ -328,6 +328,36 @@ fn verifying_finds_an_index_file_that_says_something_else_than_the_log_and_makes
     let again = engine.verify(&mut |_| {}).expect("a sound log");
     assert_eq!((again.rebuilt_index_files, again.index_files), (0, engine.index_status().files));
     told.compare(&engine, &mut Chance::new(1), "made anew");
+}
+
+/// A segment may be sealed before anything was written to it: here a restore began it, and the first append was too large.
+#[test]
+fn a_file_over_a_segment_without_events_is_made_anew_too() {
+    let (copy, mut told) = store_of(10, 3);
+    let disk = SimDisk::new();
+    restore_on(&copy, &disk, &options().entropy(Entropy::Seeded(4))).expect("restored");
+    let engine = open(&disk);
+    let large = NewEvent { data: vec![1; 10_000], ..event("large") };
+    for number in 0..12 {
+        let data = if number == 0 { large.clone() } else { NewEvent { data: vec![2; 3_000], ..event("small") } };
+        told.events.push(("s-0".to_owned(), data.clone()));
+        engine.append(Append::new(1).stream(stream("s-0"), ExpectedVersion::Any, vec![data])).expect("accepted");
+    }
+    let empty = |number: &usize| {
+        let log = disk.contents(&format!("segment-{number:08}.log")).expect("a log");
+        log[4_096..].iter().all(|byte| *byte == 0)
+    };
+    assert!((1..segments(&disk)).any(|number| empty(&number)), "one was sealed without events");
+    engine.close().expect("closes");
+    for name in index_files(&disk) {
+        let disk = disk.after_kill();
+        let engine = open(&disk);
+        let mut bytes = disk.contents(&name).expect("a file");
+        bytes.iter_mut().skip(BLOCK_BYTES + 20).step_by(BLOCK_BYTES).for_each(|byte| *byte ^= 4);
+        disk.tamper(&name, &bytes);
+        told.compare(&engine, &mut Chance::new(3), &name);
+        assert!(engine.index_status().rebuilt_files > 0, "{name}");
+    }
 }
 
 #[test]
