@@ -3,14 +3,15 @@
 use std::{error::Error, sync::Arc};
 
 use factum::{
-    CommandDispatcher, CommandId, DispatchError, ExpectedVersion, Personal, Version, dispatch::CommandOptions,
+    CommandDispatcher, CommandId, DispatchError, EventStore, ExpectedVersion, Personal, Version,
+    dispatch::{At, CommandOptions, load},
     store::MemoryStore,
 };
 use uuid::Uuid;
 
 use super::{
     page_shows,
-    shows::{AnnounceShow, ReleaseSeat, ReserveSeat, ShowRejection},
+    shows::{AnnounceShow, ReleaseSeat, ReserveSeat, Show, ShowRejection},
 };
 
 #[test]
@@ -50,5 +51,20 @@ async fn commands_are_sent_refused_repeated_and_expected() -> Result<(), Box<dyn
 
     let body = format!(r#"{{"show_id": "{show_id}", "seat": 11, "guest": "Ada"}}"#);
     shows.dispatch_named("reserve-seat", body.as_bytes(), CommandOptions::default()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_aggregate_is_shown_as_it_was() -> Result<(), Box<dyn Error>> {
+    let (store, show_id): (Arc<dyn EventStore>, _) = (Arc::new(MemoryStore::new()), Uuid::from_u128(1));
+    let shows = CommandDispatcher::builder(Arc::clone(&store)).handles::<AnnounceShow>().handles::<ReserveSeat>();
+    let shows = shows.build()?;
+    shows.dispatch(AnnounceShow { show_id, title: "Figaro".to_owned(), seats: 300 }).await?;
+    shows.dispatch(ReserveSeat { show_id, seat: 7, guest: Personal::known("Ada".to_owned()) }).await?;
+
+    let now = load::<Show>(store.as_ref(), &show_id, At::Latest).await?;
+    let announced = load::<Show>(store.as_ref(), &show_id, At::Version(Version::new(1))).await?;
+    assert_eq!((now.version, now.state.reserved.len()), (Version::new(2), 1));
+    assert!(announced.state.reserved.is_empty() && announced.recorded_at.is_some());
     Ok(())
 }

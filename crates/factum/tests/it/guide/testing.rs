@@ -3,12 +3,12 @@
 use std::{error::Error, sync::Arc};
 
 use factum::{
-    CommandId, Personal, ProjectionKey,
+    CommandDispatcher, CommandId, DispatchError, EventStore, Personal, ProjectionKey,
     prelude::*,
     read::{MemoryReadStore, ReadStore},
     service::STOP_LIMIT_DEFAULT,
-    store::MemoryStore,
-    testing::{self, COMMAND_ID, delivery, given, settle},
+    store::{MemoryStore, StoreError},
+    testing::{self, COMMAND_ID, FaultyStore, StoreCall, delivery, given, settle},
 };
 use uuid::Uuid;
 
@@ -101,4 +101,21 @@ async fn everything_under_way_arrives() -> Result<(), Box<dyn Error>> {
 #[test]
 fn our_own_store_passes_the_suite_we_hand_out() {
     testing::read_store_suite(&|| Box::new(MemoryReadStore::new()));
+}
+
+#[tokio::test]
+async fn a_show_is_announced_once_although_the_answer_was_lost() -> Result<(), Box<dyn Error>> {
+    let announce = || AnnounceShow { show_id: SHOW, title: "Figaro".to_owned(), seats: 300 };
+    let inner: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let lost = |call, nth| async move {
+        let is_first_append = (call, nth) == (StoreCall::Append, 1);
+        if is_first_append { Err(StoreError::Unavailable("gone".into())) } else { Ok(()) }
+    };
+    let (watched, store) = FaultyStore::new(&inner).after(lost).shared();
+    let shows = CommandDispatcher::builder(store).handles::<AnnounceShow>().build()?;
+    let unknown = shows.dispatch(announce()).command_id(COMMAND_ID).await;
+    assert!(matches!(unknown, Err(DispatchError::Unavailable(_))));
+    assert!(shows.dispatch(announce()).command_id(COMMAND_ID).await?.repeated);
+    assert_eq!(watched.count(StoreCall::Append), 1);
+    Ok(())
 }
