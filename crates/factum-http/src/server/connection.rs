@@ -1,10 +1,10 @@
 //! One connection, from its first byte to its last.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use factum::runtime::Stop;
-use http::Request;
+use http::{HeaderValue, Request, header};
 use hyper::{
     body::{Body as _, Incoming},
     server::conn::http1,
@@ -48,7 +48,15 @@ impl Surface {
                 false => Body::new(WatchedBody::new(body, Arc::clone(seen))),
             });
             let answering = self.router.clone().oneshot(request);
-            async move { answering.await.inspect(|response| seen.answered(response)) }
+            async move {
+                let mut response = answering.await?;
+                seen.answered(&response);
+                if seen.is_body_unread() {
+                    // Nobody will read what is left: the peer is told, or its next request would meet a closed connection.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&progress), options.head_bytes_max));
         let connection = http1::Builder::new()
