@@ -196,6 +196,7 @@ fn operations_of_the_workload() -> u64 {
 fn the_power_fails_at_every_operation_and_nothing_acknowledged_is_lost() {
     let operations = operations_of_the_workload();
     assert!(operations > 60, "{operations} operations");
+    println!("a power cut at each of {operations} operations, with {} seeds of what survives", SEEDS.len());
     for operation in 1..=operations {
         for seed in SEEDS {
             let disk = SimDisk::new();
@@ -233,6 +234,7 @@ fn a_second_power_failure_during_recovery_loses_nothing_either() {
             }
         }
     }
+    println!("{crashes} more during recovery");
     assert!(crashes > 100, "{crashes} crashes during recovery");
 }
 

@@ -120,7 +120,9 @@ fn a_group_cut_short_by_a_full_disk_is_taken_back_and_never_found() {
         let refused = engine.append(note("a-1", &text).command(command(4, 4)));
         assert!(matches!(refused, Err(AppendError::DiskFull)), "{written}: {refused:?}");
         assert_eq!(engine.command([4; 16]).expect("readable"), None);
-        for after in [disk.after_kill(), disk.after_power_loss(1), disk.after_power_loss(9)] {
+        // Of a sector that was written twice and not synced, a power cut may leave what it held in between.
+        let cuts = (0..40).map(|seed| disk.after_power_loss(seed));
+        for after in std::iter::once(disk.after_kill()).chain(cuts) {
             let engine = open(&after);
             assert_eq!(texts_of(&engine, "a-1"), ["kept"], "after {written} bytes");
         }
