@@ -116,6 +116,8 @@ struct CountedReads {
     inner: MemoryReadStore,
     reads: AtomicUsize,
     fails: bool,
+    /// Whether it can also be read where somebody must not wait.
+    at_once: bool,
 }
 
 impl ReadStore for CountedReads {
@@ -140,6 +142,13 @@ impl ReadStore for CountedReads {
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         if self.fails { Err(ReadError::Unavailable("gone fishing".into())) } else { self.inner.read(work) }
+    }
+
+    fn try_read(
+        &self,
+        work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>,
+    ) -> Result<bool, ReadError> {
+        if self.at_once { self.read(work).map(|()| true) } else { Ok(false) }
     }
 }
 
@@ -194,7 +203,15 @@ impl World {
 }
 
 fn counted(fails: bool) -> CountedReads {
-    CountedReads { inner: shop(), reads: AtomicUsize::new(0), fails }
+    CountedReads { inner: shop(), reads: AtomicUsize::new(0), fails, at_once: false }
+}
+
+/// Worlds in which quick queries are answered on a thread of their own, and where they are asked.
+fn both_worlds(fails: bool) -> [World; 2] {
+    [false, true].map(|at_once| World {
+        reads: Arc::new(CountedReads { at_once, ..counted(fails) }),
+        ..World::new(Feed::OwnStore)
+    })
 }
 
 fn token(source: Source, position: u64) -> Token {
@@ -317,7 +334,13 @@ async fn half_a_read_model_answers_nothing() {
 
 #[tokio::test]
 async fn a_panic_is_told_and_the_next_one_is_answered() {
-    let world = World::new(Feed::OwnStore);
+    for world in both_worlds(false) {
+        panics_are_told(&world).await;
+        assert_eq!(world.reads.reads.load(Ordering::SeqCst), 4, "each question that gets so far reads once");
+    }
+}
+
+async fn panics_are_told(world: &World) {
     let policy = |access: Access<'_>| {
         assert_ne!(access.principal.actor.as_str(), "eve", "panic in policy");
         Ok(())
@@ -340,8 +363,9 @@ async fn a_panic_is_told_and_the_next_one_is_answered() {
 async fn a_read_store_that_fails_is_told_by_what_helps() {
     let damaged = World::new(Feed::OwnStore).queries().ask(price("mud")).await;
     assert!(matches!(damaged, Err(AskError::Corrupt(ReadError::Damaged { .. }))), "{damaged:?}");
-    let world = World { reads: Arc::new(counted(true)), ..World::new(Feed::OwnStore) };
-    let away = world.queries().ask(price("tea")).await;
-    let Err(AskError::Unavailable(error)) = away else { panic!("{away:?}") };
-    assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("gone fishing"));
+    for world in both_worlds(true) {
+        let away = world.queries().ask(price("tea")).await;
+        let Err(AskError::Unavailable(error)) = away else { panic!("{away:?}") };
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("gone fishing"));
+    }
 }
