@@ -18,6 +18,8 @@ use crate::shared::{Shared, lock};
 
 /// Neighbouring files of one level that are merged into one of the next.
 const MERGE_FILES: usize = 4;
+/// How often the writer looks again, a second apart, while it waits for room, before it refuses the group.
+const ROOM_WAITS_MAX: u32 = 30;
 /// How long after a failure the helper tries again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -201,6 +203,7 @@ impl Upkeep {
             state.wanted = true;
             self.changed.notify_all();
         }
+        let mut waits = 0;
         while is_full() {
             match &state.failure {
                 Some(error) if state.failures > failures || shared.options.drive == Drive::Manual => {
@@ -208,7 +211,11 @@ impl Upkeep {
                 }
                 _ => {}
             }
+            if waits == ROOM_WAITS_MAX {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
             let waited = self.changed.wait_timeout(state, RETRY_DELAY).unwrap_or_else(PoisonError::into_inner);
+            waits += u32::from(waited.1.timed_out());
             state = waited.0;
         }
         Ok(())

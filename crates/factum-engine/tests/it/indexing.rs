@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_engine::sim::{SimDisk, SimFault};
 use factum_engine::{
-    Append, AppendError, Boundary, Clause, Direction, Disk, DiskFile, Drive, Engine, Entropy, ExpectedVersion,
-    NewEvent, Options, Position, Selection, Tag, Version, restore_on,
+    Append, AppendError, Boundary, Clause, CommandRecord, Direction, Disk, DiskFile, Drive, Engine, Entropy,
+    ExpectedVersion, NewEvent, Options, Position, Selection, Tag, Version, restore_on,
 };
 
 use crate::support::{Chance, command, event, stream};
@@ -75,6 +75,10 @@ impl Told {
 
     /// Compares everything that the index is asked for.
     fn compare(&self, engine: &Engine, chance: &mut Chance, story: &str) {
+        for value in 0..3 {
+            let selection = Selection::of(Clause::tags([tag("k", value)]));
+            assert_eq!(read(engine, &selection, 0, Direction::Forward, 100), self.selected(&selection), "{story}");
+        }
         assert_eq!(engine.heads().written.get(), self.events.len() as u64, "{story}");
         for number in 0..=STREAMS {
             let name = format!("s-{number}");
@@ -189,8 +193,16 @@ fn store(seed: u64) -> (SimDisk, Told) {
 }
 
 fn store_of(appends: usize, seed: u64) -> (SimDisk, Told) {
+    store_beginning_with(tag("k", 0), appends, seed)
+}
+
+/// Stores that begin differently and are of the same size everywhere.
+fn store_beginning_with(first: Tag, appends: usize, seed: u64) -> (SimDisk, Told) {
     let (disk, mut told, mut chance) = (SimDisk::new(), Told::default(), Chance::new(seed));
     let engine = open(&disk);
+    let event = NewEvent { tags: vec![first], ..event("first") };
+    told.events.push(("s-0".to_owned(), event.clone()));
+    engine.append(Append::new(7).stream(stream("s-0"), ExpectedVersion::Any, vec![event])).expect("accepted");
     for _ in 0..appends {
         told.append(&mut chance, &engine).expect("accepted");
     }
@@ -254,7 +266,7 @@ fn a_store_opens_without_reading_the_segments_that_have_an_index_file() {
 fn absent_cut_off_stale_and_foreign_files_are_made_anew_and_answers_stay_the_same() {
     for seed in [1, 2] {
         let (disk, told) = store_of(60, seed);
-        let (other, _) = store_of(60, seed + 100);
+        let (other, _) = store_beginning_with(tag("k", 2), 60, seed);
         let names = index_files(&disk);
         for (what, spoil) in [("absent", 0), ("cut off", 1), ("of another history", 2), ("empty", 3), ("newer", 4)] {
             for only in 0..=names.len() {
@@ -544,4 +556,38 @@ fn a_read_that_matches_nothing_for_long_goes_on_page_by_page() {
         matches!(&refused, Err(AppendError::BoundaryCrossed { clause: 1, found, .. }) if found.get() == 40_001),
         "{refused:?}"
     );
+}
+
+#[test]
+fn conditions_hold_while_segments_go_from_memory_into_files_under_the_writers_hands() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options::default().segment_bytes(8_192).index_cache_bytes(64 << 10);
+    let engine = Engine::open(directory.path(), options).expect("opens");
+    std::thread::scope(|scope| {
+        for writer in 0..4_u8 {
+            let engine = &engine;
+            scope.spawn(move || {
+                for number in 0..120_u64 {
+                    // Each stream rests long enough to be in a file when it goes on, or on its way there.
+                    let name = format!("w-{writer}-{}", number % 20);
+                    let expected = ExpectedVersion::Exact(Version::new(number / 20));
+                    let mine = tag("w", u64::from(writer) * 1_000 + number);
+                    let event = NewEvent { tags: vec![mine.clone()], ..event(&"x".repeat(700)) };
+                    let id = [writer, number as u8].repeat(8).try_into().expect("16 bytes");
+                    let append = Append::new(7)
+                        .stream(stream(&name), expected, vec![event])
+                        .command(CommandRecord { id, fingerprint: [1; 16] })
+                        .unless(Boundary::nothing_like(Clause::tags([mine])));
+                    let first = engine.append(append.clone()).expect("nobody else appends there");
+                    let again = engine.append(append.clone()).expect("a repeat");
+                    assert!(again.repeated && again.first == first.first, "{name}, {number}");
+                    let mut unnamed = append;
+                    unnamed.command = None;
+                    assert!(matches!(engine.append(unnamed), Err(AppendError::Conflict { .. })));
+                }
+            });
+        }
+    });
+    assert_eq!(engine.heads().written, Position::new(480));
+    engine.verify(&mut |_| {}).expect("sound");
 }
