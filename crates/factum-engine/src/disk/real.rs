@@ -101,10 +101,21 @@ impl Disk for StdDisk {
             opened => opened?,
         };
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(Held(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+/// A lock that is held.
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing the file would do, were it not for a child process that is being started: until it is, it has the
+        // file open too, and the lock with it.
+        let _closing_does_it_later = self.0.unlock();
     }
 }
 
