@@ -237,11 +237,13 @@ impl Record {
             }
         };
         let file = shared.disk.open(&file_name)?;
+        // What a failed sync left in the page cache is made durable before anyone acts on it: in its place, for the
+        // other slot is the only one that is surely on the disk until then.
+        let offset = (slot.write % 2) * SLOT_BYTES as u64;
+        write_all(&*file, &slot.encode(mask), offset).map_err(io::Error::from)?;
+        file.sync()?;
         let progress = Progress { epoch: slot.epoch, value: slot.value };
-        let mut record = Record { file: Some(file), write: slot.write, progress, broken: None };
-        // What a failed sync left in the page cache is made durable before anyone acts on it.
-        record.put(shared, name, record.progress.clone())?;
-        Ok(record)
+        Ok(Record { file: Some(file), write: slot.write, progress, broken: None })
     }
 
     /// Records `next` durably.

@@ -295,6 +295,32 @@ fn progress_that_was_shown_after_a_restart_survives_a_power_failure() {
     assert_eq!(open(&restarted.after_power_loss(0)).progress("relay").expect("readable"), shown);
 }
 
+/// The slot that a failed sync left in doubt was made durable by writing the other, the only one that was sure; cut short,
+/// that left none.
+#[test]
+fn progress_in_doubt_is_not_lost_while_it_is_made_durable() {
+    for seed in 0..60 {
+        for dark_at in 1.. {
+            let (disk, engine) = one_event();
+            engine.claim_progress("relay").expect("claimed");
+            engine.advance_progress("relay", 1, None, &[1; 700]).expect("advanced");
+            disk.fail_at(disk.operations() + 2, SimFault::Error(ErrorKind::Other));
+            assert!(engine.advance_progress("relay", 1, Some(&[1; 700]), &[2; 700]).is_err());
+            let restarted = disk.after_kill();
+            let engine = open(&restarted);
+            restarted.fail_at(restarted.operations() + dark_at, SimFault::PowerLoss);
+            let shown = engine.progress("relay").ok();
+            let found = open(&restarted.after_power_loss(seed)).progress("relay").expect("readable").value;
+            let either = [Some(vec![1; 700]), Some(vec![2; 700])].contains(&found);
+            assert!(either, "seed {seed}, operation {dark_at}: {found:?}");
+            if let Some(shown) = shown {
+                assert_eq!(found, shown.value, "seed {seed}: shown, then lost");
+                break;
+            }
+        }
+    }
+}
+
 /// Otherwise the next to open the store would find its progress changed behind its back.
 #[test]
 fn closing_waits_for_progress_that_is_being_recorded() {

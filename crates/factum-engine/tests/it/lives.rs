@@ -64,6 +64,8 @@ struct Store {
     torn: bool,
     /// The power failed, and no opening succeeded since.
     cut_off: bool,
+    /// What the last opening found is what the model knows.
+    adopted: bool,
 }
 
 impl Store {
@@ -80,7 +82,8 @@ impl Store {
             .page_bytes_max(*chance.choice(&[200, 3_000, 4 << 20]));
         let tally = Tally { stores: 1, ..Tally::default() };
         let (disk, model) = (SimDisk::new(), Model::default());
-        Store { seed, chance, durability, options, disk, model, tally, closed: false, torn: false, cut_off: false }
+        let (closed, torn, cut_off, adopted) = (false, false, false, false);
+        Store { seed, chance, durability, options, disk, model, tally, closed, torn, cut_off, adopted }
     }
 
     /// All its lives; returns what happened in them.
@@ -120,7 +123,7 @@ impl Store {
                 self.tally.clean_openings += u64::from(report.clean);
                 self.tally.tails_cut += u64::from(report.cut.is_some());
                 self.tally.groups_rewritten += report.rewritten_groups;
-                (self.closed, self.torn) = (false, false);
+                (self.closed, self.torn, self.adopted) = (false, false, false);
                 let lived = self.spend(&engine, plan, story);
                 if lived.is_err() {
                     self.torn = true;
@@ -128,7 +131,9 @@ impl Store {
                     self.closed = engine.close().is_ok();
                 }
                 // A close that failed at its marker may have synced before.
-                self.model.sync_to(engine.heads().synced.get(), story);
+                if self.adopted {
+                    self.model.sync_to(engine.heads().synced.get(), story);
+                }
                 self.torn |= self.model.synced() < self.model.head();
                 // The crash comes before the engine is dropped, which would close it.
                 self.crash();
@@ -166,7 +171,7 @@ impl Store {
         }
         let promised = if self.cut_off { self.model.synced() } else { self.model.head() };
         self.model.adopt(&found, promised as usize, story);
-        self.cut_off = false;
+        (self.cut_off, self.adopted) = (false, true);
         let deeds = if plan.last { 0 } else { self.chance.below(DEEDS_MAX) };
         let Store { disk, model, chance, tally, torn, durability, .. } = self;
         let (durability, poisoned, unsure) = (*durability, false, HashSet::new());
