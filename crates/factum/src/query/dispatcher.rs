@@ -253,7 +253,8 @@ impl Core {
 /// What is done on a snapshot.
 type SnapshotWork<'a> = dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError> + 'a;
 
-/// Asks the query where `read` leads to a snapshot; `None` where it does not.
+/// Asks the query where `read` leads to a snapshot; `None` where it does not. What fails is noted like what is answered:
+/// a query that always runs out of time would hold up the task that asks again and again.
 fn answer<Q: Query, T>(
     query: &Q,
     finish: &mut Option<impl FnOnce(<Q as Answers>::Answer) -> Result<T, AskError>>,
@@ -266,11 +267,17 @@ fn answer<Q: Query, T>(
     let asked = read(&mut |snapshot| {
         answer = Some(query.answer(snapshot));
         Ok(())
-    })?;
-    let (true, Some(answer), Some(finish)) = (asked, answer, finish.take_if(|_| asked)) else { return Ok(None) };
-    let answer = finish(answer?)?;
+    });
+    let answered = match (asked, answer) {
+        (Err(error), _) => Err(error.into()),
+        (Ok(true), Some(answer)) => match finish.take() {
+            Some(finish) => answer.map_err(AskError::from).and_then(finish).map(Some),
+            None => return Ok(None),
+        },
+        (Ok(_), _) => return Ok(None),
+    };
     pace.note(runtime.now().since(begun));
-    Ok(Some(answer))
+    answered
 }
 
 /// A query on its way; awaiting it asks.

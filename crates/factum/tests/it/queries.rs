@@ -118,6 +118,9 @@ struct CountedReads {
     fails: bool,
     /// Whether it can also be read where somebody must not wait.
     at_once: bool,
+    read_at_once: AtomicUsize,
+    /// On whose clock each read takes a second.
+    slow: Option<ManualClock>,
 }
 
 impl ReadStore for CountedReads {
@@ -141,6 +144,9 @@ impl ReadStore for CountedReads {
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
+        if let Some(clock) = &self.slow {
+            clock.advance(Duration::from_secs(1));
+        }
         if self.fails { Err(ReadError::Unavailable("gone fishing".into())) } else { self.inner.read(work) }
     }
 
@@ -148,7 +154,11 @@ impl ReadStore for CountedReads {
         &self,
         work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>,
     ) -> Result<bool, ReadError> {
-        if self.at_once { self.read(work).map(|()| true) } else { Ok(false) }
+        if !self.at_once {
+            return Ok(false);
+        }
+        self.read_at_once.fetch_add(1, Ordering::SeqCst);
+        self.read(work).map(|()| true)
     }
 }
 
@@ -203,7 +213,8 @@ impl World {
 }
 
 fn counted(fails: bool) -> CountedReads {
-    CountedReads { inner: shop(), reads: AtomicUsize::new(0), fails, at_once: false }
+    let (reads, read_at_once) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    CountedReads { inner: shop(), reads, fails, at_once: false, read_at_once, slow: None }
 }
 
 /// Worlds in which quick queries are answered on a thread of their own, and where they are asked.
@@ -367,5 +378,21 @@ async fn a_read_store_that_fails_is_told_by_what_helps() {
         let away = world.queries().ask(price("tea")).await;
         let Err(AskError::Unavailable(error)) = away else { panic!("{away:?}") };
         assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("gone fishing"));
+    }
+}
+
+/// A query that ran out of time said so with an error, and errors were not timed: it was asked where everybody waits for
+/// it again and again.
+#[tokio::test]
+async fn what_fails_slowly_is_asked_elsewhere_from_then_on() {
+    for (fails, thing) in [(true, "tea"), (false, "mud")] {
+        let world = World::new(Feed::OwnStore);
+        let slow = Some(world.clock.clone());
+        let world = World { reads: Arc::new(CountedReads { at_once: true, slow, ..counted(fails) }), ..world };
+        let queries = world.queries();
+        for _ in 0..3 {
+            assert!(queries.ask(price(thing)).await.is_err(), "{thing}");
+        }
+        assert_eq!((world.reads(), world.reads.read_at_once.load(Ordering::SeqCst)), (3, 1), "{thing}");
     }
 }
