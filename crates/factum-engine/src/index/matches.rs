@@ -68,10 +68,15 @@ pub(crate) fn find(
     }
     // Each has steps of its own: one that goes far must not keep another from its first.
     let share = *steps / cursors.len().max(1);
-    cursors.iter_mut().for_each(|cursor| cursor.steps = share.max(cursor.step_cost()));
+    let mut given = 0_usize;
+    for cursor in &mut cursors {
+        cursor.steps = share.max(cursor.step_cost());
+        given = given.saturating_add(cursor.steps);
+    }
     let found = find_by(&mut cursors, range, limit);
-    let taken = cursors.iter().map(|cursor| share.saturating_sub(cursor.steps)).sum();
-    *steps = steps.saturating_sub(taken);
+    let left = cursors.iter().fold(0_usize, |left, cursor| left.saturating_add(cursor.steps));
+    // Where the share is less than a step, what was given beyond it counts too: else the last steps would never end.
+    *steps = steps.saturating_sub(given.saturating_sub(left));
     found
 }
 

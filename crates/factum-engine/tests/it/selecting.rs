@@ -215,3 +215,25 @@ fn of_racing_appends_with_one_boundary_exactly_one_is_accepted() {
         assert_eq!(accepted, 1);
     }
 }
+
+#[test]
+fn a_page_of_many_clauses_ends_after_bounded_work() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(directory.path());
+    for _ in 0..40 {
+        let events = (0..1_000).map(|number| match number % 2 {
+            0 => named("x", &["a:0", "b:0", "c:0"]),
+            _ => named("x", &["a:1", "b:1", "c:1"]),
+        });
+        engine.append(append(events.collect())).expect("accepted");
+    }
+    // Nothing matches, and each clause tries every event; what is left of the page's work in the end is less than a
+    // step for each.
+    let selection = Selection::of(tags(&["a:0", "a:1"])).or(tags(&["b:0", "b:1"])).or(tags(&["c:0", "c:1"]));
+    let page = engine.read(&selection, Position::ZERO, Direction::Forward, 10).expect("readable");
+    assert!(!page.end && page.events.is_empty(), "{page:?}");
+    assert!((20_000..35_000).contains(&page.read_to.get()), "{page:?}");
+    let page = engine.read(&selection, Position::MAX, Direction::Backward, 10).expect("readable");
+    assert!(!page.end && (5_000..20_000).contains(&page.read_to.get()), "{page:?}");
+    assert_eq!(read_all(&engine, &selection, Direction::Forward, 10), []);
+}
