@@ -96,10 +96,69 @@ impl Surface {
                     progress.tell_late();
                 }
                 () = progress.gives_way() => {
+                    // Chosen when it was idle; a request that has come since is not cut: another one is looked for.
+                    if !progress.is_idle() {
+                        continue;
+                    }
                     tracing::debug!("an idle connection gives way to another");
                     return;
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::routing::get;
+    use factum::runtime::Stopper;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+        sync::Notify,
+        time::{Instant, timeout},
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// It was chosen while it was idle, and its request came before it heard of that: the request was cut without an
+    /// answer, whatever it had done.
+    #[tokio::test]
+    async fn a_request_that_comes_when_its_connection_is_to_give_way_is_answered() {
+        let (begun, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (asked, held) = (Arc::clone(&begun), Arc::clone(&released));
+        let hold = move || async move {
+            asked.notify_one();
+            held.notified().await;
+            "done"
+        };
+        let surface = Surface {
+            router: Router::new().route("/", get(hold)),
+            options: ServerOptions::default(),
+            work: Work::default(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, addr) = listener.accept().await.unwrap();
+        let (progress, (_stopper, stop)) = (Arc::new(Progress::new(Instant::now())), Stopper::new());
+        let serving = {
+            let progress = Arc::clone(&progress);
+            async move { surface.serve(stream, addr, progress, stop).await }
+        };
+        let serving = tokio::spawn(serving);
+        peer.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        timeout(PATIENCE, begun.notified()).await.expect("it is not asked");
+        progress.give_way();
+        tokio::task::yield_now().await;
+        released.notify_one();
+        let mut answer = vec![0; 256];
+        let read = timeout(PATIENCE, peer.read(&mut answer)).await.expect("no answer").unwrap();
+        assert!(answer[..read].ends_with(b"done"), "{}", String::from_utf8_lossy(&answer[..read]));
+        progress.give_way();
+        timeout(PATIENCE, serving).await.expect("an idle one does not give way").unwrap();
     }
 }
