@@ -2,14 +2,16 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use accounts::domain::{DepositFunds, OpenAccount};
 use anyhow::{Context as _, Result};
 use factum::{
     Service,
     bus::{Bus, LocalBus, LocalBusOptions},
     dispatch::CommandOptions,
     service::STOP_LIMIT_DEFAULT,
+    store::{EngineOptions, EngineStore},
 };
-use factum_http::Server;
+use factum_http::{Server, SurfaceOptions, WriteSurface, write_surface};
 use uuid::Uuid;
 
 use crate::load;
@@ -51,10 +53,7 @@ impl InProcess {
     /// # Errors
     /// Those of the dispatcher.
     pub async fn open(&self, accounts: &[Uuid]) -> Result<()> {
-        for account in accounts {
-            let body = format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#);
-            self.accounts.commands().dispatch_named("open-account", body.as_bytes(), CommandOptions::default()).await?;
-        }
+        open(&self.accounts, accounts).await?;
         self.settled().await
     }
 
@@ -74,10 +73,60 @@ impl InProcess {
     /// What did not stop cleanly.
     pub async fn stop(self) -> Result<()> {
         for service in [self.accounts, self.statements] {
-            service.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| anyhow::anyhow!(unclean.join("; ")))?;
+            stop(service).await?;
         }
         Ok(self.bus.close().await?)
     }
+}
+
+/// The accounts service with nothing to publish to: what commands cost by themselves.
+pub struct WriteSide {
+    /// The service.
+    pub service: Service,
+    /// Where it listens.
+    pub at: SocketAddr,
+}
+
+impl WriteSide {
+    /// Starts it on data in this directory, with these accounts.
+    ///
+    /// # Errors
+    /// Those of the service.
+    pub async fn start(data: &Path, accounts: &[Uuid]) -> Result<Self> {
+        let store = EngineStore::open(&data.join("events"), EngineOptions::default())?;
+        let builder = Service::builder("bank", "accounts").store(Arc::new(store));
+        let mut service = builder.handles::<OpenAccount>().handles::<DepositFunds>().start().await?;
+        let listener = Server::bind(([127, 0, 0, 1], 0).into()).await?;
+        let at = listener.local_addr();
+        let surface = WriteSurface {
+            commands: service.commands().clone(),
+            health: service.health().clone(),
+            options: SurfaceOptions::default(),
+        };
+        listener.serve_for(&mut service, write_surface(surface));
+        open(&service, accounts).await?;
+        Ok(Self { service, at })
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// What did not stop cleanly.
+    pub async fn stop(self) -> Result<()> {
+        stop(self.service).await
+    }
+}
+
+async fn open(service: &Service, accounts: &[Uuid]) -> Result<()> {
+    for account in accounts {
+        let body = format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#);
+        service.commands().dispatch_named("open-account", body.as_bytes(), CommandOptions::default()).await?;
+    }
+    Ok(())
+}
+
+async fn stop(service: Service) -> Result<()> {
+    service.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| anyhow::anyhow!(unclean.join("; ")))
 }
 
 /// Longer than any catching up that is still a result.

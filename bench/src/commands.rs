@@ -11,7 +11,7 @@ use factum::{CommandDispatcher, dispatch::CommandOptions};
 use uuid::Uuid;
 
 use crate::{
-    bank::{self, InProcess},
+    bank::{self, InProcess, WriteSide},
     load::{Answered, Load},
     statistics::{median, micros, percentile},
 };
@@ -34,10 +34,15 @@ pub struct Arguments {
     /// Accounts each of them goes to in turn.
     #[arg(long, default_value_t = 10)]
     accounts_each: usize,
-    /// Without the read side, whose consumers take part of the machine.
-    #[arg(long)]
-    alone: bool,
 }
+
+/// What is measured, in the order of a round.
+const NAMES: [&str; 4] = [
+    "the write side, in process",
+    "the write side, by HTTP",
+    "beside relay and read side, in process",
+    "beside relay and read side, by HTTP",
+];
 
 /// Measures and prints.
 ///
@@ -51,25 +56,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let accounts = bank::account_ids(arguments.concurrency * arguments.accounts_each);
     let time = Duration::from_millis(arguments.milliseconds);
-    let mut rounds: [Vec<Answered>; 2] = Default::default();
-    let bank = runtime.block_on(start(directory.path(), &accounts))?;
+    let alone = runtime.block_on(WriteSide::start(&directory.path().join("alone"), &accounts))?;
+    let bank = runtime.block_on(start(&directory.path().join("bank"), &accounts))?;
+    let requests = bank::deposits(&accounts);
+    let load = |to| Load { to, requests: requests.clone(), connections: arguments.concurrency, rate: None, time };
+    let called = |commands: &CommandDispatcher| callers(commands.clone(), &accounts, arguments.concurrency, time);
+    let mut rounds: [Vec<Answered>; 4] = Default::default();
     for _ in 0..arguments.rounds {
-        let commands = bank.accounts.commands().clone();
-        let in_process = runtime.block_on(callers(commands, &accounts, arguments.concurrency, time))?;
+        rounds[0].push(runtime.block_on(called(alone.service.commands()))?);
+        rounds[1].push(load(alone.at).run()?);
+        rounds[2].push(runtime.block_on(called(bank.accounts.commands()))?);
         runtime.block_on(bank.settled())?;
-        let load = Load {
-            to: bank.accounts_at,
-            requests: bank::deposits(&accounts),
-            connections: arguments.concurrency,
-            rate: None,
-            time,
-        };
-        let by_http = load.run()?;
+        rounds[3].push(load(bank.accounts_at).run()?);
         runtime.block_on(bank.settled())?;
-        rounds.iter_mut().zip([in_process, by_http]).for_each(|(row, answered)| row.push(answered));
     }
     print(arguments, &rounds);
-    runtime.block_on(bank.stop())
+    runtime.block_on(async {
+        alone.stop().await?;
+        bank.stop().await
+    })
 }
 
 async fn start(data: &Path, accounts: &[Uuid]) -> Result<InProcess> {
@@ -112,16 +117,16 @@ async fn callers(
     Ok(Answered { rate, p50: percentile(&mut latencies, 0.5), p99: percentile(&mut latencies, 0.99) })
 }
 
-fn print(arguments: &Arguments, rounds: &[Vec<Answered>; 2]) {
+fn print(arguments: &Arguments, rounds: &[Vec<Answered>; 4]) {
     println!(
         "deposit-funds, {} at once on different accounts, synced before the answer; medians of {} rounds",
         arguments.concurrency, arguments.rounds
     );
-    println!("{:<12} {:>10} {:>9} {:>9}", "", "a second", "p50 µs", "p99 µs");
-    for (name, row) in ["in process", "by HTTP"].iter().zip(rounds) {
+    println!("{:<40} {:>10} {:>9} {:>9}", "", "a second", "p50 µs", "p99 µs");
+    for (name, row) in NAMES.iter().zip(rounds) {
         let of = |value: fn(&Answered) -> f64| median(&mut row.iter().map(value).collect::<Vec<_>>());
         println!(
-            "{name:<12} {:>10.0} {:>9.0} {:>9.0}",
+            "{name:<40} {:>10.0} {:>9.0} {:>9.0}",
             of(|answered| answered.rate),
             of(|answered| micros(answered.p50)),
             of(|answered| micros(answered.p99))
