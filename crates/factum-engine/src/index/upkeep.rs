@@ -90,9 +90,16 @@ impl Upkeep {
         self.changed.notify_all();
     }
 
+    /// No file is made or removed any more, once this returns: the next to open the store would find it changed
+    /// behind its back.
     pub(crate) fn end(&self) {
         lock(&self.state).ended = true;
         self.changed.notify_all();
+        drop(lock(&self.work));
+    }
+
+    fn has_ended(&self) -> bool {
+        lock(&self.state).ended
     }
 
     /// The helper's life.
@@ -122,6 +129,9 @@ impl Upkeep {
     pub(crate) fn work_through(&self, shared: &Shared) {
         let mut work = lock(&self.work);
         let done = loop {
+            if self.has_ended() {
+                return;
+            }
             match self.work_once(shared, &mut work) {
                 Ok(true) => {}
                 Ok(false) => break Ok(()),
@@ -156,7 +166,7 @@ impl Upkeep {
         };
         let headers = headers(shared, runs[0].header.span.first, runs[runs.len() - 1].header.span.last)?;
         let merged = shared.shelf.write_merged(&headers, &runs, &mut || {
-            if lock(&self.state).ended {
+            if self.has_ended() {
                 return Err(Unwritten::Stopped);
             }
             // A long merge does not hold up the writer, who waits when too many segments are sealed.
@@ -241,6 +251,9 @@ impl Upkeep {
         let span = damaged.header.span;
         let mut files = Vec::with_capacity(span.segments() as usize);
         for number in span.first..=span.last {
+            if self.has_ended() {
+                return Err(ReadError::Closed);
+            }
             let headers = headers(shared, number, number)?;
             // Without events: a crash, or a group that did not fit, came before its first.
             if headers[1].first == headers[0].first {

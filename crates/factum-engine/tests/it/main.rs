@@ -1,6 +1,7 @@
 //! The engine from outside: what a user of it can rely on.
 
 mod appending;
+mod closing;
 mod crashing;
 mod damage;
 mod deeds;
