@@ -18,9 +18,11 @@
 mod ports;
 mod process;
 mod site;
+mod skipped;
 mod surfaces;
 
 pub use ports::PortBase;
 pub use process::{Ended, Process, binary};
 pub use site::{Bank, Site};
+pub use skipped::skipped;
 pub use surfaces::{Answer, Side, Surfaces};

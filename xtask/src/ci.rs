@@ -67,7 +67,8 @@ pub fn ci(root: &Path, jobs: &[Job]) -> bool {
 }
 
 /// Builds the binaries that the system tests start, runs the example and every test, doc tests included, and returns
-/// whether all passed. The last line printed is `N passed, N failed`, once the tests ran.
+/// whether all passed. Once the tests ran, the last line printed is `N passed, N failed`, and those before it list what was
+/// skipped because this machine lacks something.
 pub fn test(root: &Path) -> bool {
     let built = step("build", "mend what the compiler says", || {
         // Built together with everything the tests are built of: a package by itself may unite the features of its
@@ -86,6 +87,9 @@ pub fn test(root: &Path) -> bool {
         sum = test_run::run(&mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]), &mut io::stdout())?;
         if sum.failed > 0 { bail!("{} failed", sum.failed) } else { Ok(()) }
     });
+    for story in &sum.skipped {
+        println!("skipped: {story}");
+    }
     println!("{sum}");
     passed
 }

@@ -8,18 +8,25 @@ use std::{
 
 use anyhow::Context as _;
 
+/// What a test says that cannot be told on this machine, and passes.
+const SKIPPED: &str = "SKIPPED ";
+
 /// What all test binaries together said. Displayed as the one line that ends a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     /// Tests that passed, doc tests included.
     pub passed: u64,
     /// Tests that failed. A run that failed without saying so, such as a binary that died, counts as one.
     pub failed: u64,
+    /// Stories that were not told, with the reason: they are among those that passed.
+    pub skipped: Vec<String>,
 }
 
 impl Sum {
-    /// Takes a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`; every other line changes nothing.
+    /// Takes a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`, or of a story that was skipped; every
+    /// other line changes nothing.
     fn read(&mut self, line: &str) {
+        self.skipped.extend(line.strip_prefix(SKIPPED).map(str::to_owned));
         let Some(result) = line.strip_prefix("test result: ") else {
             return;
         };
@@ -77,6 +84,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_skipped_is_listed() {
+        let sum = shell("echo 'test a story ... '; echo 'SKIPPED a story: no network'; echo 'test a story ... ok'");
+        assert_eq!(sum.skipped, ["a story: no network"]);
+    }
+
+    #[test]
     fn the_output_is_passed_on() {
         let mut out = Vec::new();
         run(Command::new("sh").args(["-c", "echo one; printf two"]), &mut out).unwrap();
@@ -85,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_run_that_dies_without_a_result_counts_as_failed() {
-        assert_eq!(shell("exit 101"), Sum { passed: 0, failed: 1 });
+        assert_eq!(shell("exit 101"), Sum { failed: 1, ..Sum::default() });
         assert_eq!(shell("true"), Sum::default());
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
-use system_tests::{PortBase, Process, Side, Surfaces, binary};
+use system_tests::{PortBase, Process, Side, Surfaces, binary, skipped};
 use tokio::time::sleep;
 
 use super::starts::{PROGRAMS, is_one_line, is_ready, refused, without_settings};
@@ -41,7 +41,7 @@ fn has_disks(story: &str) -> anyhow::Result<bool> {
         .output();
     let can = probe.is_ok_and(|output| output.status.success());
     if !can {
-        println!("SKIPPED {story}: no file system can be mounted here");
+        skipped(story, "no file system can be mounted here");
     }
     Ok(can)
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use system_tests::{Ended, PortBase, Process, Side, Surfaces, binary};
+use system_tests::{Ended, PortBase, Process, Side, Surfaces, binary, skipped};
 use tokio::time::sleep;
 
 use crate::teller::{euros, open};
@@ -344,7 +344,7 @@ async fn a_folder_without_permission_is_named() -> anyhow::Result<()> {
             command = without_settings(command);
             command.current_dir("/");
             if !runs_as_nobody(&binary)? {
-                println!("SKIPPED a folder without permission: {} cannot be run as another user", program.name);
+                skipped("a folder without permission", &format!("{} cannot be run as another user", program.name));
                 continue;
             }
         }
