@@ -2,6 +2,7 @@
 
 use factum::{
     CorrelationId,
+    input::hyphenated_uuid,
     store::{ExpectedVersion, Version},
     token::Token,
 };
@@ -77,8 +78,9 @@ pub(crate) fn at_least(headers: &HeaderMap) -> Result<Option<Token>, Problem> {
 pub(crate) fn correlation_id(headers: &HeaderMap) -> Result<Option<CorrelationId>, Problem> {
     const FIELD: &str = "Factum-Correlation-Id";
     let Some(value) = once(headers, &FACTUM_CORRELATION_ID, FIELD)? else { return Ok(None) };
-    let id = value.to_str().ok().and_then(|text| text.parse().ok());
-    id.map(Some).ok_or_else(|| Problem::invalid(FIELD, "send a UUID"))
+    let id = value.to_str().ok().and_then(|text| hyphenated_uuid(text).ok());
+    id.map(|id| Some(CorrelationId::from_uuid(id)))
+        .ok_or_else(|| Problem::invalid(FIELD, "send a UUID with its hyphens"))
 }
 
 /// Refuses what does not call itself JSON. A charset may be named: UTF-8, as RFC 8259 wants it.

@@ -17,7 +17,8 @@ pub(super) fn command(command: &CommandInfo, components: &mut Components) -> Val
     let answer = schemars::schema_for!(CommandAnswer);
     let answer = components.schema("CommandAnswer", &answer, Side::Answer);
     let accepted = json!({
-        "description": "Accepted: what was decided is recorded. A repeat under the same Idempotency-Key is answered so, too.",
+        "description": "Accepted: what was decided is recorded, or there was nothing to do. A repeat under the same \
+                        Idempotency-Key is answered so, too.",
         "headers": parameters::answer_headers(&["ETag", "Factum-Token", "Factum-Correlation-Id"]),
         "content": json_content(answer, components),
     });

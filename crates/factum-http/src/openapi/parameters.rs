@@ -20,8 +20,8 @@ pub(super) fn shared() -> Value {
     json!({
         "Idempotency-Key": header(
             "Idempotency-Key",
-            "The caller's own key for the command: a repeat under the same key is answered as the first was, and changes \
-             nothing.",
+            "The caller's own key for the command. Once the command has changed something, a repeat under the same key \
+             is answered as the first was, and changes nothing; before that, it is decided anew.",
             json!({ "type": "string", "pattern": format!("^[!-~]{{1,{IDEMPOTENCY_KEY_BYTES_MAX}}}$") }),
         ),
         "If-Match": header(
@@ -31,7 +31,7 @@ pub(super) fn shared() -> Value {
         ),
         "Factum-Correlation-Id": header(
             "Factum-Correlation-Id",
-            "Ties together everything that one request from outside leads to; answered unchanged.",
+            "Ties together everything that one request from outside leads to; it comes back with the answer.",
             json!({ "type": "string", "format": "uuid" }),
         ),
         "Factum-At-Least": header(

@@ -20,7 +20,7 @@ pub(super) type Refusal = Problem;
 /// What every route may be answered with before anything looks at it.
 pub(super) fn of_every_route() -> Vec<Refusal> {
     vec![
-        Problem::invalid("Factum-Correlation-Id", "send a UUID"),
+        Problem::invalid("Factum-Correlation-Id", "send a UUID with its hyphens"),
         Problem::malformed("this is no request of HTTP/1.1: the method, the path or a header cannot be read"),
         Problem::request_timeout("the head of the request did not arrive in time: send it at once"),
         Problem::uri_too_long(8 << 10),

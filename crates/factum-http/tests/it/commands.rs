@@ -155,6 +155,8 @@ async fn headers_that_mean_something_come_once_and_well_formed() {
         (&[("if-match", "\"18446744073709551616\"")], "If-Match"),
         (&[("if-match", "\"1\""), ("if-match", "\"1\"")], "If-Match"),
         (&[("factum-correlation-id", "journey")], "Factum-Correlation-Id"),
+        (&[("factum-correlation-id", "{6f1a7c1e-0000-4000-8000-000000000001}")], "Factum-Correlation-Id"),
+        (&[("factum-correlation-id", "6f1a7c1e000040008000000000000001")], "Factum-Correlation-Id"),
     ] {
         let answer = send(&app, with(raise(COUNTER, 1), headers)).await;
         assert_eq!(answer.refusal(), (400, "invalid".into()), "{headers:?}");
