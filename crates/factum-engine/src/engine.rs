@@ -108,8 +108,12 @@ impl Engine {
             lock: Mutex::new(Some(lock)),
             closed_with: Mutex::new(None),
         });
-        let threads = if drive == Drive::Threads { start_threads(&inner)? } else { Vec::new() };
-        Ok(Engine { handle: Arc::new(Handle { inner, threads: Mutex::new(threads) }) })
+        let engine = Engine { handle: Arc::new(Handle { inner, threads: Mutex::default() }) };
+        if drive == Drive::Threads {
+            // Where one cannot be started, dropping the store ends those that were.
+            engine.handle.start_threads()?;
+        }
+        Ok(engine)
     }
 
     fn inner(&self) -> &Inner {
@@ -453,6 +457,24 @@ impl Inner {
 }
 
 impl Handle {
+    fn start_threads(&self) -> Result<(), OpenError> {
+        self.start("factum-writer", Inner::write_on)?;
+        self.start("factum-segments", |inner| inner.spare.help(&*inner.shared.disk))?;
+        self.start("factum-index", |inner| inner.shared.upkeep.help(&inner.shared))?;
+        self.inner.shared.upkeep.want();
+        if let Some(delay) = self.inner.shared.options.durability.sync_delay() {
+            self.start("factum-syncs", move |inner| inner.syncing.sync_on(&inner.shared, delay))?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, name: &str, life: impl FnOnce(&Inner) + Send + 'static) -> Result<(), OpenError> {
+        let inner = self.inner.clone();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || life(&inner))?;
+        lock(&self.threads).push(thread);
+        Ok(())
+    }
+
     fn close(&self) -> Result<(), CloseError> {
         let result = self.inner.close();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
@@ -476,24 +498,4 @@ impl Drop for Handle {
         // Nobody is left to be told; the next opening recovers what an unclean close leaves.
         let _closed = self.close();
     }
-}
-
-fn start_threads(inner: &Arc<Inner>) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let (writer, helper) = (inner.clone(), inner.clone());
-    let write = thread::Builder::new().name("factum-writer".to_owned()).spawn(move || writer.write_on())?;
-    let help = thread::Builder::new()
-        .name("factum-segments".to_owned())
-        .spawn(move || helper.spare.help(&*helper.shared.disk))?;
-    let indexes = inner.clone();
-    let index = thread::Builder::new()
-        .name("factum-index".to_owned())
-        .spawn(move || indexes.shared.upkeep.help(&indexes.shared))?;
-    inner.shared.upkeep.want();
-    let mut threads = vec![write, help, index];
-    if let Some(delay) = inner.shared.options.durability.sync_delay() {
-        let syncs = inner.clone();
-        let sync = move || syncs.syncing.sync_on(&syncs.shared, delay);
-        threads.push(thread::Builder::new().name("factum-syncs".to_owned()).spawn(sync)?);
-    }
-    Ok(threads)
 }
