@@ -80,7 +80,9 @@ impl Run {
             Err(error) => return Err(Trouble::Disk(error)),
         };
         let mut bytes = vec![0; count as usize * BLOCK_BYTES];
-        let read = read_up_to(&*handle, &mut bytes, u64::from(number) * BLOCK_BYTES as u64).map_err(Trouble::Disk)?;
+        // What the medium cannot read any more is as good as altered: the log has it all.
+        let read = read_up_to(&*handle, &mut bytes, u64::from(number) * BLOCK_BYTES as u64);
+        let read = read.map_err(|_| self.damaged())?;
         let mut blocks = bytes.chunks_exact(BLOCK_BYTES).zip(number..);
         let sound = read == bytes.len() && blocks.all(|(block, number)| block::check(block, kind, number, self.mask));
         if sound { Ok(bytes) } else { Err(self.damaged()) }

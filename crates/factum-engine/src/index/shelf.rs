@@ -49,14 +49,14 @@ impl Shelf {
     }
 
     /// Opens the index file of these segments: of those whose headers are given, but the last, which is behind it.
-    /// `None` when there is none that fits them.
+    /// `None` when it does not fit them, or cannot be read.
     pub(crate) fn open(&self, headers: &[SegmentHeader]) -> io::Result<Option<Run>> {
         let [first, .., next] = headers else { return Ok(None) };
         let span = Span { first: first.number, last: next.number - 1 };
         let file = self.files.file(span.file_name());
         let handle = file.handle()?;
         let mut block = vec![0; BLOCK_BYTES];
-        let read = read_up_to(&*handle, &mut block, 0)?;
+        let Ok(read) = read_up_to(&*handle, &mut block, 0) else { return Ok(None) };
         let Ok(header) = RunHeader::decode(&block[..read]) else { return Ok(None) };
         let fits = header.span == span
             && (header.store, header.incarnation) == (self.store, self.incarnation)

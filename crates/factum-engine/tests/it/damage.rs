@@ -1,10 +1,13 @@
 //! Bytes that are not what was written.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use factum_engine::sim::SimDisk;
 use factum_engine::{
-    Direction, Disk, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, Selection, VerifyError, Version,
+    Direction, Disk, DiskFile, Drive, Engine, Entropy, OpenError, Options, Position, ReadError, Selection, VerifyError,
+    Version,
 };
 
 use crate::support::{all_texts, note, stream};
@@ -208,4 +211,101 @@ fn an_index_file_of_another_history_is_made_anew() {
     let positions: Vec<_> = page.events.iter().map(|event| event.position().get()).collect();
     assert_eq!(positions, [1, 3, 5, 7, 9, 11]);
     assert_eq!(engine.stream_version(&stream("b-1")).expect("readable"), Version::new(6));
+}
+
+/// A disk with files whose sectors it cannot read any more, until others are put in their place.
+#[derive(Clone)]
+struct Worn {
+    disk: SimDisk,
+    unreadable: Arc<Mutex<BTreeSet<String>>>,
+}
+
+struct WornFile {
+    file: Arc<dyn DiskFile>,
+    name: String,
+    unreadable: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Worn {
+    fn wear(&self) -> usize {
+        let names = self.disk.list().expect("listed").into_iter().filter(|name| name.starts_with("index-"));
+        let mut unreadable = self.unreadable.lock().expect("no panic");
+        *unreadable = names.collect();
+        unreadable.len()
+    }
+
+    fn file(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(WornFile { file, name: name.to_owned(), unreadable: self.unreadable.clone() })
+    }
+}
+
+impl DiskFile for WornFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.unreadable.lock().expect("no panic").contains(&self.name) {
+            return Err(io::Error::other("a sector that cannot be read"));
+        }
+        self.file.read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+}
+
+impl Disk for Worn {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(name, self.disk.create(name)?))
+    }
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(name, self.disk.open(name)?))
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)?;
+        self.unreadable.lock().expect("no panic").remove(to);
+        Ok(())
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+    fn lock(&self, name: &str) -> io::Result<Box<dyn Send + Sync>> {
+        self.disk.lock(name)
+    }
+}
+
+#[test]
+fn index_files_that_cannot_be_read_are_made_anew_like_altered_ones() {
+    let disk = Worn { disk: SimDisk::new(), unreadable: Arc::default() };
+    let open = || Engine::open_on(Arc::new(disk.clone()), options()).expect("opens");
+    let engine = open();
+    for number in 0..40_u8 {
+        let text = format!("{number} {}", "x".repeat(1_000));
+        engine.append(note(&format!("s-{}", number % 7), &text)).expect("accepted");
+    }
+    let told = all_texts(&engine);
+    engine.close().expect("closes");
+
+    // While the store is open.
+    let engine = open();
+    assert!(disk.wear() > 1);
+    assert_eq!(all_texts(&engine), told);
+    assert!(engine.index_status().rebuilt_files > 0);
+    engine.append(note("s-0", "more")).expect("accepted");
+    engine.close().expect("closes");
+
+    // When it is opened.
+    assert!(disk.wear() > 1);
+    let engine = open();
+    let again = all_texts(&engine);
+    assert_eq!((&again[..told.len()], again.len()), (&told[..], told.len() + 1));
 }
