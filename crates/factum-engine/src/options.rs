@@ -29,6 +29,8 @@ pub const SEGMENT_FIRST_BYTES: u64 = 1 << 20;
 pub const QUEUE_APPENDS_DEFAULT: usize = 16_384;
 /// Bytes of log one page may hold, unless the options say otherwise.
 pub const PAGE_BYTES_DEFAULT: usize = 4 << 20;
+/// The most [`Options::page_bytes_max`] may be: places in a page are kept in 32 bits.
+pub const PAGE_BYTES_LIMIT: usize = 1 << 30;
 /// Bytes of index files' blocks kept in memory, unless the options say otherwise.
 pub const INDEX_CACHE_BYTES_DEFAULT: usize = 32 << 20;
 /// The least [`Options::index_cache_bytes`] may be.
@@ -168,7 +170,7 @@ impl Options {
         self
     }
 
-    /// Bytes of log one page may hold, at least 1; a single event may exceed it.
+    /// Bytes of log one page may hold, 1 to [`PAGE_BYTES_LIMIT`]; a single event may exceed it.
     #[must_use]
     pub fn page_bytes_max(mut self, bytes: usize) -> Self {
         self.page_bytes_max = bytes;
@@ -218,8 +220,8 @@ impl Options {
             "segment_bytes must be a multiple of 4,096"
         } else if self.queue_appends_max == 0 {
             "queue_appends_max must be at least 1"
-        } else if self.page_bytes_max == 0 {
-            "page_bytes_max must be at least 1"
+        } else if !(1..=PAGE_BYTES_LIMIT).contains(&self.page_bytes_max) {
+            "page_bytes_max must be 1 byte to 1 GiB"
         } else if self.index_cache_bytes < INDEX_CACHE_BYTES_MIN {
             "index_cache_bytes must be at least 64 KiB"
         } else {

@@ -57,7 +57,7 @@ impl FollowerOptions {
         self
     }
 
-    /// Bytes of log one page may hold, at least 1; a single event may exceed it.
+    /// Bytes of log one page may hold; see [`Options::page_bytes_max`].
     #[must_use]
     pub fn page_bytes_max(mut self, bytes: usize) -> Self {
         self.read = self.read.page_bytes_max(bytes);

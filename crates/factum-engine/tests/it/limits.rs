@@ -6,8 +6,8 @@ use factum_engine::sim::SimDisk;
 use factum_engine::{
     Append, AppendError, BATCH_BYTES_MAX, BATCH_EVENTS_DEFAULT, BATCH_EVENTS_LIMIT, BATCH_STREAMS_MAX, CUT_FILES_MAX,
     Drive, EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_NAME_BYTES_MAX, EVENT_TAGS_MAX, Engine, Entropy,
-    ExpectedVersion, NewEvent, OpenError, Options, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX, ProgressError,
-    SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag,
+    ExpectedVersion, NewEvent, OpenError, Options, PAGE_BYTES_LIMIT, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX,
+    ProgressError, SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag,
 };
 
 use crate::support::{all_texts, event, note, stream};
@@ -115,6 +115,7 @@ fn limits_can_be_raised_as_far_as_the_format_goes_and_no_further() {
         options().segment_bytes(SEGMENT_BYTES_MIN + 1),
         options().queue_appends_max(0),
         options().page_bytes_max(0),
+        options().page_bytes_max(PAGE_BYTES_LIMIT + 1),
     ] {
         let refused = Engine::open_on(Arc::new(disk.clone()), wrong);
         assert!(matches!(refused, Err(OpenError::Options(_))), "{refused:?}");
