@@ -63,6 +63,8 @@ impl Walk {
     /// From the beginning of a segment goes over as many as an index file is of, all before `end`; returns the one
     /// behind them.
     fn skip(&mut self, shared: &Shared, from: &Arc<Segment>, end: u32) -> Result<Option<Arc<Segment>>, FollowError> {
+        // A reader that meets a damaged file puts others in place meanwhile, and some in memory.
+        let _held = shared.upkeep.hold();
         if self.cursor.offset > SEGMENT_HEADER_BYTES || !shared.index().is_in_files() {
             return Ok(None);
         }

@@ -17,7 +17,7 @@ const STRIKES_MAX: u32 = 2;
 /// What a follower does about index files, none of which it writes.
 #[derive(Default)]
 pub(crate) struct Adopting {
-    /// Files that were found damaged, and how often.
+    /// Files that were found damaged, and how often. Held by whoever puts files in place.
     damaged: Mutex<Vec<(Span, u32)>>,
 }
 
@@ -28,6 +28,11 @@ impl Adopting {
             return Ok(());
         }
         tile(shared, &lock(&self.damaged), None)
+    }
+
+    /// Nobody puts other files in place until what is returned is dropped.
+    pub(crate) fn hold(&self) -> impl Drop + use<'_> {
+        lock(&self.damaged)
     }
 
     /// Goes on without a damaged file: by what the writer made instead, or by the log.

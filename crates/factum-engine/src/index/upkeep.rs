@@ -70,6 +70,11 @@ impl Upkeep {
         self.following.as_ref().map_or(Ok(()), |following| following.adopt(shared))
     }
 
+    /// By a follower: only it puts files in place, until what is returned is dropped.
+    pub(crate) fn hold(&self) -> Option<impl Drop + use<'_>> {
+        self.following.as_ref().map(Adopting::hold)
+    }
+
     pub(crate) fn status(&self, shared: &Shared) -> IndexStatus {
         let index = shared.index();
         let (files, unindexed_segments) = (index.runs().len(), index.sealed().len());
