@@ -500,8 +500,12 @@ impl<'a> Recovery<'a> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error.into()),
             };
-            write_all(&*file, bytes, 0).map_err(io::Error::from)?;
-            file.sync()?;
+            let kept = write_all(&*file, bytes, 0).map_err(io::Error::from).and_then(|()| file.sync());
+            if let Err(error) = kept {
+                // Who opens a store on a full disk again and again must not leave a file each time.
+                let _removed = self.disk.remove(&name);
+                return Err(error.into());
+            }
             self.disk.sync_dir()?;
             return Ok(name);
         }

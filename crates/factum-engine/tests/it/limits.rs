@@ -5,7 +5,7 @@ use std::sync::Arc;
 use factum_engine::sim::SimDisk;
 use factum_engine::{
     Append, AppendError, BATCH_BYTES_MAX, BATCH_EVENTS_DEFAULT, BATCH_EVENTS_LIMIT, BATCH_STREAMS_MAX, CUT_FILES_MAX,
-    Drive, EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_NAME_BYTES_MAX, EVENT_TAGS_MAX, Engine, Entropy,
+    Disk, Drive, EVENT_BYTES_DEFAULT, EVENT_BYTES_LIMIT, EVENT_NAME_BYTES_MAX, EVENT_TAGS_MAX, Engine, Entropy,
     ExpectedVersion, NewEvent, OpenError, Options, PAGE_BYTES_LIMIT, PROGRESS_BYTES_MAX, PROGRESS_NAME_BYTES_MAX,
     ProgressError, SEGMENT_BYTES_LIMIT, SEGMENT_BYTES_MIN, STREAM_NAME_BYTES_MAX, StreamName, TAG_BYTES_MAX, Tag,
 };
@@ -161,7 +161,7 @@ fn every_file_of_a_newer_format_is_refused_by_name_and_left_alone() {
         disk.tamper(file, &before);
     }
     // A progress record is known by its name only: who asks for it is told.
-    let names = factum_engine::Disk::list(&disk).expect("readable");
+    let names = disk.list().expect("readable");
     let file = names.iter().find(|name| name.starts_with("progress-")).expect("there");
     let mut newer = disk.contents(file).expect("there");
     let middle = newer.len() / 2;
@@ -195,7 +195,7 @@ fn of_cut_tails_only_the_newest_are_kept() {
         let removed: Vec<String> = if sides.len() > CUT_FILES_MAX { vec![sides.remove(0)] } else { Vec::new() };
         assert_eq!(report.cut_files_removed, removed, "cut {cut}");
     }
-    let mut kept = factum_engine::Disk::list(&disk).expect("readable");
+    let mut kept = disk.list().expect("readable");
     kept.retain(|name| name.starts_with("cut-"));
     kept.sort();
     sides.sort();
@@ -204,4 +204,29 @@ fn of_cut_tails_only_the_newest_are_kept() {
     disk.tamper("cut-and-kept", b"mine");
     drop(open(&disk, options()));
     assert!(disk.contents("cut-and-kept").is_some());
+}
+
+#[test]
+fn openings_that_find_the_disk_full_leave_no_cut_file_each() {
+    let disk = SimDisk::new();
+    let engine = open(&disk, options());
+    engine.append(note("a-1", "kept")).expect("accepted");
+    drop(engine);
+    let name = "segment-00000001.log";
+    let mut log = disk.contents(name).expect("there");
+    let end = log.iter().rposition(|byte| *byte != 0).expect("bytes") + 1;
+    log[end..end + 10].fill(9);
+    disk.tamper(name, &log);
+    disk.remove("closed").expect("removed");
+    disk.set_space(Some(4));
+    let cut_files = || disk.list().expect("listed").into_iter().filter(|name| name.starts_with("cut-")).count();
+    for _ in 0..3 {
+        let refused = Engine::open_on(Arc::new(disk.clone()), options());
+        assert!(matches!(&refused, Err(OpenError::DiskFull)), "{refused:?}");
+        assert_eq!(cut_files(), 0);
+    }
+    disk.set_space(None);
+    let engine = open(&disk, options());
+    assert!(engine.recovery().cut.is_some());
+    assert_eq!((cut_files(), all_texts(&engine).len()), (1, 1));
 }
