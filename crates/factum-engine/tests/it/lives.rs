@@ -64,6 +64,9 @@ struct Store {
     torn: bool,
     /// The power failed, and no opening succeeded since.
     cut_off: bool,
+    /// An opening failed, perhaps when it synced the zeros in place of a tail, and the power did not fail since: they are
+    /// seen, and may not be on the disk.
+    zeros_unsure: bool,
     /// What the last opening found is what the model knows.
     adopted: bool,
 }
@@ -83,7 +86,20 @@ impl Store {
         let tally = Tally { stores: 1, ..Tally::default() };
         let (disk, model) = (SimDisk::new(), Model::default());
         let (closed, torn, cut_off, adopted) = (false, false, false, false);
-        Store { seed, chance, durability, options, disk, model, tally, closed, torn, cut_off, adopted }
+        Store {
+            seed,
+            chance,
+            durability,
+            options,
+            disk,
+            model,
+            tally,
+            closed,
+            torn,
+            cut_off,
+            zeros_unsure: false,
+            adopted,
+        }
     }
 
     /// All its lives; returns what happened in them.
@@ -123,7 +139,7 @@ impl Store {
                 self.tally.clean_openings += u64::from(report.clean);
                 self.tally.tails_cut += u64::from(report.cut.is_some());
                 self.tally.groups_rewritten += report.rewritten_groups;
-                (self.closed, self.torn, self.adopted) = (false, false, false);
+                (self.closed, self.torn, self.adopted) = (false, self.zeros_unsure, false);
                 let lived = self.spend(&engine, plan, story);
                 if lived.is_err() {
                     self.torn = true;
@@ -140,7 +156,7 @@ impl Store {
             }
             Err(OpenError::Io(_)) if plan.troubled => {
                 self.tally.failed_openings += 1;
-                (self.closed, self.torn) = (false, true);
+                (self.closed, self.torn, self.zeros_unsure) = (false, true, true);
                 self.crash();
             }
             Err(error) => panic!("{story}: {error:?}"),
@@ -195,7 +211,7 @@ impl Store {
         for _ in 0..deeds {
             life.act()?;
         }
-        *torn = life.poisoned;
+        *torn |= life.poisoned;
         Ok(())
     }
 
@@ -217,7 +233,7 @@ impl Store {
             self.disk.after_kill()
         } else {
             self.tally.power_losses += 1;
-            self.cut_off = true;
+            (self.cut_off, self.zeros_unsure) = (true, false);
             self.disk.after_power_loss(self.chance.below(1_000))
         };
         if self.chance.once_in(4) {
