@@ -2,6 +2,8 @@
 
 use factum_engine::Tag;
 
+use super::document::{self, Unreadable};
+
 /// A fact that happened to an aggregate, or a message about one that happened elsewhere: an enum with a variant per
 /// kind. Derived by `#[derive(Event)]`; private to its service.
 ///
@@ -67,7 +69,7 @@ pub enum DecodeError {
         /// The schema version it was written with.
         schema: u32,
         /// Where and why.
-        source: serde_json::Error,
+        source: Unreadable,
     },
     /// The document was written by a newer version of the service.
     #[error("event `{name}` has schema {found}, this build reads up to {known}: deploy the newer build")]
@@ -90,7 +92,7 @@ impl RawEvent<'_> {
         if self.schema > known {
             return Err(DecodeError::NewerSchema { name: self.name.to_owned(), found: self.schema, known });
         }
-        serde_json::from_slice(self.data).map_err(|source| DecodeError::Malformed {
+        document::read(self.data).map_err(|source| DecodeError::Malformed {
             name: self.name.to_owned(),
             schema: self.schema,
             source,

@@ -8,6 +8,7 @@
 mod aggregate;
 mod context;
 mod delivery;
+pub(crate) mod document;
 mod event;
 mod ids;
 mod message;
@@ -19,6 +20,7 @@ mod timestamp;
 pub use aggregate::{Aggregate, AggregateId, Command, Events, Handle, stream_of};
 pub use context::{Context, ContextParts};
 pub use delivery::{Delivery, Source};
+pub use document::Unreadable;
 pub use event::{DecodeError, Decoded, Event, RawEvent};
 pub use ids::{ActorId, CommandId, CorrelationId, EventId, Incarnation, StoreId};
 pub(crate) use message::written;

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Key, KeyRange, ReadError, ReadSnapshot, ReadTransaction, TableName};
-use crate::model::{Projection, ProjectionKey};
+use crate::model::{Projection, ProjectionKey, document};
 
 /// A table of documents `D`, which belongs to one version of one projection.
 ///
@@ -120,7 +120,7 @@ impl<D: Serialize + DeserializeOwned> Table<D> {
     }
 
     fn decode(&self, document: &[u8]) -> Result<D, ReadError> {
-        serde_json::from_slice(document)
+        document::read(document)
             .map_err(|source| ReadError::Damaged { place: self.name.to_string(), source: source.into() })
     }
 }
