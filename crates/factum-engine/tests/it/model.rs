@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use factum_engine::{
-    Append, AppendError, Boundary, CommandRecord, Direction, Position, Receipt, Selection, StoredEvent, Version,
+    Append, AppendError, Boundary, CommandRecord, Direction, ExpectedVersion, Position, Receipt, Selection,
+    StoredEvent, Version,
 };
 
 /// An event with everything it was given; its position is its place among all, from 1.
@@ -135,7 +136,13 @@ impl Model {
         }
         for part in &append.streams {
             let actual = Version::new(self.version(part.stream.as_str()));
-            if !part.expected.is_met_by(actual) {
+            let met = match part.expected {
+                ExpectedVersion::Any => true,
+                ExpectedVersion::NoStream => actual.get() == 0,
+                ExpectedVersion::StreamExists => actual.get() > 0,
+                ExpectedVersion::Exact(expected) => expected == actual,
+            };
+            if !met {
                 return Err(AppendError::Conflict { stream: part.stream.clone(), expected: part.expected, actual });
             }
         }
