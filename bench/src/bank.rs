@@ -35,7 +35,7 @@ impl InProcess {
     /// # Errors
     /// Those of the services.
     pub async fn start(data: &Path) -> Result<Self> {
-        let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
+        let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
         let any = ([127, 0, 0, 1], 0).into();
         let listener = Server::bind(any).await?;
         let accounts_at = listener.local_addr();

@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         None => tempfile::tempdir()?,
     };
     let engine = Engine::open(&directory.path().join("bare"), EngineOptions::default())?;
-    let store = Arc::new(EngineStore::open(&directory.path().join("commands"), EngineOptions::default())?);
+    let store = Arc::new(EngineStore::open(directory.path().join("commands"), EngineOptions::default())?);
     let commands = CommandDispatcher::builder(store)
         .service("accounts")
         .handles::<OpenAccount>()

@@ -76,10 +76,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
     let messages = messages(arguments.events, arguments.accounts);
     publish(bus.as_ref(), &messages).await?;
-    let store: Arc<dyn EventStore> = Arc::new(EngineStore::open(&data.join("store"), EngineOptions::default())?);
+    let store: Arc<dyn EventStore> = Arc::new(EngineStore::open(data.join("store"), EngineOptions::default())?);
     append(store.as_ref(), &messages).await?;
     drop(messages);
     println!(

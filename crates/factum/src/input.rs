@@ -113,6 +113,15 @@ pub fn hyphenated_uuid(text: &str) -> Result<Uuid, InvalidUuid> {
 #[error("write a UUID with its hyphens, such as 6f1a7c1e-0000-4000-8000-000000000001")]
 pub struct InvalidUuid;
 
+/// What serde_json said, without the ` at line 1 column 14` that it ends in.
+fn without_place(said: &str) -> &str {
+    let is_number = |text: &str| text.parse::<usize>().is_ok();
+    match said.rsplit_once(" at line ").map(|(reason, place)| (reason, place.split_once(" column "))) {
+        Some((reason, Some((line, column)))) if is_number(line) && is_number(column) => reason,
+        _ => said,
+    }
+}
+
 /// Reads the part of a URL after `?`.
 pub(crate) fn from_query_string<T: DeserializeOwned>(query: &str) -> Result<T, InvalidInput> {
     // A repeated parameter is refused by the fields themselves, as a repeated JSON field is.
@@ -132,7 +141,9 @@ where
         surplus.get_or_insert_with(|| path_text(&path));
     });
     let value = read.map_err(|error: D::Error| {
-        let (kind, reason) = (error.kind(), error.to_string());
+        let (kind, said) = (error.kind(), error.to_string());
+        // The field is named: where it stands in the document is of no use to who wrote it by a program.
+        let reason = if kind == InvalidInputKind::Malformed { said } else { without_place(&said).to_owned() };
         let field = if kind == InvalidInputKind::Malformed { None } else { blamed(&track.path().to_string(), &reason) };
         InvalidInput { kind, field, reason }
     })?;
@@ -221,6 +232,14 @@ mod tests {
         let found = refused(br#"{"lines":[{"amount":1},{"amount":"x"}]}"#);
         assert_eq!(found, (InvalidInputKind::Invalid, Some("lines[1].amount".into())));
         assert_eq!(refused(br#"{"lines":[],"nota":"x"}"#), (InvalidInputKind::UnknownField, Some("nota".into())));
+    }
+
+    #[test]
+    fn a_reason_does_not_say_where_in_the_document_the_named_field_stands() {
+        let error = from_json::<Order>(br#"{"lines":[{"amount":"x"}]}"#, UnknownFields::Refuse).expect_err("a number");
+        assert_eq!(error.reason, r#"invalid type: string "x", expected u32"#);
+        assert_eq!(without_place("no train at line 7 at line 1 column 20"), "no train at line 7");
+        assert_eq!(without_place("no train at line 7"), "no train at line 7");
     }
 
     #[test]

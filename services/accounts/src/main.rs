@@ -92,7 +92,7 @@ async fn run(data: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
     // Before anything is made in the folder of a service that cannot start.
     let listener = Server::bind(listen).await?;
     let data = data.join(accounts::NAME);
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
     let service = accounts::service(accounts::Config { data, listener }, Arc::clone(&bus)).await?;
     println!("accounts listens on http://{listen}");
     let failed = tokio::select! {

@@ -11,7 +11,7 @@ use factum::{
     service::StartError,
     store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored},
 };
-use factum_http::{About, Bound, SurfaceOptions, WriteSurface, write_surface};
+use factum_http::Bound;
 
 use crate::{
     domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds},
@@ -100,11 +100,6 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .publishes::<AccountPublication>()
         .start()
         .await?;
-    let surface = WriteSurface {
-        commands: service.commands().clone(),
-        health: service.health().clone(),
-        options: SurfaceOptions { about: About::service(&service), ..SurfaceOptions::default() },
-    };
-    config.listener.serve_for(&mut service, write_surface(surface));
+    config.listener.serve_commands(&mut service);
     Ok(service)
 }

@@ -30,7 +30,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let addresses = listeners.each_ref().map(Bound::local_addr);
     // Before anything is started, so that a signal during the start stops it cleanly as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&data.join("bus"), LocalBusOptions::default())?);
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
     let services = match start(&data, listeners, &bus).await {
         Ok(services) => services,
         Err(error) => {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use factum::{Service, bus::Bus, service::StartError};
-use factum_http::{About, Bound, ReadSurface, SurfaceOptions, read_surface};
+use factum_http::Bound;
 use factum_sqlite::{OpenError, SqliteOptions, SqliteReadStore};
 
 use crate::{
@@ -53,11 +53,6 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .answers::<GetDailyTotals>()
         .start()
         .await?;
-    let surface = ReadSurface {
-        queries: service.queries().clone(),
-        health: service.health().clone(),
-        options: SurfaceOptions { about: About::service(&service), ..SurfaceOptions::default() },
-    };
-    config.listener.serve_for(&mut service, read_surface(surface));
+    config.listener.serve_queries(&mut service);
     Ok(service)
 }

@@ -20,7 +20,7 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore,
+    Service, contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore,
 };
 use http::{Uri, header};
 use serde_json::Value;
@@ -31,7 +31,13 @@ pub use commands::CommandAnswer;
 pub use health::{LoopAnswer, ReadyAnswer};
 
 use self::{gate::Gate, trouble::Trouble};
-use crate::{code::Code, meter::Meter, openapi, options::SurfaceOptions, problem::Problem};
+use crate::{
+    code::Code,
+    meter::Meter,
+    openapi,
+    options::{About, SurfaceOptions},
+    problem::Problem,
+};
 
 /// What a write surface is made of.
 #[derive(Clone)]
@@ -44,6 +50,17 @@ pub struct WriteSurface {
     pub options: SurfaceOptions,
 }
 
+impl WriteSurface {
+    /// Of a service, with the usual options, named after it.
+    ///
+    /// # Panics
+    /// The service handles no command.
+    pub fn of(service: &Service) -> Self {
+        let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
+        Self { commands: service.commands().clone(), health: service.health().clone(), options }
+    }
+}
+
 /// What a read surface is made of.
 #[derive(Clone)]
 pub struct ReadSurface {
@@ -53,6 +70,17 @@ pub struct ReadSurface {
     pub health: Health,
     /// Its limits.
     pub options: SurfaceOptions,
+}
+
+impl ReadSurface {
+    /// Of a service, with the usual options, named after it.
+    ///
+    /// # Panics
+    /// The service answers no query.
+    pub fn of(service: &Service) -> Self {
+        let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
+        Self { queries: service.queries().clone(), health: service.health().clone(), options }
+    }
 }
 
 /// The write surface of a service: `POST /commands/{name}` for every registered command, `GET /admin/events` for
@@ -166,7 +194,7 @@ async fn not_found(uri: Uri) -> Problem {
         path if path.starts_with(QUERIES) => {
             "queries are answered at GET /queries/{name} on the service's read surface"
         }
-        _ => "there is nothing at this path",
+        _ => "there is nothing at this path: GET /openapi.json lists what there is",
     };
     Problem::of(Code::NotFound, hint)
 }

@@ -82,6 +82,11 @@ pub fn stream_of<A: Aggregate>(id: &A::Id) -> Result<StreamName, InvalidName> {
 pub struct Events<E>(Vec<E>);
 
 impl<E> Events<E> {
+    /// One fact, as a type of its own or as the event it becomes: `Events::one(FundsDeposited { .. })`.
+    pub fn one(fact: impl Into<E>) -> Self {
+        Self(vec![fact.into()])
+    }
+
     /// Accepted, nothing to do.
     pub const fn none() -> Self {
         Self(Vec::new())

@@ -3,6 +3,7 @@
 mod builder;
 mod health;
 mod loops;
+mod run;
 mod settle;
 
 mod supervisor;
@@ -12,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 pub use builder::{ServiceBuilder, StartError};
 pub use health::{Health, Readiness};
 
+pub use run::{RunError, stop_asked};
 pub use settle::{SettleError, settle};
 pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};
 
@@ -26,7 +28,7 @@ use crate::{
 /// How long a service may take to stop, unless told otherwise: longer than a surface waits for its requests.
 pub const STOP_LIMIT_DEFAULT: Duration = Duration::from_secs(15);
 
-/// A running service. Stop it with [`Service::stop`]; dropping it stops its loops without waiting for them.
+/// A running service. [`Service::run_until`] runs it to its end, [`Service::stop`] ends it; dropping it stops its loops without waiting for them.
 pub struct Service {
     name: String,
     version: String,

@@ -51,7 +51,8 @@ impl EngineStore {
     ///
     /// # Errors
     /// Another process has it open, it is damaged or of a newer format, or the disk failed.
-    pub fn open(directory: &Path, options: EngineOptions) -> Result<Self, OpenError> {
+    pub fn open(directory: impl AsRef<Path>, options: EngineOptions) -> Result<Self, OpenError> {
+        let directory = directory.as_ref();
         let engine = Engine::open(directory, options)?;
         tell_cut(directory, &engine);
         Ok(Self::new(engine))

@@ -21,7 +21,7 @@ async fn the_local_bus_keeps_the_contract() {
     let made = AtomicUsize::new(0);
     testing::bus_suite(&|| {
         let name = made.fetch_add(1, Ordering::Relaxed).to_string();
-        Arc::new(LocalBus::open(&directory.path().join(name), LocalBusOptions::default()).unwrap())
+        Arc::new(LocalBus::open(directory.path().join(name), LocalBusOptions::default()).unwrap())
     })
     .await;
 }

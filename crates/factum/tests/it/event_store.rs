@@ -28,7 +28,7 @@ async fn embedded(options: EngineOptions) {
     let made = AtomicUsize::new(0);
     testing::event_store_suite(&|| {
         let name = made.fetch_add(1, Ordering::Relaxed).to_string();
-        Arc::new(EngineStore::open(&dir.path().join(name), options.clone()).unwrap())
+        Arc::new(EngineStore::open(dir.path().join(name), options.clone()).unwrap())
     })
     .await;
 }

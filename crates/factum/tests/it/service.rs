@@ -164,7 +164,7 @@ async fn a_store_restored_from_a_copy_answers_for_what_was_in_the_copy() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     let open = |name| -> Arc<dyn EventStore> {
-        Arc::new(EngineStore::open(&path(name), EngineOptions::default()).expect("opens"))
+        Arc::new(EngineStore::open(path(name), EngineOptions::default()).expect("opens"))
     };
     let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
     let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
@@ -268,6 +268,21 @@ async fn a_service_that_stops_shows_it_and_takes_nothing_more() {
     assert_eq!(health.readiness().reason, "stopping");
     assert!(health.loops().iter().all(|(_, report)| report.state == LoopState::Stopped));
     commands.dispatch(raise(1, 1)).await.expect_err("the store is closed");
+}
+
+#[tokio::test]
+async fn a_service_runs_until_it_is_asked_to_stop_and_says_when_nobody_can_ask() {
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let mut store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let service = counters(&store, &bus).await;
+    let health = service.health().clone();
+    assert_eq!(service.run_until(async { Ok(()) }).await, Ok(()));
+    assert_eq!(health.readiness().reason, "stopping");
+
+    store = Arc::new(MemoryStore::new());
+    let service = counters(&store, &bus).await;
+    let ended = service.run_until(async { Err(std::io::Error::other("no signals here")) }).await;
+    assert_eq!(ended.expect_err("says why").to_string(), "it cannot be asked to stop: no signals here");
 }
 
 #[tokio::test]

@@ -239,8 +239,8 @@ pub fn world() -> (World, MemoryBus) {
 /// The same in a directory: what a service has by default. Opened again, it goes on.
 pub fn world_on_disk(directory: &Path) -> World {
     World {
-        store: Arc::new(EngineStore::open(&directory.join("events"), EngineOptions::default()).unwrap()),
-        bus: Arc::new(LocalBus::open(&directory.join("bus"), LocalBusOptions::default()).unwrap()),
+        store: Arc::new(EngineStore::open(directory.join("events"), EngineOptions::default()).unwrap()),
+        bus: Arc::new(LocalBus::open(directory.join("bus"), LocalBusOptions::default()).unwrap()),
         ..world().0
     }
 }

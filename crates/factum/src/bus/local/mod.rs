@@ -93,7 +93,8 @@ impl LocalBus {
     ///
     /// # Errors
     /// See [`LocalBusError`].
-    pub fn open(directory: &Path, options: LocalBusOptions) -> Result<Self, LocalBusError> {
+    pub fn open(directory: impl AsRef<Path>, options: LocalBusOptions) -> Result<Self, LocalBusError> {
+        let directory = directory.as_ref();
         let runtime = options.runtime;
         let engine = Engine::open(directory, Options::default().event_bytes_max(options.record_bytes_max))
             .map_err(|source| LocalBusError::Open { directory: directory.to_owned(), source })?;

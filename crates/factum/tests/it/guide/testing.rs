@@ -3,18 +3,18 @@
 use std::{error::Error, sync::Arc};
 
 use factum::{
-    CommandDispatcher, CommandId, DispatchError, EventStore, Personal, ProjectionKey,
+    CommandDispatcher, CommandId, DispatchError, EventStore, Personal,
     prelude::*,
-    read::{MemoryReadStore, ReadStore},
+    read::MemoryReadStore,
     service::STOP_LIMIT_DEFAULT,
     store::{MemoryStore, StoreError},
-    testing::{self, COMMAND_ID, FaultyStore, StoreCall, delivery, given, settle},
+    testing::{self, COMMAND_ID, FaultyStore, StoreCall, given, read_model, settle},
 };
 use uuid::Uuid;
 
 use super::{
     page_shows,
-    projections::{GetGuests, Guests, Seating},
+    projections::{GetGuests, Seating},
     shows::{AnnounceShow, ReleaseSeat, ReserveSeat, SeatReleased, SeatReserved, Show, ShowAnnounced, ShowRejection},
 };
 
@@ -57,21 +57,10 @@ fn a_seat_is_reserved_once_and_released_as_often_as_one_likes() {
 
 #[test]
 fn a_released_seat_leaves_the_guest_list() -> Result<(), Box<dyn Error>> {
-    let models = MemoryReadStore::new();
-    let (seating, epoch) = (ProjectionKey::of::<Seating>(), models.claim(ProjectionKey::of::<Seating>())?);
-    models.write(seating, epoch, &[], &mut |tx| {
-        let show = format!("show-{SHOW}");
-        Seating.project(&reserved(2, COMMAND_ID).into(), &delivery(&show, 1), tx)?;
-        Seating.project(&reserved(1, COMMAND_ID).into(), &delivery(&show, 2), tx)?;
-        Seating.project(&SeatReleased { seat: 2 }.into(), &delivery(&show, 3), tx)
-    })?;
-    let mut seats = Vec::new();
-    models.read(&mut |read| {
-        let guests: Result<Guests, _> = guests_of(SHOW).answer(read);
-        seats = guests.map(|guests| guests.numbers()).unwrap_or_default();
-        Ok(())
-    })?;
-    assert_eq!(seats, [1]);
+    let show = format!("show-{SHOW}");
+    let happened = (reserved(2, COMMAND_ID), reserved(1, COMMAND_ID), SeatReleased { seat: 2 });
+    let guests = read_model::<Seating>().after(&show, happened).ask(&guests_of(SHOW))?;
+    assert_eq!(guests.numbers(), [1]);
     Ok(())
 }
 
