@@ -279,6 +279,13 @@ impl<'a> Recovery<'a> {
             let Some(found) = found else { continue };
             let headers: Vec<SegmentHeader> = found.iter().map(|(header, _)| *header).collect();
             let Some(run) = self.shared.shelf.open(&headers)? else { continue };
+            self.admit(&headers[0], number, found[0].1)?;
+            self.seal_recent(number);
+            // The files come before what is in memory, always. Where there is no space, memory comes instead of them.
+            match self.write_sealed(0) {
+                Err(OpenError::DiskFull) => return Ok(false),
+                written => written?,
+            }
             for (header, length) in &found[..headers.len() - 1] {
                 let segment = self.admit(header, header.number, *length)?;
                 self.segments.push(segment);
@@ -287,8 +294,6 @@ impl<'a> Recovery<'a> {
                     Cursor { offset: sealed, group: next.first_group - 1, head: next.first - 1, link: next.previous };
             }
             self.seal_recent(span.last + 1);
-            // The files come before what is in memory, always.
-            self.write_sealed(0)?;
             self.runs.push(Arc::new(run));
             self.unproven.clear();
             self.fault = None;
@@ -322,7 +327,7 @@ impl<'a> Recovery<'a> {
     /// Writes index files until only so many sealed segments have theirs in memory.
     fn write_sealed(&mut self, left: usize) -> Result<(), OpenError> {
         while self.sealed.len() > left {
-            let recent = self.sealed.remove(0);
+            let recent = self.sealed[0].clone();
             let at = recent.segment as usize;
             let next = match self.segments.get(at) {
                 Some(next) => Some(next.header),
@@ -334,6 +339,7 @@ impl<'a> Recovery<'a> {
                 Unwritten::Disk(error) | Unwritten::Trouble(Trouble::Disk(error)) => OpenError::from(error),
                 _ => OpenError::Io(io::ErrorKind::InvalidData.into()),
             })?;
+            self.sealed.remove(0);
             self.runs.push(Arc::new(run));
         }
         Ok(())

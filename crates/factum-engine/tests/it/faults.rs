@@ -369,3 +369,28 @@ fn a_lone_append_and_a_group_of_many_cost_one_write_and_one_sync_each_and_tell_f
     assert_eq!(log, ["writ", "sync", "writ", "sync"], "{history:?}");
     assert_eq!(history.len(), 6, "the head file is written and not synced: {history:?}");
 }
+
+#[test]
+fn a_store_opens_on_a_full_disk_although_an_index_file_is_missing() {
+    let disk = SimDisk::new();
+    let engine = open(&disk);
+    for number in 0..28 {
+        engine.append(note("a-1", &format!("{number} ").repeat(300))).expect("accepted");
+    }
+    let told = texts_of(&engine, "a-1");
+    let disk = disk.after_kill();
+    let mut indexes: Vec<_> =
+        disk.list().expect("listed").into_iter().filter(|name| name.starts_with("index-")).collect();
+    indexes.sort();
+    // The power failed, and the last but one had lost its name.
+    disk.remove(&indexes[indexes.len() - 2]).expect("removed");
+    disk.set_space(Some(0));
+    let engine = open(&disk);
+    assert_eq!(texts_of(&engine, "a-1"), told);
+    let status = engine.index_status();
+    assert_eq!((status.files, status.unindexed_segments), (indexes.len() - 2, 2));
+    disk.set_space(None);
+    engine.append(note("a-1", "afterwards")).expect("accepted");
+    assert_eq!(engine.index_status().unindexed_segments, 0);
+    assert_eq!(texts_of(&engine, "a-1").len(), told.len() + 1);
+}
