@@ -57,6 +57,23 @@ struct State {
     failure: Option<Arc<io::Error>>,
     failures: u64,
     rebuilt: u64,
+    /// The helper panicked: nobody makes files any more.
+    broken: bool,
+}
+
+/// Helps until it is dropped; a panic meanwhile is not waited for by anybody.
+struct Helping<'a>(&'a Upkeep);
+
+impl Drop for Helping<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = lock(&self.0.state);
+            state.failure = Some(Arc::new(io::Error::other("what makes index files panicked: open the store anew")));
+            state.broken = true;
+            drop(state);
+            self.0.changed.notify_all();
+        }
+    }
 }
 
 impl Upkeep {
@@ -109,6 +126,7 @@ impl Upkeep {
 
     /// The helper's life.
     pub(crate) fn help(&self, shared: &Shared) {
+        let _helping = Helping(self);
         let mut state = lock(&self.state);
         while !state.ended {
             if !state.wanted {
@@ -221,7 +239,7 @@ impl Upkeep {
         let mut waits = 0;
         while is_full() {
             match &state.failure {
-                Some(error) if state.failures > failures || shared.options.drive == Drive::Manual => {
+                Some(error) if state.failures > failures || state.broken || shared.options.drive == Drive::Manual => {
                     return Err(io::Error::new(error.kind(), error.clone()));
                 }
                 _ => {}

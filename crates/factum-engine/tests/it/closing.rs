@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use factum_engine::sim::SimDisk;
-use factum_engine::{Disk, DiskFile, Engine, Options};
+use factum_engine::{AppendError, Disk, DiskFile, Engine, Options};
 
 use crate::support::{note, texts_of};
 
-/// A disk that notes which changes were made while nobody had the lock, and on which index files take long.
+/// A disk that notes which changes were made while nobody had the lock, and on which index files take long, or
+/// make who writes them panic.
 #[derive(Clone)]
 struct Watched {
     disk: SimDisk,
+    panics: bool,
     watch: Arc<Watch>,
 }
 
@@ -49,6 +51,7 @@ impl Drop for Held {
 impl Disk for Watched {
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         if name.starts_with("index-") {
+            assert!(!self.panics, "a mistake in making an index file");
             self.watch.making.store(true, Ordering::SeqCst);
             let started = Instant::now();
             while self.watch.locked.load(Ordering::SeqCst) && started.elapsed() < MAKING_MAX {
@@ -85,7 +88,7 @@ impl Disk for Watched {
 
 #[test]
 fn a_store_is_unlocked_when_no_index_file_is_being_made_any_more() {
-    let disk = Watched { disk: SimDisk::new(), watch: Arc::default() };
+    let disk = Watched { disk: SimDisk::new(), panics: false, watch: Arc::default() };
     let options = Options::default().segment_bytes(8_192);
     let engine = Engine::open_on(Arc::new(disk.clone()), options.clone()).expect("opens");
     let mut told = Vec::new();
@@ -99,4 +102,27 @@ fn a_store_is_unlocked_when_no_index_file_is_being_made_any_more() {
     assert!(late.is_empty(), "changed after the lock was released: {late:?}");
     let engine = Engine::open_on(Arc::new(disk), options).expect("opens again");
     assert_eq!(texts_of(&engine, "s-1"), told);
+}
+
+#[test]
+fn nobody_waits_for_index_files_after_who_makes_them_panicked() {
+    let disk = Watched { disk: SimDisk::new(), panics: true, watch: Arc::default() };
+    let options = Options::default().segment_bytes(8_192);
+    let engine = Engine::open_on(Arc::new(disk.clone()), options.clone()).expect("opens");
+    let mut told = Vec::new();
+    let refused = loop {
+        let text = format!("{} ", told.len()).repeat(300);
+        match engine.append(note("s-1", &text)) {
+            Ok(_) => told.push(text),
+            Err(refused) => break refused,
+        }
+        assert!(told.len() < 1_000, "never refused");
+    };
+    assert!(matches!(refused, AppendError::Unavailable(_)), "{refused:?}");
+    assert!(engine.index_status().failure.is_some());
+    assert_eq!(texts_of(&engine, "s-1"), told);
+    engine.close().expect("closes");
+    let engine = Engine::open_on(Arc::new(disk.disk), options).expect("opens again");
+    assert_eq!(texts_of(&engine, "s-1"), told);
+    engine.append(note("s-1", "more")).expect("accepted");
 }
