@@ -250,6 +250,10 @@ impl std::error::Error for InvalidSelection {}
 ///
 /// `after` is the position up to which the selection was read ([`Page::read_to`](crate::Page::read_to)).
 /// [`Position::ZERO`] asks that there is no such event at all.
+///
+/// It is judged against everything written. With a weaker [`Durability`](crate::Durability) that is more than
+/// [`Engine::read`](crate::Engine::read) shows: who is refused for an event that was not to be seen yet calls
+/// [`Engine::sync`](crate::Engine::sync) before reading again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Boundary {
