@@ -200,14 +200,22 @@ impl ProjectionConsumer {
     }
 
     async fn any_topic(&self) -> Result<bool, BusError> {
+        let mut any = false;
         for topic in &self.options.topics {
             match self.bus.partitions(topic).await {
-                Ok(_) => return Ok(true),
-                Err(BusError::UnknownTopic(_)) => {}
+                Ok(_) => any = true,
+                // Its publisher may not have started yet; a misspelt name looks the same, so it is said.
+                Err(BusError::UnknownTopic(_)) => {
+                    tracing::warn!(
+                        consumer = self.status.name(),
+                        %topic,
+                        "the bus has no such topic yet: waiting for it"
+                    );
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(false)
+        Ok(any)
     }
 
     /// Sets where each partition resumes. Another member of the group may have moved the checkpoints meanwhile.
