@@ -18,7 +18,7 @@ pub const BATCH_STREAMS_MAX: usize = 1_024;
 /// Bytes one append may take in the log.
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
 /// Size of a full-grown segment, unless the options say otherwise.
-pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+pub const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
 /// The least [`Options::segment_bytes`] may be.
 pub const SEGMENT_BYTES_MIN: u64 = 8 << 10;
 /// The most [`Options::segment_bytes`] may be: offsets are stored in 32 bits.
@@ -32,7 +32,7 @@ pub const PAGE_BYTES_DEFAULT: usize = 4 << 20;
 /// The most [`Options::page_bytes_max`] may be: places in a page are kept in 32 bits.
 pub const PAGE_BYTES_LIMIT: usize = 1 << 30;
 /// Bytes of index files' blocks kept in memory, unless the options say otherwise.
-pub const INDEX_CACHE_BYTES_DEFAULT: usize = 32 << 20;
+pub const INDEX_CACHE_BYTES_DEFAULT: usize = 8 << 20;
 /// The least [`Options::index_cache_bytes`] may be.
 pub const INDEX_CACHE_BYTES_MIN: usize = 64 << 10;
 /// Bytes of encoded batches the writer puts into one group; a larger batch is a group of its own.
