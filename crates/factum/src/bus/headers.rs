@@ -28,7 +28,10 @@ impl Headers {
         let mut rest = &*bytes;
         while !rest.is_empty() {
             let (name, _) = unpack(&mut rest)?;
-            std::str::from_utf8(name).ok()?;
+            // As a rule names are ASCII, which is told sooner.
+            if !name.is_ascii() {
+                std::str::from_utf8(name).ok()?;
+            }
         }
         Some(Self(Inner::Packed(bytes)))
     }
@@ -58,35 +61,37 @@ impl Headers {
 
     /// The value of the first header of this name.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
+        self.raw().find(|(own, _)| *own == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.raw().map(|(name, value)| (std::str::from_utf8(name).expect(CHECKED), value))
+    }
+
+    /// All of them, names as bytes: for those who only compare names.
+    pub(super) fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (listed, mut packed): (&[_], &[u8]) = match &self.0 {
             Inner::Listed(all) => (all, &[]),
             Inner::Packed(bytes) => (&[], bytes),
         };
-        let packed = std::iter::from_fn(move || {
-            let (name, value) = if packed.is_empty() { None } else { unpack(&mut packed) }?;
-            Some((std::str::from_utf8(name).expect(CHECKED), value))
-        });
-        listed.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(packed)
+        let packed = std::iter::from_fn(move || if packed.is_empty() { None } else { unpack(&mut packed) });
+        listed.iter().map(|(name, value)| (name.as_bytes(), value.as_ref())).chain(packed)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.raw().count()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.raw().next().is_none()
     }
 
     /// Their size in bytes, names and values.
     pub fn bytes(&self) -> usize {
-        self.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.raw().map(|(name, value)| name.len() + value.len()).sum()
     }
 }
 

@@ -10,9 +10,9 @@ use super::{
 use crate::store::BoxFuture;
 
 /// The most records of one [`BusEvent::Records`].
-pub const FETCH_RECORDS_MAX: usize = 4_000;
+pub const FETCH_RECORDS_MAX: usize = 16_000;
 /// The most bytes of one [`BusEvent::Records`]; a single larger record still comes, alone.
-pub const FETCH_BYTES_MAX: usize = 4 << 20;
+pub const FETCH_BYTES_MAX: usize = 16 << 20;
 
 /// Where a partition begins and where its next record goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::{
 
 /// The most records of one transaction. A refill writes the same documents and pages again and again: the more of its
 /// records share a transaction, the fewer times.
-const BATCH_RECORDS_MAX: usize = 4_000;
+const BATCH_RECORDS_MAX: usize = 16_000;
 /// How long one transaction should take at most: when one took longer, the next ones take fewer records.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 /// The first wait after an error.

@@ -46,9 +46,9 @@ fn binary(headers: &Headers) -> Attributes<'_> {
     let mut values = [None; NAMES.len()];
     // As a rule they come in this order.
     let mut next = 0;
-    for (name, value) in headers.iter() {
-        let Some(name) = name.strip_prefix(attributes::PREFIX) else { continue };
-        let place = (next..NAMES.len()).chain(0..next).find(|place| NAMES[*place] == name);
+    for (name, value) in headers.raw() {
+        let Some(name) = name.strip_prefix(attributes::PREFIX.as_bytes()) else { continue };
+        let place = (next..NAMES.len()).chain(0..next).find(|place| NAMES[*place].as_bytes() == name);
         if let Some(place) = place {
             values[place].get_or_insert(value);
             next = place + 1;

@@ -16,7 +16,7 @@ use factum_engine::{CloseError, Engine, OpenError, Options};
 
 use self::log::EngineLog;
 use super::{
-    Bus, BusError, Consumer, ConsumerOptions, Offset, Producer, Record, TopicPartition, TopicSpec,
+    Bus, BusError, Consumer, ConsumerOptions, FETCH_BYTES_MAX, Offset, Producer, Record, TopicPartition, TopicSpec,
     groups::Groups,
     log::{self as bus_log, LogConsumer, LogProducer},
 };
@@ -96,7 +96,9 @@ impl LocalBus {
     pub fn open(directory: impl AsRef<Path>, options: LocalBusOptions) -> Result<Self, LocalBusError> {
         let directory = directory.as_ref();
         let runtime = options.runtime;
-        let engine = Engine::open(directory, Options::default().event_bytes_max(options.record_bytes_max))
+        let engine_options =
+            Options::default().event_bytes_max(options.record_bytes_max).page_bytes_max(FETCH_BYTES_MAX);
+        let engine = Engine::open(directory, engine_options)
             .map_err(|source| LocalBusError::Open { directory: directory.to_owned(), source })?;
         tell_cut(directory, &engine);
         let log = EngineLog::open(engine, options.record_bytes_max, runtime.clone())
