@@ -79,8 +79,10 @@ async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
     let messages = messages(arguments.events, arguments.accounts);
     publish(bus.as_ref(), &messages).await?;
-    let store: Arc<dyn EventStore> = Arc::new(EngineStore::open(data.join("store"), EngineOptions::default())?);
-    append(store.as_ref(), &messages).await?;
+    let store = EngineStore::open(data.join("store"), EngineOptions::default())?;
+    append(&store, &messages).await?;
+    // A service closes its event store when it stops: each round opens it again.
+    store.close().await?;
     drop(messages);
     println!(
         "{} messages of {} accounts, medians of {} rounds",
@@ -95,7 +97,7 @@ async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
         for _ in 0..arguments.rounds {
             let read = tempfile::tempdir_in(data)?;
             let (begun, processor_before) = (Instant::now(), processor_seconds()?);
-            let (service, projections) = start(name, read.path(), &bus, &store).await?;
+            let (service, projections) = start(name, read.path(), &bus, &data.join("store")).await?;
             for projection in &projections {
                 whole(service.watermarks(), *projection).await?;
             }
@@ -106,7 +108,6 @@ async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
         let (seconds, processor) = (median(&mut seconds), median(&mut processor));
         println!("{name:<44} {:>10.0} {seconds:>10.2} {processor:>19.1}", arguments.events as f64 / seconds);
     }
-    store.close().await?;
     Ok(bus.close().await?)
 }
 
@@ -115,12 +116,7 @@ const ROWS_OF_BUS: &str = "one row an event, from the bus";
 const ROWS_OF_STORE: &str = "one row an event, from the own store";
 
 /// A service on an empty read database, and what it is to fill.
-async fn start(
-    name: &str,
-    data: &Path,
-    bus: &Arc<dyn Bus>,
-    store: &Arc<dyn EventStore>,
-) -> Result<(Service, Vec<ProjectionKey>)> {
+async fn start(name: &str, data: &Path, bus: &Arc<dyn Bus>, store: &Path) -> Result<(Service, Vec<ProjectionKey>)> {
     if name == STATEMENTS {
         let listener = Server::bind(([127, 0, 0, 1], 0).into()).await?;
         let config = statements::Config { data: data.to_owned(), listener };
@@ -136,7 +132,7 @@ async fn start(
     let service = if name == ROWS_OF_BUS {
         builder.bus(Arc::clone(bus)).consumes::<Rows>(&[ACCOUNT_TOPIC]).start().await?
     } else {
-        builder.store(Arc::clone(store)).projects::<Rows>().start().await?
+        builder.store(Arc::new(EngineStore::open(store, EngineOptions::default())?)).projects::<Rows>().start().await?
     };
     Ok((service, vec![ProjectionKey::of::<Rows>()]))
 }
