@@ -93,7 +93,7 @@ impl WriteSide {
     /// # Errors
     /// Those of the service.
     pub async fn start(data: &Path, accounts: &[Uuid]) -> Result<Self> {
-        let store = EngineStore::open(&data.join("events"), EngineOptions::default())?;
+        let store = EngineStore::open(data.join("events"), EngineOptions::default())?;
         let builder = Service::builder("bank", "accounts").store(Arc::new(store));
         let mut service = builder.handles::<OpenAccount>().handles::<DepositFunds>().start().await?;
         let listener = Server::bind(([127, 0, 0, 1], 0).into()).await?;
