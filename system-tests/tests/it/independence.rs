@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
 /// What the copy holds besides the files of the root and the one service. The benchmarks know the services and stay out.
-const FOLDERS: [&str; 5] = [".cargo", "crates", "docs", "system-tests", "xtask"];
+const FOLDERS: [&str; 6] = [".cargo", "crates", "docs", "fuzz", "system-tests", "xtask"];
 /// The version of every crate in the copy.
 const COPY_VERSION: &str = "0.0.0-alone";
 /// The copies share one folder, so that the crates they have in common are compiled once.

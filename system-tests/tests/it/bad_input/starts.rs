@@ -267,8 +267,8 @@ async fn a_folder_of_a_newer_format_is_refused_and_left_as_it_is() -> anyhow::Re
 async fn a_damaged_segment_is_refused_with_its_place() -> anyhow::Result<()> {
     let [bank, accounts, _] = PROGRAMS;
     for (program, store, remedy) in [
-        (bank, "accounts/events", "restore a copy"),
-        (accounts, "accounts/events", "restore a copy"),
+        (bank, "accounts/events", "restore a backup"),
+        (accounts, "accounts/events", "restore a backup"),
         (bank, "bus", "delete the folder, it is filled again"),
         (accounts, "accounts/bus", "delete the folder, it is filled again"),
     ] {
