@@ -13,6 +13,9 @@ use crate::client::{BankAddress, BankClient, EVENTS_PAGE_MAX, LoggedEvent};
 /// How often a followed log is asked for more.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 
+/// 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;
+
 /// The options of `bank events`.
 #[derive(Debug, clap::Args)]
 pub struct EventsArgs {
@@ -29,14 +32,17 @@ pub struct EventsArgs {
     json: bool,
 }
 
-/// Prints the events. A closed pipe ends it with success; Ctrl-C ends it as it ends any program that only reads.
+/// Prints the events. A closed pipe ends it with success; Ctrl-C ends it with the status shells give to that, also
+/// where it was started by something that ignores Ctrl-C.
 ///
 /// # Errors
 /// When the bank does not answer, or standard output fails otherwise.
 pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
     let client = args.bank.client();
-    print_events(&client, &args, &mut io::stdout()).await?;
-    Ok(ExitCode::SUCCESS)
+    tokio::select! {
+        printed = print_events(&client, &args, &mut io::stdout()) => printed.map(|()| ExitCode::SUCCESS),
+        asked = tokio::signal::ctrl_c() => Ok(asked.map(|()| ExitCode::from(INTERRUPTED))?),
+    }
 }
 
 async fn print_events(client: &BankClient, args: &EventsArgs, out: &mut impl Write) -> anyhow::Result<()> {
