@@ -39,8 +39,9 @@ pub struct EventsArgs {
 /// When the bank does not answer, or standard output fails otherwise.
 pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
     let client = args.bank.client();
+    let mut out = io::stdout();
     tokio::select! {
-        printed = print_events(&client, &args, &mut io::stdout()) => printed.map(|()| ExitCode::SUCCESS),
+        printed = print_events(&client, &args, &mut out) => printed.map(|()| ExitCode::SUCCESS),
         asked = tokio::signal::ctrl_c() => Ok(asked.map(|()| ExitCode::from(INTERRUPTED))?),
     }
 }
