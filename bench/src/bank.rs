@@ -11,7 +11,7 @@ use factum::{
     service::STOP_LIMIT_DEFAULT,
     store::{EngineOptions, EngineStore},
 };
-use factum_http::{Server, SurfaceOptions, WriteSurface, write_surface};
+use factum_http::Server;
 use uuid::Uuid;
 
 use crate::load;
@@ -98,12 +98,7 @@ impl WriteSide {
         let mut service = builder.handles::<OpenAccount>().handles::<DepositFunds>().start().await?;
         let listener = Server::bind(([127, 0, 0, 1], 0).into()).await?;
         let at = listener.local_addr();
-        let surface = WriteSurface {
-            commands: service.commands().clone(),
-            health: service.health().clone(),
-            options: SurfaceOptions::default(),
-        };
-        listener.serve_for(&mut service, write_surface(surface));
+        listener.serve_commands(&mut service);
         open(&service, accounts).await?;
         Ok(Self { service, at })
     }
@@ -119,8 +114,10 @@ impl WriteSide {
 
 async fn open(service: &Service, accounts: &[Uuid]) -> Result<()> {
     for account in accounts {
-        let body = format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#);
-        service.commands().dispatch_named("open-account", body.as_bytes(), CommandOptions::default()).await?;
+        service
+            .commands()
+            .dispatch_named("open-account", opening(account).as_bytes(), CommandOptions::default())
+            .await?;
     }
     Ok(())
 }
@@ -148,6 +145,11 @@ pub fn summaries(accounts: &[Uuid]) -> Arc<Vec<Vec<u8>>> {
 pub fn deposits(accounts: &[Uuid]) -> Arc<Vec<Vec<u8>>> {
     let request = |account| load::post("/commands/deposit-funds", &deposit(account));
     Arc::new(accounts.iter().map(request).collect())
+}
+
+/// The body of an opening.
+pub fn opening(account: &Uuid) -> String {
+    format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#)
 }
 
 /// The body of a deposit.

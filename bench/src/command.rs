@@ -23,6 +23,7 @@ use factum::{
 use factum_engine::{Append, Engine, ExpectedVersion, NewEvent, StreamName};
 use uuid::Uuid;
 
+use crate::bank;
 use crate::statistics::{median, micros, percentile};
 
 /// What to measure.
@@ -98,8 +99,7 @@ fn print(rounds: &[Vec<[f64; 2]>; 4]) {
 
 async fn open(commands: &CommandDispatcher, accounts: &[Uuid]) -> Result<()> {
     for account in accounts {
-        let body = format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#);
-        commands.dispatch_named("open-account", body.as_bytes(), CommandOptions::default()).await?;
+        commands.dispatch_named("open-account", bank::opening(account).as_bytes(), CommandOptions::default()).await?;
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn deposits(
     let started = Instant::now();
     while started.elapsed() < time {
         let account = accounts[latencies.len() % accounts.len()];
-        let body = format!(r#"{{"account_id":"{account}","amount":"1.25","currency":"EUR"}}"#);
+        let body = bank::deposit(&account);
         let mut options = CommandOptions::default();
         if let Some(round) = keyed {
             let surface = Surface::Http(ActorId::anonymous());

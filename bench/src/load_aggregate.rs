@@ -13,6 +13,7 @@ use factum::{
 };
 use uuid::Uuid;
 
+use crate::bank;
 use crate::statistics::{micros, percentile};
 
 /// What to measure.
@@ -65,8 +66,7 @@ async fn fill(store: &EngineStore, accounts: &[Uuid], events: usize) -> Result<(
         .handles::<DepositFunds>()
         .build()?;
     for account in accounts {
-        let body = format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#);
-        commands.dispatch_named("open-account", body.as_bytes(), CommandOptions::default()).await?;
+        commands.dispatch_named("open-account", bank::opening(account).as_bytes(), CommandOptions::default()).await?;
     }
     for _ in 1..events {
         // Side by side, so that they share a sync.
@@ -74,7 +74,7 @@ async fn fill(store: &EngineStore, accounts: &[Uuid], events: usize) -> Result<(
         for account in accounts {
             let (commands, account) = (commands.clone(), *account);
             deposits.spawn(async move {
-                let body = format!(r#"{{"account_id":"{account}","amount":"1.25","currency":"EUR"}}"#);
+                let body = bank::deposit(&account);
                 commands.dispatch_named("deposit-funds", body.as_bytes(), CommandOptions::default()).await
             });
         }

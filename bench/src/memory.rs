@@ -42,10 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (program, _) = Program::start(&arguments.program, directory.path())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let accounts = bank::account_ids(arguments.accounts);
-    let openings = accounts.iter().map(|account| {
-        let body = format!(r#"{{"account_id":"{account}","holder":"Ada Lovelace","currency":"EUR"}}"#);
-        load::post("/commands/open-account", &body)
-    });
+    let openings = accounts.iter().map(|account| load::post("/commands/open-account", &bank::opening(account)));
     let openings = Arc::new(openings.collect::<Vec<_>>());
     let half = arguments.commands.saturating_sub(arguments.accounts) / 2;
     let connections = arguments.connections;

@@ -7,9 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
-use serde_json::Value;
+use anyhow::ensure;
 use system_tests::{PortBase, Process};
+
+use crate::{
+    page_requests::{self, with_ports},
+    places::{target_folder, workspace},
+};
 
 const PAGE: &str = include_str!("../../../docs/guide/first-service.md");
 /// How long the service may take to listen, and to stop: far more than it needs, so that a slow machine passes.
@@ -19,20 +23,21 @@ const POLL: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn the_first_service_of_the_guide_is_built_tested_and_asked_as_the_page_says() -> anyhow::Result<()> {
-    let ports = PortBase::take()?;
-    let project = project(ports.get())?;
+    let reserved = PortBase::take()?;
+    let base = reserved.get();
+    let project = project(base)?;
     cargo(&project, &["test"])?;
     cargo(&project, &["build"])?;
 
     let site = tempfile::tempdir()?;
     let start = |name: &str| {
-        let mut command = Command::new(target().join("guide/finished/debug/parcels"));
+        let mut command = Command::new(target_folder().join("guide/finished/debug/parcels"));
         command.current_dir(site.path());
         Process::start(command, site.path(), name)
     };
     let mut service = start("first")?;
     listens(&mut service).await?;
-    let answers = requests(site.path(), ports.get())?;
+    let answers = page_requests::run(PAGE, &ports(base), site.path())?;
     ensure!(answers.len() == 5, "{answers:#?}");
     assert_eq!(answers[1]["version"], 2, "the scan: {}", answers[1]);
     assert_eq!(answers[2]["seen_at"], serde_json::json!(["Milan"]), "{}", answers[2]);
@@ -46,7 +51,7 @@ async fn the_first_service_of_the_guide_is_built_tested_and_asked_as_the_page_sa
     }
     let mut service = start("second")?;
     listens(&mut service).await?;
-    let answers = requests(site.path(), ports.get())?;
+    let answers = page_requests::run(PAGE, &ports(base), site.path())?;
     assert_eq!((&answers[0]["status"], &answers[0]["code"]), (&422.into(), &"already-registered".into()));
     assert_eq!((&answers[1]["status"], &answers[1]["code"]), (&422.into(), &"already-delivered".into()));
     Ok(())
@@ -54,7 +59,7 @@ async fn the_first_service_of_the_guide_is_built_tested_and_asked_as_the_page_sa
 
 /// The page's files in a folder beside what looks like a clone of the repository.
 fn project(port_base: u16) -> anyhow::Result<PathBuf> {
-    let folder = target().join("guide");
+    let folder = target_folder().join("guide");
     let project = folder.join("parcels");
     fs::create_dir_all(project.join("src"))?;
     let clone = folder.join("factum");
@@ -65,7 +70,7 @@ fn project(port_base: u16) -> anyhow::Result<PathBuf> {
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
     ensure!(names == ["Cargo.toml", "src/parcel.rs", "src/read_model.rs", "src/main.rs"], "{names:?}");
     for (name, text) in &files {
-        let mut text = with_ports(text, port_base);
+        let mut text = with_ports(text, &ports(port_base));
         if name == "Cargo.toml" {
             // It lies below our own workspace here, of which it is no part.
             text.push_str("\n[workspace]\n");
@@ -95,8 +100,9 @@ fn files() -> Vec<(String, String)> {
     files
 }
 
-fn with_ports(text: &str, base: u16) -> String {
-    text.replace(":7101", &format!(":{}", base + 1)).replace(":7102", &format!(":{}", base + 2))
+/// The ports of the page, and those above a base.
+fn ports(base: u16) -> [(u16, u16); 2] {
+    [(7101, base + 1), (7102, base + 2)]
 }
 
 fn cargo(project: &Path, arguments: &[&str]) -> anyhow::Result<()> {
@@ -107,8 +113,8 @@ fn cargo(project: &Path, arguments: &[&str]) -> anyhow::Result<()> {
         .args(["--config", "profile.dev.debug='line-tables-only'"])
         .args(["--config", "profile.dev.package.'*'.debug=false"])
         .current_dir(project)
-        .env("CARGO_TARGET_DIR", target().join("guide/finished"))
-        .env("CARGO_BUILD_BUILD_DIR", target())
+        .env("CARGO_TARGET_DIR", target_folder().join("guide/finished"))
+        .env("CARGO_BUILD_BUILD_DIR", target_folder())
         .output()?;
     ensure!(output.status.success(), "cargo {arguments:?}:\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
@@ -123,23 +129,4 @@ async fn listens(service: &mut Process) -> anyhow::Result<()> {
         tokio::time::sleep(POLL).await;
     }
     Ok(())
-}
-
-/// The page's block of requests, run by a shell; what each printed. `tee` shows the second one's answer.
-fn requests(folder: &Path, port_base: u16) -> anyhow::Result<Vec<Value>> {
-    let (_, rest) = PAGE.split_once("```sh\n").context("a block of requests")?;
-    let (script, _) = rest.split_once("```").context("its end")?;
-    let script = with_ports(script, port_base);
-    let output = Command::new("bash").args(["-e", "-o", "pipefail", "-c", &script]).current_dir(folder).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let documents = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
-    documents.collect::<Result<_, _>>().with_context(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/"))
-}
-
-fn target() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap_or(Path::new("/"))
 }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use system_tests::{PortBase, Process};
 
+use crate::places::{target_folder, workspace};
+
 /// How long a service may take to become ready, and to stop: far more than it needs, so that a slow machine passes.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
@@ -84,14 +86,6 @@ fn status_of(port: u16, path: &str) -> Option<u16> {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).ok()?;
     answer.split_whitespace().nth(1)?.parse().ok()
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-fn target_folder() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().to_owned()
 }
 
 /// Makes `to` a copy of the workspace in which the service is the only one.

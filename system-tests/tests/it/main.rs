@@ -10,6 +10,10 @@ mod independence;
 mod killed;
 mod load_and_audit;
 mod openapi;
+mod page_requests;
+// For the helpers' sake, as above.
+#[cfg(test)]
+mod places;
 mod racing;
 mod readme;
 mod restored;

@@ -46,22 +46,27 @@ fn has_disks(story: &str) -> anyhow::Result<bool> {
     Ok(can)
 }
 
-#[tokio::test]
-async fn a_read_only_disk_is_named_at_the_start() -> anyhow::Result<()> {
-    if !has_disks("a read-only disk")? {
-        return Ok(());
-    }
+/// Each program refuses to start on such a disk, in one line that names it and says this.
+async fn named_at_the_start(mount: &str, then: &str, told: &str) -> anyhow::Result<()> {
     for program in PROGRAMS {
         let (folder, ports) = (tempfile::tempdir()?, PortBase::take()?);
         let disk = folder.path().join("disk");
         fs::create_dir(&disk)?;
         let arguments = program.arguments(&ports, &disk.join("data"));
-        let command = on_disk("", "mount -o remount,ro \"$0\"", program.name, &disk, &arguments)?;
+        let command = on_disk(mount, then, program.name, &disk, &arguments)?;
         let ended = refused(command, folder.path()).await?;
-        let told = "the disk is read-only: make it writable, or name another folder";
         is_one_line(program.name, &ended, &[&disk.display().to_string(), told]).context(program.name)?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_read_only_disk_is_named_at_the_start() -> anyhow::Result<()> {
+    if !has_disks("a read-only disk")? {
+        return Ok(());
+    }
+    let told = "the disk is read-only: make it writable, or name another folder";
+    named_at_the_start("", "mount -o remount,ro \"$0\"", told).await
 }
 
 #[tokio::test]
@@ -69,17 +74,7 @@ async fn a_full_disk_is_named_at_the_start() -> anyhow::Result<()> {
     if !has_disks("a full disk at the start")? {
         return Ok(());
     }
-    for program in PROGRAMS {
-        let (folder, ports) = (tempfile::tempdir()?, PortBase::take()?);
-        let disk = folder.path().join("disk");
-        fs::create_dir(&disk)?;
-        let arguments = program.arguments(&ports, &disk.join("data"));
-        let command = on_disk("-o size=100k", "true", program.name, &disk, &arguments)?;
-        let ended = refused(command, folder.path()).await?;
-        let told = "the disk is full: make space, and start again";
-        is_one_line(program.name, &ended, &[&disk.display().to_string(), told]).context(program.name)?;
-    }
-    Ok(())
+    named_at_the_start("-o size=100k", "true", "the disk is full: make space, and start again").await
 }
 
 #[tokio::test]
