@@ -44,9 +44,10 @@ pub mod token;
 pub use derives::{Command, Event, Message, Query};
 pub use dispatch::{CommandDispatcher, CommandReceipt, DispatchError};
 pub use model::{
-    ActorId, Aggregate, AggregateId, Answers, AnyRejection, Command, CommandId, Context, CorrelationId, DecodeError,
-    Decoded, Delivery, Event, EventId, Events, Handle, InvalidField, Message, MessageType, Personal, Projection,
-    ProjectionKey, Query, QueryError, RawEvent, Rejection, RejectionCode, RejectionKind, Source, StoreId, Timestamp,
+    ActorId, Aggregate, AggregateId, Answers, AnyRejection, ChannelSpec, Command, CommandChannel, CommandId, Context,
+    CorrelationId, DecodeError, Decoded, Delivery, Effects, Event, EventId, Events, Handle, Input, InvalidField,
+    Message, MessageType, Personal, ProcessManager, Projection, ProjectionKey, Query, QueryError, RawEvent, Rejection,
+    RejectionCode, RejectionKind, Source, StoreId, Timestamp,
 };
 pub use query::{AskError, QueryDispatcher};
 pub use relay::{OutgoingMessage, Publication};
@@ -58,8 +59,9 @@ pub use token::Token;
 /// What a domain is written with: `use factum::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Message, MessageType,
-        OutgoingMessage, Projection, Publication, Query, QueryError, Rejection, RejectionCode, RejectionKind, Service,
+        Aggregate, Answers, ChannelSpec, Command, CommandChannel, Context, Delivery, Effects, Event, Events, Handle,
+        Input, InvalidField, Message, MessageType, OutgoingMessage, ProcessManager, Projection, Publication, Query,
+        QueryError, Rejection, RejectionCode, RejectionKind, Service,
         read::{Cursor, Key, KeyRange, Page, ReadError, ReadSnapshot, ReadTransaction, Table},
     };
 }
