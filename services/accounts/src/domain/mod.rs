@@ -4,7 +4,8 @@ mod account;
 mod money;
 
 pub use account::{
-    Account, AccountClosed, AccountEvent, AccountId, AccountOpened, AccountRejection, CloseAccount, DepositFunds,
-    FundsDeposited, FundsWithdrawn, OpenAccount, WithdrawFunds,
+    Account, AccountClosed, AccountCredited, AccountEvent, AccountId, AccountOpened, AccountRejection, CaptureHold,
+    CloseAccount, CreditAccount, DepositFunds, FundsDeposited, FundsHeld, FundsWithdrawn, HoldCaptured, HoldFunds,
+    HoldReleased, OpenAccount, ReleaseHold, TransferId, WithdrawFunds,
 };
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};

@@ -155,6 +155,11 @@ impl Money {
         Ok(Self { minor, currency })
     }
 
+    /// So many minor units of a currency.
+    pub const fn of_minor(minor: NonZeroU64, currency: Currency) -> Self {
+        Self { minor, currency }
+    }
+
     /// Minor units.
     pub const fn minor(self) -> u64 {
         self.minor.get()

@@ -2,4 +2,7 @@
 
 mod published;
 
-pub use published::{AccountClosed, AccountOpened, AccountPublication, FundsDeposited, FundsWithdrawn};
+pub use published::{
+    AccountClosed, AccountCredited, AccountOpened, AccountPublication, FundsDeposited, FundsHeld, FundsWithdrawn,
+    HoldCaptured, HoldReleased,
+};

@@ -1,7 +1,9 @@
 //! What the schema of a command says is exactly what the command takes: whoever writes by the schema is not refused as
 //! invalid, and whoever is refused could have known.
 
-use accounts::domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds};
+use accounts::domain::{
+    CaptureHold, CloseAccount, CreditAccount, DepositFunds, HoldFunds, OpenAccount, ReleaseHold, WithdrawFunds,
+};
 use factum::Command;
 use serde_json::{Value, json};
 
@@ -69,6 +71,19 @@ fn amounts_fit_their_currency() {
 }
 
 #[test]
+fn transfers_move_whole_minor_units_that_an_account_can_hold() {
+    let documents = || {
+        let amounts = [json!(1), json!(9_007_199_254_740_991_u64), json!(0), json!(9_007_199_254_740_992_u64)];
+        let others = [json!(u64::MAX), json!(-1), json!(1.5), json!("1"), json!(null)];
+        let documents = amounts.into_iter().chain(others);
+        documents
+            .map(|amount| json!({ "account_id": ID, "transfer_id": ID, "amount_minor": amount, "currency": "EUR" }))
+    };
+    agree::<HoldFunds>(documents());
+    agree::<CreditAccount>(documents());
+}
+
+#[test]
 fn currencies_are_those_with_a_code_and_decimals() {
     let letters = || b'A'..=b'Z';
     let codes = letters().flat_map(|one| letters().flat_map(move |two| letters().map(move |three| [one, two, three])));
@@ -94,6 +109,8 @@ fn ids_are_uuids_with_their_hyphens() {
     agree::<CloseAccount>(
         ids.clone().map(|id| json!({ "account_id": id })).chain([json!({}), json!({ "account_id": null })]),
     );
+    agree::<CaptureHold>(ids.clone().map(|id| json!({ "account_id": ID, "transfer_id": id })));
+    agree::<ReleaseHold>(ids.clone().map(|id| json!({ "account_id": ID, "transfer_id": id })));
     agree::<OpenAccount>(ids.map(|id| json!({ "account_id": id, "holder": "Ada", "currency": "EUR" })));
     agree::<OpenAccount>([
         json!({ "account_id": null, "holder": "Ada", "currency": "EUR" }),

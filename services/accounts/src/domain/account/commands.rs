@@ -1,11 +1,16 @@
 //! What can be asked of an account.
 
+use std::num::NonZeroU64;
+
 use factum::{Command, InvalidField, Personal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Account, AccountId};
+use super::{Account, AccountId, AccountRejection, TransferId};
 use crate::domain::money::{Amount, AmountError, Currency, Money, amount_fits_currency};
+
+/// The most minor units a transfer moves: what an account holds at most.
+const AMOUNT_MINOR_MAX: u64 = AccountRejection::BALANCE_MINOR_MAX;
 
 /// The longest holder's name, in characters.
 const HOLDER_CHARS_MAX: usize = 200;
@@ -65,12 +70,62 @@ pub struct WithdrawFunds {
     pub currency: Currency,
 }
 
-/// Closes an empty account for good.
+/// Closes an account for good that is empty and holds nothing for a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
 #[factum(name = "close-account", aggregate = Account, id = account_id)]
 pub struct CloseAccount {
     /// Which account.
     pub account_id: AccountId,
+}
+
+/// Sets money aside for a transfer. Comes from `transfers`, over the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "hold-funds", aggregate = Account, id = account_id, validate = HoldFunds::check)]
+pub struct HoldFunds {
+    /// Which account: the one the transfer takes from.
+    pub account_id: AccountId,
+    /// For which transfer; it has no other hold there.
+    pub transfer_id: TransferId,
+    /// How much, in minor units; at most what is available.
+    #[schemars(range(min = 1, max = AMOUNT_MINOR_MAX))]
+    pub amount_minor: NonZeroU64,
+    /// In which currency: the account's.
+    pub currency: Currency,
+}
+
+/// Puts a transfer's money into an account. Comes from `transfers`, over the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "credit-account", aggregate = Account, id = account_id, validate = CreditAccount::check)]
+pub struct CreditAccount {
+    /// Which account: the one the transfer gives to.
+    pub account_id: AccountId,
+    /// Which transfer brings it.
+    pub transfer_id: TransferId,
+    /// How much, in minor units.
+    #[schemars(range(min = 1, max = AMOUNT_MINOR_MAX))]
+    pub amount_minor: NonZeroU64,
+    /// In which currency: the account's.
+    pub currency: Currency,
+}
+
+/// Takes what is held for a transfer out of the account. Comes from `transfers`, over the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "capture-hold", aggregate = Account, id = account_id)]
+pub struct CaptureHold {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Which transfer's hold.
+    pub transfer_id: TransferId,
+}
+
+/// Makes what is held for a transfer available again. Comes from `transfers`, over the bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Command)]
+#[factum(name = "release-hold", aggregate = Account, id = account_id)]
+pub struct ReleaseHold {
+    /// Which account.
+    pub account_id: AccountId,
+    /// Which transfer's hold.
+    pub transfer_id: TransferId,
 }
 
 impl OpenAccount {
@@ -107,4 +162,33 @@ impl WithdrawFunds {
     fn check(&self) -> Result<(), InvalidField> {
         self.money().map(drop).map_err(|error| InvalidField::new("amount", error))
     }
+}
+
+impl HoldFunds {
+    /// Amount and currency together.
+    pub(super) const fn money(&self) -> Money {
+        Money::of_minor(self.amount_minor, self.currency)
+    }
+
+    fn check(&self) -> Result<(), InvalidField> {
+        check_amount_minor(self.amount_minor)
+    }
+}
+
+impl CreditAccount {
+    /// Amount and currency together.
+    pub(super) const fn money(&self) -> Money {
+        Money::of_minor(self.amount_minor, self.currency)
+    }
+
+    fn check(&self) -> Result<(), InvalidField> {
+        check_amount_minor(self.amount_minor)
+    }
+}
+
+fn check_amount_minor(amount_minor: NonZeroU64) -> Result<(), InvalidField> {
+    if amount_minor.get() > AMOUNT_MINOR_MAX {
+        return Err(InvalidField::new("amount_minor", format!("must be at most {AMOUNT_MINOR_MAX}")));
+    }
+    Ok(())
 }

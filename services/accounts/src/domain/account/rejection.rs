@@ -35,6 +35,18 @@ pub enum AccountRejection {
     /// There is still money in it.
     #[error("the account is not empty: withdraw what is in it first")]
     AccountNotEmpty,
+    /// There is still money in it that is set aside for transfers.
+    #[error("money in the account is held for transfers: wait until they have ended")]
+    HoldsPending,
+    /// Nothing is held for the transfer: it never was, or it is captured or released already.
+    #[error("nothing is held for the transfer")]
+    HoldNotFound,
+    /// The transfer has a hold already, asked for by another command.
+    #[error("something is held for the transfer already")]
+    HoldAlreadyExists,
+    /// Too many transfers have a hold at once.
+    #[error("an account has holds for at most {} transfers at once", Self::HOLDS_MAX)]
+    TooManyHolds,
     /// No account holds that much.
     #[error("an account holds at most {} minor units", Self::BALANCE_MINOR_MAX)]
     BalanceTooHigh,
@@ -46,6 +58,8 @@ pub enum AccountRejection {
 impl AccountRejection {
     /// The most an account may hold, in minor units: exact in every JSON reader, the integers up to 2^53 − 1.
     pub const BALANCE_MINOR_MAX: u64 = (1 << 53) - 1;
+    /// For how many transfers an account has holds at once: its state is read and kept whole.
+    pub const HOLDS_MAX: usize = 1_000;
 }
 
 impl Rejection for AccountRejection {
@@ -56,6 +70,10 @@ impl Rejection for AccountRejection {
         RejectionCode::not_found("account-not-found"),
         RejectionCode::rule("account-already-exists"),
         RejectionCode::rule("account-not-empty"),
+        RejectionCode::rule("holds-pending"),
+        RejectionCode::not_found("hold-not-found"),
+        RejectionCode::rule("hold-already-exists"),
+        RejectionCode::rule("too-many-holds"),
         RejectionCode::rule("balance-too-high"),
     ];
 
@@ -67,6 +85,10 @@ impl Rejection for AccountRejection {
             Self::AccountNotFound => "account-not-found",
             Self::AccountAlreadyExists => "account-already-exists",
             Self::AccountNotEmpty => "account-not-empty",
+            Self::HoldsPending => "holds-pending",
+            Self::HoldNotFound => "hold-not-found",
+            Self::HoldAlreadyExists => "hold-already-exists",
+            Self::TooManyHolds => "too-many-holds",
             Self::BalanceTooHigh => "balance-too-high",
             Self::InvalidAmount(_) => "invalid-amount",
         }
@@ -74,7 +96,7 @@ impl Rejection for AccountRejection {
 
     fn kind(&self) -> RejectionKind {
         match self {
-            Self::AccountNotFound => RejectionKind::NotFound,
+            Self::AccountNotFound | Self::HoldNotFound => RejectionKind::NotFound,
             _ => RejectionKind::Rule,
         }
     }

@@ -1,7 +1,9 @@
+mod holds;
+
 use factum::testing::{given, given_nothing};
 
 use super::*;
-use crate::domain::money::Amount;
+use crate::domain::money::{Amount, Currency};
 
 fn id() -> AccountId {
     AccountId(Uuid::from_u128(7))
@@ -24,11 +26,11 @@ fn opened() -> AccountEvent {
 }
 
 fn deposited(amount: u64, balance: u64) -> AccountEvent {
-    FundsDeposited { amount, currency: currency("EUR"), balance }.into()
+    FundsDeposited { amount, currency: currency("EUR"), balance, held: 0 }.into()
 }
 
 fn withdrawn(amount: u64, balance: u64) -> AccountEvent {
-    FundsWithdrawn { amount, currency: currency("EUR"), balance }.into()
+    FundsWithdrawn { amount, currency: currency("EUR"), balance, held: 0 }.into()
 }
 
 fn closed() -> AccountEvent {
