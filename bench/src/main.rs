@@ -12,6 +12,7 @@ mod queries;
 mod refill;
 mod start;
 mod statistics;
+mod tail;
 mod visible;
 
 use clap::Parser;
@@ -33,6 +34,8 @@ enum Benchmark {
     Commands(commands::Arguments),
     /// Point reads by HTTP, and what commands and queries cost each other.
     Queries(queries::Arguments),
+    /// What a deposit at a steady rate waits for.
+    Tail(tail::Arguments),
     /// Filling read models from nothing.
     Refill(refill::Arguments),
     /// Resident memory of the bank after many commands.
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Visible(arguments) => visible::run(&arguments),
         Benchmark::Commands(arguments) => commands::run(&arguments),
         Benchmark::Queries(arguments) => queries::run(&arguments),
+        Benchmark::Tail(arguments) => tail::run(&arguments),
         Benchmark::Refill(arguments) => refill::run(&arguments),
         Benchmark::Memory(arguments) => memory::run(&arguments),
         Benchmark::Start(arguments) => start::run(&arguments),

@@ -24,6 +24,7 @@
 
 mod checkpoints;
 mod error;
+mod log;
 mod options;
 mod pool;
 mod schema;

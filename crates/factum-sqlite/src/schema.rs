@@ -1,19 +1,16 @@
 //! The file itself: how a connection is set up, and which format the file has.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
-use crate::{OpenError, SqliteOptions};
+use crate::{OpenError, SqliteOptions, log::Log};
 
 /// The format this program writes, and the newest it reads.
 pub(crate) const FORMAT: u64 = 1;
 
 /// After a checkpoint the write-ahead log's file is cut back to this size; beyond it, a checkpoint is forced.
 pub(crate) const WAL_BYTES_MAX: u32 = 64 << 20;
-/// Pages in the write-ahead log at which a commit moves them into the file. A refill writes the same pages again and
-/// again: the later they are moved, the fewer times.
-const CHECKPOINT_PAGES: u32 = 8_192;
 /// Pages the writing connection caches, in KiB: a large transaction should fit.
 const WRITER_CACHE_KIB: i32 = 32 << 10;
 /// Statements each connection keeps prepared: about four for each table.
@@ -32,14 +29,14 @@ const CREATE: &str = "
 ";
 
 /// The connection that writes.
-pub(crate) fn open_writer(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
+pub(crate) fn open_writer(path: &Path, options: &SqliteOptions, log: &Arc<Log>) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = open(path, options, flags)?;
+    let mut connection = open(path, options, flags)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     // Without a sync per commit a power cut takes the last transactions: effects and checkpoints together.
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+    log.watch(&mut connection)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES_MAX, |_| Ok(()))?;
     Ok(connection)
 }

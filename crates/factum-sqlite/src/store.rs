@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use crate::{
     OpenError, SqliteOptions, checkpoints,
     error::read_error,
+    log::Log,
     pool::{Lent, Pool},
     schema::{self, WAL_BYTES_MAX},
     tables::Catalog,
@@ -33,7 +34,7 @@ pub struct SqliteReadStore {
 
 struct Shared {
     path: PathBuf,
-    log_path: PathBuf,
+    log: Arc<Log>,
     writer: Pool,
     readers: Pool,
     catalog: Catalog,
@@ -56,23 +57,22 @@ impl SqliteReadStore {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(unavailable)?;
         }
-        let mut first = schema::open_writer(&path, &options).map_err(|error| OpenError::new(path.clone(), error))?;
+        let log = Arc::new(Log::of(&path));
+        let mut first =
+            schema::open_writer(&path, &options, &log).map_err(|error| OpenError::new(path.clone(), error))?;
         schema::prepare(&mut first, &path)?;
-        let pool = |open: fn(&Path, &SqliteOptions) -> rusqlite::Result<Connection>, lent_max: usize| {
-            let (path, options) = (path.clone(), options.clone());
-            let wait_timeout = options.wait_timeout;
-            Pool::new(Box::new(move || open(&path, &options)), lent_max, wait_timeout)
-        };
-        let (writer, readers) = (pool(schema::open_writer, 1), pool(schema::open_reader, options.readers_max));
+        let (for_writer, for_readers) =
+            ((path.clone(), options.clone(), Arc::clone(&log)), (path.clone(), options.clone()));
+        let open_writer = move || schema::open_writer(&for_writer.0, &for_writer.1, &for_writer.2);
+        let open_reader = move || schema::open_reader(&for_readers.0, &for_readers.1);
+        let writer = Pool::new(Box::new(open_writer), 1, options.wait_timeout);
+        let readers = Pool::new(Box::new(open_reader), options.readers_max, options.wait_timeout);
         writer.keep(first);
         let SqliteOptions { buffer_bytes_max, busy_timeout, query_timeout, .. } = options;
-        let mut log_path = path.clone().into_os_string();
-        log_path.push("-wal");
-        let log_path = log_path.into();
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
-                log_path,
+                log,
                 writer,
                 readers,
                 catalog: Catalog::default(),
@@ -103,8 +103,8 @@ impl SqliteReadStore {
     /// Begins the write-ahead log anew once it is long: as long as somebody always reads, SQLite by itself does not.
     /// Waits for the queries under way, and for none that begins later.
     fn bound_log(&self, writer: &Connection) {
-        let Shared { path, log_path, busy_timeout, .. } = &*self.shared;
-        if std::fs::metadata(log_path).map_or(0, |log| log.len()) <= u64::from(WAL_BYTES_MAX) {
+        let Shared { path, log, busy_timeout, .. } = &*self.shared;
+        if log.file_bytes() <= u64::from(WAL_BYTES_MAX) {
             return;
         }
         let begun = writer
@@ -176,6 +176,9 @@ impl ReadStore for SqliteReadStore {
         writes.flush()?;
         transaction.commit()?;
         self.bound_log(&writer);
+        // Others need not wait for it.
+        drop(writer);
+        self.shared.log.sync_when_due();
         Ok(())
     }
 
