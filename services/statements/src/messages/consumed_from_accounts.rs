@@ -21,6 +21,18 @@ pub enum AccountMessage {
     /// Money went out.
     #[factum(name = "bank.accounts.funds-withdrawn.v1")]
     Withdrawn(FundsWithdrawn),
+    /// Money was set aside for a transfer.
+    #[factum(name = "bank.accounts.funds-held.v1")]
+    Held(FundsHeld),
+    /// A transfer brought money.
+    #[factum(name = "bank.accounts.account-credited.v1")]
+    Credited(AccountCredited),
+    /// A transfer took what was held for it.
+    #[factum(name = "bank.accounts.hold-captured.v1")]
+    Captured(HoldCaptured),
+    /// A transfer gave back what was held for it.
+    #[factum(name = "bank.accounts.hold-released.v1")]
+    Released(HoldReleased),
     /// An account was closed.
     #[factum(name = "bank.accounts.account-closed.v1")]
     Closed(AccountClosed),
@@ -46,6 +58,9 @@ pub struct FundsDeposited {
     pub amount_minor: u64,
     /// The balance after it, in minor units.
     pub balance_minor: u64,
+    /// What of it can be taken out, in minor units; all of it where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_minor: Option<u64>,
     /// The account's currency.
     pub currency: Currency,
 }
@@ -59,6 +74,77 @@ pub struct FundsWithdrawn {
     pub amount_minor: u64,
     /// The balance after it, in minor units.
     pub balance_minor: u64,
+    /// What of it can be taken out, in minor units; all of it where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_minor: Option<u64>,
+    /// The account's currency.
+    pub currency: Currency,
+}
+
+/// Money was set aside for a transfer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FundsHeld {
+    /// Which account.
+    pub account_id: String,
+    /// Which transfer.
+    pub transfer_id: String,
+    /// How much, in minor units.
+    pub amount_minor: u64,
+    /// The balance after it, in minor units.
+    pub balance_minor: u64,
+    /// What of it can be taken out, in minor units.
+    pub available_minor: u64,
+    /// The account's currency.
+    pub currency: Currency,
+}
+
+/// A transfer brought money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountCredited {
+    /// Which account.
+    pub account_id: String,
+    /// Which transfer.
+    pub transfer_id: String,
+    /// How much, in minor units.
+    pub amount_minor: u64,
+    /// The balance after it, in minor units.
+    pub balance_minor: u64,
+    /// What of it can be taken out, in minor units.
+    pub available_minor: u64,
+    /// The account's currency.
+    pub currency: Currency,
+}
+
+/// A transfer took what was held for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldCaptured {
+    /// Which account.
+    pub account_id: String,
+    /// Which transfer.
+    pub transfer_id: String,
+    /// How much, in minor units.
+    pub amount_minor: u64,
+    /// The balance after it, in minor units.
+    pub balance_minor: u64,
+    /// What of it can be taken out, in minor units.
+    pub available_minor: u64,
+    /// The account's currency.
+    pub currency: Currency,
+}
+
+/// A transfer gave back what was held for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldReleased {
+    /// Which account.
+    pub account_id: String,
+    /// Which transfer.
+    pub transfer_id: String,
+    /// How much, in minor units.
+    pub amount_minor: u64,
+    /// The balance after it, in minor units.
+    pub balance_minor: u64,
+    /// What of it can be taken out, in minor units.
+    pub available_minor: u64,
     /// The account's currency.
     pub currency: Currency,
 }

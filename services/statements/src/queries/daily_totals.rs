@@ -27,14 +27,14 @@ pub struct DayOfTotals {
     pub date: Day,
     /// The currency's code.
     pub currency: Currency,
-    /// What came in.
+    /// What was deposited.
     #[schemars(regex(pattern = DECIMAL), example = "125.00")]
     pub deposited: String,
-    /// What went out.
+    /// What was withdrawn.
     #[schemars(regex(pattern = DECIMAL), example = "25.50")]
     pub withdrawn: String,
-    /// What went from one account to another; nothing, as long as there are no transfers.
-    #[schemars(regex(pattern = DECIMAL), example = "0.00")]
+    /// What transfers brought from one account to another: each counts once, on the day on which it arrived.
+    #[schemars(regex(pattern = DECIMAL), example = "10.00")]
     pub transferred: String,
 }
 
@@ -49,7 +49,7 @@ impl Answers for GetDailyTotals {
             currency,
             deposited: currency.decimal(totals.deposited_minor),
             withdrawn: currency.decimal(totals.withdrawn_minor),
-            transferred: currency.decimal(0),
+            transferred: currency.decimal(totals.transferred_minor),
         })
     }
 }

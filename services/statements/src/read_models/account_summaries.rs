@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    messages::AccountMessage,
+    messages::{
+        AccountCredited, AccountMessage, FundsDeposited, FundsHeld, FundsWithdrawn, HoldCaptured, HoldReleased,
+    },
     money::{Currency, DECIMAL},
 };
 
@@ -24,7 +26,7 @@ pub struct AccountSummary {
     /// What is in it, as a decimal.
     #[schemars(regex(pattern = DECIMAL), example = "99.50")]
     pub balance: String,
-    /// What can be taken out of it, as a decimal.
+    /// What can be taken out of it, as a decimal: what is in it and not held for a transfer.
     #[schemars(regex(pattern = DECIMAL), example = "99.50")]
     pub available: String,
     /// Its currency's code.
@@ -70,7 +72,7 @@ pub struct AccountSummaries;
 
 impl Projection for AccountSummaries {
     const NAME: &'static str = "account-summaries";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Event = AccountMessage;
 
     fn project(
@@ -97,11 +99,22 @@ impl Projection for AccountSummaries {
                 }
                 ACCOUNT_SUMMARIES.put(tx, &Key::from(opened.account_id.as_str()), &summary)
             }
-            AccountMessage::Deposited(funds) => {
-                change(tx, &funds.account_id, delivery, |summary| hold(summary, funds.currency, funds.balance_minor))
+            AccountMessage::Deposited(FundsDeposited {
+                account_id, currency, balance_minor, available_minor, ..
+            })
+            | AccountMessage::Withdrawn(FundsWithdrawn {
+                account_id, currency, balance_minor, available_minor, ..
+            }) => {
+                let available_minor = available_minor.unwrap_or(*balance_minor);
+                change(tx, account_id, delivery, |summary| stand(summary, *currency, *balance_minor, available_minor))
             }
-            AccountMessage::Withdrawn(funds) => {
-                change(tx, &funds.account_id, delivery, |summary| hold(summary, funds.currency, funds.balance_minor))
+            AccountMessage::Held(FundsHeld { account_id, currency, balance_minor, available_minor, .. })
+            | AccountMessage::Credited(AccountCredited {
+                account_id, currency, balance_minor, available_minor, ..
+            })
+            | AccountMessage::Captured(HoldCaptured { account_id, currency, balance_minor, available_minor, .. })
+            | AccountMessage::Released(HoldReleased { account_id, currency, balance_minor, available_minor, .. }) => {
+                change(tx, account_id, delivery, |summary| stand(summary, *currency, *balance_minor, *available_minor))
             }
             AccountMessage::Closed(closed) => {
                 change(tx, &closed.account_id, delivery, |summary| summary.status = AccountStatus::Closed)
@@ -110,9 +123,9 @@ impl Projection for AccountSummaries {
     }
 }
 
-fn hold(summary: &mut AccountSummary, currency: Currency, balance_minor: u64) {
+fn stand(summary: &mut AccountSummary, currency: Currency, balance_minor: u64, available_minor: u64) {
     summary.balance = currency.decimal(balance_minor.into());
-    summary.available.clone_from(&summary.balance);
+    summary.available = currency.decimal(available_minor.into());
 }
 
 fn change(

@@ -1,4 +1,4 @@
-//! One document a day and currency: what came in and went out.
+//! One document a day and currency: what came in, went out, and went from one account to another.
 
 use factum::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub struct DayTotals {
     pub deposited_minor: i128,
     /// What went out.
     pub withdrawn_minor: i128,
+    /// What went from one account to another.
+    pub transferred_minor: i128,
 }
 
 /// Totals by day and currency.
@@ -31,7 +33,7 @@ pub struct DailyTotals;
 
 impl Projection for DailyTotals {
     const NAME: &'static str = "daily-totals";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Event = AccountMessage;
 
     fn project(
@@ -40,16 +42,30 @@ impl Projection for DailyTotals {
         delivery: &Delivery,
         tx: &mut dyn ReadTransaction,
     ) -> Result<(), ReadError> {
-        let (currency, deposited, withdrawn) = match message {
-            AccountMessage::Deposited(funds) => (funds.currency, funds.amount_minor, 0),
-            AccountMessage::Withdrawn(funds) => (funds.currency, 0, funds.amount_minor),
-            AccountMessage::Opened(_) | AccountMessage::Closed(_) => return Ok(()),
+        let nothing = DayTotals::default();
+        let (currency, moved) = match message {
+            AccountMessage::Deposited(funds) => {
+                (funds.currency, DayTotals { deposited_minor: funds.amount_minor.into(), ..nothing })
+            }
+            AccountMessage::Withdrawn(funds) => {
+                (funds.currency, DayTotals { withdrawn_minor: funds.amount_minor.into(), ..nothing })
+            }
+            // Once for each transfer: what is captured at its source was credited to its target before.
+            AccountMessage::Credited(funds) => {
+                (funds.currency, DayTotals { transferred_minor: funds.amount_minor.into(), ..nothing })
+            }
+            AccountMessage::Opened(_)
+            | AccountMessage::Held(_)
+            | AccountMessage::Captured(_)
+            | AccountMessage::Released(_)
+            | AccountMessage::Closed(_) => return Ok(()),
         };
         let key = totals_key(&Day::of(delivery.recorded_at), currency);
         let before = DAILY_TOTALS.get(tx, &key)?.unwrap_or_default();
         let after = DayTotals {
-            deposited_minor: before.deposited_minor + i128::from(deposited),
-            withdrawn_minor: before.withdrawn_minor + i128::from(withdrawn),
+            deposited_minor: before.deposited_minor + moved.deposited_minor,
+            withdrawn_minor: before.withdrawn_minor + moved.withdrawn_minor,
+            transferred_minor: before.transferred_minor + moved.transferred_minor,
         };
         DAILY_TOTALS.put(tx, &key, &after)
     }

@@ -1,4 +1,7 @@
 //! One document a line of a statement: what happened to an account, in order.
+//!
+//! Every version of an account has its line, also where the balance stays as it was: so a reader sees that none is
+//! missing, and why less is available than there is.
 
 use factum::Timestamp;
 use factum::prelude::*;
@@ -27,6 +30,10 @@ pub struct StatementLine {
     /// The balance after it, as a decimal.
     #[schemars(regex(pattern = DECIMAL), example = "99.50")]
     pub balance: String,
+    /// Which transfer did it; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "uuid"))]
+    pub transfer_id: Option<String>,
 }
 
 /// What a line is about.
@@ -39,6 +46,14 @@ pub enum LineKind {
     Deposited,
     /// Money went out.
     Withdrawn,
+    /// Money was set aside for a transfer: it is still in the balance.
+    Held,
+    /// A transfer brought money.
+    Credited,
+    /// A transfer took what was held for it.
+    Captured,
+    /// A transfer gave back what was held for it: it never left the balance.
+    Released,
     /// The account was closed.
     Closed,
 }
@@ -57,7 +72,7 @@ pub struct StatementLines;
 
 impl Projection for StatementLines {
     const NAME: &'static str = "statement-lines";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     type Event = AccountMessage;
 
     fn project(
@@ -66,28 +81,45 @@ impl Projection for StatementLines {
         delivery: &Delivery,
         tx: &mut dyn ReadTransaction,
     ) -> Result<(), ReadError> {
-        let line = |kind, amount, balance| StatementLine {
+        let line = |kind, amount, balance, transfer_id: Option<&String>| StatementLine {
             version: delivery.version.get(),
             at: delivery.recorded_at,
             kind,
             amount,
             balance,
+            transfer_id: transfer_id.cloned(),
         };
         let (account_id, line) = match message {
             AccountMessage::Opened(opened) => {
-                (&opened.account_id, line(LineKind::Opened, None, opened.currency.decimal(0)))
+                (&opened.account_id, line(LineKind::Opened, None, opened.currency.decimal(0), None))
             }
             AccountMessage::Deposited(funds) => {
                 let (amount, balance) = moved(funds.currency, funds.amount_minor.into(), funds.balance_minor);
-                (&funds.account_id, line(LineKind::Deposited, Some(amount), balance))
+                (&funds.account_id, line(LineKind::Deposited, amount, balance, None))
             }
             AccountMessage::Withdrawn(funds) => {
                 let (amount, balance) = moved(funds.currency, -i128::from(funds.amount_minor), funds.balance_minor);
-                (&funds.account_id, line(LineKind::Withdrawn, Some(amount), balance))
+                (&funds.account_id, line(LineKind::Withdrawn, amount, balance, None))
+            }
+            AccountMessage::Held(hold) => {
+                let balance = hold.currency.decimal(hold.balance_minor.into());
+                (&hold.account_id, line(LineKind::Held, None, balance, Some(&hold.transfer_id)))
+            }
+            AccountMessage::Credited(credit) => {
+                let (amount, balance) = moved(credit.currency, credit.amount_minor.into(), credit.balance_minor);
+                (&credit.account_id, line(LineKind::Credited, amount, balance, Some(&credit.transfer_id)))
+            }
+            AccountMessage::Captured(hold) => {
+                let (amount, balance) = moved(hold.currency, -i128::from(hold.amount_minor), hold.balance_minor);
+                (&hold.account_id, line(LineKind::Captured, amount, balance, Some(&hold.transfer_id)))
+            }
+            AccountMessage::Released(hold) => {
+                let balance = hold.currency.decimal(hold.balance_minor.into());
+                (&hold.account_id, line(LineKind::Released, None, balance, Some(&hold.transfer_id)))
             }
             AccountMessage::Closed(closed) => {
                 let before = last_balance(tx, &closed.account_id, delivery)?;
-                (&closed.account_id, line(LineKind::Closed, None, before))
+                (&closed.account_id, line(LineKind::Closed, None, before, None))
             }
         };
         let key = Key::from(account_id.as_str()).number(delivery.version.get());
@@ -95,8 +127,8 @@ impl Projection for StatementLines {
     }
 }
 
-fn moved(currency: Currency, amount_minor: i128, balance_minor: u64) -> (String, String) {
-    (currency.decimal(amount_minor), currency.decimal(balance_minor.into()))
+fn moved(currency: Currency, amount_minor: i128, balance_minor: u64) -> (Option<String>, String) {
+    (Some(currency.decimal(amount_minor)), currency.decimal(balance_minor.into()))
 }
 
 /// The balance on the line before this delivery's: closing an account names no amount.

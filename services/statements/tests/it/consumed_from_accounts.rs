@@ -53,13 +53,17 @@ const fn kind(message: &AccountMessage) -> usize {
         AccountMessage::Opened(_) => 0,
         AccountMessage::Deposited(_) => 1,
         AccountMessage::Withdrawn(_) => 2,
-        AccountMessage::Closed(_) => 3,
+        AccountMessage::Held(_) => 3,
+        AccountMessage::Credited(_) => 4,
+        AccountMessage::Captured(_) => 5,
+        AccountMessage::Released(_) => 6,
+        AccountMessage::Closed(_) => 7,
     }
 }
 
 #[test]
 fn every_sample_of_a_consumed_message_is_understood_and_each_has_one() {
-    let mut understood = [0; 4];
+    let mut understood = [0; 8];
     for (name, samples) in samples() {
         for (label, sample) in samples {
             let Decoded::Known(message) = decode(&name, &sample) else { continue };

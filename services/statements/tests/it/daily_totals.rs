@@ -2,7 +2,7 @@
 
 use factum::{Timestamp, testing::NOW};
 
-use crate::world::{World, account, known};
+use crate::world::{World, account, known, transfer};
 
 fn at(moment: &str) -> Timestamp {
     moment.parse().unwrap()
@@ -65,6 +65,7 @@ async fn the_order_between_accounts_does_not_matter() {
             match step {
                 0 => world.opened(account(number), known("Ada"), "EUR"),
                 step if step % 3 == 0 => world.withdrawn(account(number), number + step, day),
+                step if step % 4 == 1 => world.credited(account(number), transfer(step), 7 * step + number, day),
                 step => world.deposited(account(number), 100 * (number + step), day),
             }
         }
@@ -76,6 +77,7 @@ async fn the_order_between_accounts_does_not_matter() {
     }
     assert!(answers.iter().all(|days| *days == answers[0]), "{answers:?}");
     assert_ne!(answers[0][0], answers[0][1]);
+    assert!(answers[0].iter().any(|[_, _, transferred]| transferred != "0.00"), "{answers:?}");
 }
 
 #[tokio::test]

@@ -5,4 +5,5 @@ mod accounts;
 mod consumed_from_accounts;
 mod daily_totals;
 mod pages;
+mod transfers;
 mod world;
