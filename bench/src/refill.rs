@@ -181,6 +181,10 @@ impl Projection for Rows {
         let amount_minor = match message {
             AccountMessage::Deposited(funds) => funds.amount_minor,
             AccountMessage::Withdrawn(funds) => funds.amount_minor,
+            AccountMessage::Held(funds) => funds.amount_minor,
+            AccountMessage::Credited(funds) => funds.amount_minor,
+            AccountMessage::Captured(funds) => funds.amount_minor,
+            AccountMessage::Released(funds) => funds.amount_minor,
             AccountMessage::Opened(_) | AccountMessage::Closed(_) => 0,
         };
         let key = Key::from(delivery.stream.as_str()).number(delivery.version.get());
@@ -211,9 +215,15 @@ fn messages(count: usize, accounts: usize) -> Vec<Happened> {
             }),
             even if even % 2 == 0 => {
                 let balance_minor = balance_minor + amount_minor;
-                AccountMessage::Deposited(FundsDeposited { account_id, amount_minor, balance_minor, currency })
+                let available_minor = Some(balance_minor);
+                let funds = FundsDeposited { account_id, amount_minor, balance_minor, available_minor, currency };
+                AccountMessage::Deposited(funds)
             }
-            _ => AccountMessage::Withdrawn(FundsWithdrawn { account_id, amount_minor, balance_minor, currency }),
+            _ => {
+                let available_minor = Some(balance_minor);
+                let funds = FundsWithdrawn { account_id, amount_minor, balance_minor, available_minor, currency };
+                AccountMessage::Withdrawn(funds)
+            }
         };
         Happened { account, version, message }
     };
