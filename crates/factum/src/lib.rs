@@ -31,6 +31,7 @@ mod fuzzing;
 pub mod input;
 pub mod model;
 pub mod principal;
+pub mod process;
 pub mod projections;
 pub mod query;
 pub mod read;

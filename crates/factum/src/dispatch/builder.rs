@@ -7,7 +7,7 @@ use super::{
     cache::{CACHED_AGGREGATES_MAX_DEFAULT, CACHED_BYTES_MAX_DEFAULT, Cache},
     dispatcher::Core,
     registry::{self, AnyCommand},
-    turns::Turns,
+    streams::{ATTEMPTS_MAX_DEFAULT, Streams},
 };
 use crate::{
     bus::LINEAGE_MAX,
@@ -18,9 +18,6 @@ use crate::{
     store::{EventStore, Fork, Identity, Position},
     token::{Token, TopicMark},
 };
-
-/// How often a command is decided before it is given up as contended, unless told otherwise.
-const ATTEMPTS_MAX_DEFAULT: u32 = 10;
 
 /// Puts a [`CommandDispatcher`] together.
 #[must_use = "a builder does nothing until `build`"]
@@ -156,16 +153,13 @@ impl CommandDispatcherBuilder {
             }
         }
         check_token(self.store.identity(), &self.publications)?;
+        let cache = Cache::new(self.cached_aggregates_max, self.cached_bytes_max);
         let core = Core {
             service: self.service,
             source: self.store.identity().source(),
-            store: self.store,
-            runtime: self.runtime,
+            streams: Arc::new(Streams::new(self.store, self.runtime, cache, self.attempts_max)),
             policy: self.policy,
             publications: self.publications,
-            turns: Turns::new(),
-            cache: Cache::new(self.cached_aggregates_max, self.cached_bytes_max),
-            attempts_max: self.attempts_max,
         };
         Ok(CommandDispatcher { core: Arc::new(core), commands: Arc::new(commands) })
     }

@@ -1,32 +1,26 @@
 //! The two doors to the one path.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use factum_engine::ExpectedVersion;
 use uuid::Uuid;
 
 use super::{
     CommandDispatcherBuilder, CommandInfo, CommandKey, CommandReceipt, DispatchError,
-    cache::Cache,
     canonical::canonical,
     identity::fingerprint,
     registry::AnyCommand,
     run::{Request, run},
-    turns::Turns,
+    streams::Streams,
 };
 use crate::{
     input::UnknownFields,
     model::{Aggregate, Command, CommandId, CorrelationId, Message, Source},
     principal::{Authorize, Principal},
     relay::DynPublication,
-    runtime::{Backoff, Runtime, contained},
+    runtime::contained,
     store::{CommandRecord, EventStore},
 };
-
-/// The first wait after a conflict; doubled each time, with jitter.
-const CONFLICT_WAIT_FIRST: Duration = Duration::from_micros(500);
-/// The longest wait after a conflict.
-const CONFLICT_WAIT_MAX: Duration = Duration::from_millis(50);
 
 /// Takes commands to their aggregates. Cheap to clone.
 ///
@@ -40,14 +34,10 @@ pub struct CommandDispatcher {
 /// What every command goes through.
 pub(super) struct Core {
     pub(super) service: String,
-    pub(super) store: Arc<dyn EventStore>,
+    pub(super) streams: Arc<Streams>,
     pub(super) source: Source,
-    pub(super) runtime: Runtime,
     pub(super) policy: Arc<dyn Authorize>,
     pub(super) publications: Vec<DynPublication>,
-    pub(super) turns: Turns,
-    pub(super) cache: Cache,
-    pub(super) attempts_max: u32,
 }
 
 /// Everything a caller may say about a command besides the command.
@@ -115,7 +105,7 @@ impl CommandDispatcher {
 
     /// The event store behind it.
     pub fn store(&self) -> &Arc<dyn EventStore> {
-        &self.core.store
+        &self.core.streams.store
     }
 }
 
@@ -123,25 +113,18 @@ impl Core {
     /// Fixes what stays the same over all attempts. `document` is the command as it came; `None`: it is no document.
     pub(super) fn request<C: Message>(&self, document: &[u8], options: CommandOptions) -> Option<Request> {
         let effective = options.key.effective(&self.service);
-        let id = effective.unwrap_or_else(|| CommandId::from_uuid(self.runtime.new_id()));
+        let id = effective.unwrap_or_else(|| CommandId::from_uuid(self.streams.runtime.new_id()));
         let document = canonical(document).ok()?;
-        let fingerprint = fingerprint(&self.store.identity().key, C::NAME, &document);
+        let fingerprint = fingerprint(&self.streams.store.identity().key, C::NAME, &document);
         Some(Request {
             record: CommandRecord { id, fingerprint },
             fresh: effective.is_none(),
-            now: self.runtime.now(),
+            now: self.streams.runtime.now(),
             expected: options.expected,
             principal: options.principal,
             correlation_id: options.correlation_id.unwrap_or_else(|| CorrelationId::from_uuid(id.as_uuid())),
             causation_id: options.causation_id,
         })
-    }
-
-    /// Lets whoever was faster finish.
-    pub(super) async fn pause(&self, attempt: u32) {
-        let mut backoff = Backoff::new(CONFLICT_WAIT_FIRST, CONFLICT_WAIT_MAX).after(attempt - 1);
-        let wait = backoff.next(&self.runtime);
-        self.runtime.sleep(wait).await;
     }
 }
 

@@ -57,7 +57,7 @@ impl CommandKey {
 
 /// The fingerprint of a request as it came, before defaults are filled in. `document` is in its canonical form, so
 /// that white space and the order of fields make no difference.
-pub(super) fn fingerprint(key: &[u8; 32], command: &str, document: &[u8]) -> Fingerprint {
+pub(crate) fn fingerprint(key: &[u8; 32], command: &str, document: &[u8]) -> Fingerprint {
     let mut hasher = blake3::Hasher::new_keyed(key);
     hasher.update(&(command.len() as u64).to_le_bytes());
     hasher.update(command.as_bytes());

@@ -224,7 +224,7 @@ impl<A: Aggregate> Loaded<A> {
 
     /// The state once these events are recorded, folded from their documents: so an event that could not be read
     /// back, or not be folded, is refused before it is written.
-    pub(super) fn after(mut self, events: &[NewEvent]) -> Result<Self, DispatchError<A::Rejection>> {
+    pub(crate) fn after(mut self, events: &[NewEvent]) -> Result<Self, DispatchError<A::Rejection>> {
         let folded = contained(|| {
             events.iter().try_for_each(|event| {
                 let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
@@ -241,11 +241,7 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// Whether the stream is still where this state was left.
-    pub(super) async fn is_current(
-        &self,
-        store: &dyn EventStore,
-        stream: &StreamName,
-    ) -> Result<bool, DispatchError<A::Rejection>> {
+    pub(super) async fn is_current(&self, store: &dyn EventStore, stream: &StreamName) -> Result<bool, StoreError> {
         let batch = store.read_stream(stream, self.version.next(), Direction::Forward, 1).await?;
         Ok(batch.events.is_empty())
     }

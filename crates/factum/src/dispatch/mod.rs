@@ -14,6 +14,7 @@ mod receipt;
 mod record;
 mod registry;
 mod run;
+mod streams;
 mod turns;
 
 pub use builder::{BuildError, CommandDispatcherBuilder};
@@ -23,6 +24,10 @@ pub use identity::{CommandKey, Surface};
 pub use load::{At, LoadError, Loaded, load};
 pub use receipt::CommandReceipt;
 pub use registry::CommandInfo;
+
+pub(crate) use identity::fingerprint;
+pub(crate) use record::new_events;
+pub(crate) use streams::Streams;
 
 // Fuzzed.
 #[cfg(test)]

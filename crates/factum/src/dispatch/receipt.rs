@@ -80,12 +80,12 @@ impl CommandReceipt {
         let mut from = version;
         // Back through the stream until each topic has its mark, or the beginning is reached.
         while from > Version::ZERO && topics.iter().any(|mark| mark.position == 0) {
-            let batch = core.store.read_stream(&stream, from, Direction::Backward, LOOK_BACK_EVENTS).await?;
+            let batch = core.streams.store.read_stream(&stream, from, Direction::Backward, LOOK_BACK_EVENTS).await?;
             let Some(oldest) = batch.events.last() else { break };
             from = Version::new(oldest.version.get() - 1);
             fill(core, &mut topics, batch.events.iter());
         }
-        let token = Token::of(core.store.identity(), position, topics);
+        let token = Token::of(core.streams.store.identity(), position, topics);
         Ok(Self { stream, version, position, command_id: request.record.id, repeated: false, token })
     }
 
@@ -102,7 +102,7 @@ impl CommandReceipt {
         };
         let mut topics = marks(core, &stream);
         fill(core, &mut topics, events.iter().rev());
-        let token = Token::of(core.store.identity(), position, topics);
+        let token = Token::of(core.streams.store.identity(), position, topics);
         Ok(Self { stream, version, position, command_id, repeated, token })
     }
 }
@@ -114,7 +114,7 @@ async fn read_back<R>(core: &Core, receipt: &Receipt) -> Result<Vec<RecordedEven
     for (stream, version) in &receipt.streams {
         let mut from = *version;
         while from > Version::ZERO {
-            let batch = core.store.read_stream(stream, from, Direction::Backward, LOOK_BACK_EVENTS).await?;
+            let batch = core.streams.store.read_stream(stream, from, Direction::Backward, LOOK_BACK_EVENTS).await?;
             let Some(oldest) = batch.events.last() else { break };
             from = if oldest.position < receipt.first { Version::ZERO } else { Version::new(oldest.version.get() - 1) };
             events.extend(batch.events.into_iter().filter(|event| event.position >= receipt.first));

@@ -4,7 +4,7 @@ use factum_engine::{ExpectedVersion, StreamName, Version};
 
 use super::{DispatchError, dispatcher::Core, run::Request};
 use crate::{
-    model::{Event, EventId},
+    model::{CommandId, Event, EventId},
     runtime::contained,
     store::{Append, Metadata, NewEvent, Receipt, RecordedEvent},
 };
@@ -23,26 +23,34 @@ pub(super) fn record<E: Event, R>(
     facts: &[E],
     request: &Request,
 ) -> Result<(Append, Recorded), DispatchError<R>> {
-    let events = contained(|| facts.iter().enumerate().map(|(index, fact)| new_event(fact, request, index)).collect());
+    let events = new_events(facts, request.record.id).map_err(DispatchError::Panicked)?;
     let metadata = Metadata {
         correlation_id: request.correlation_id,
         causation_id: request.causation_id,
         actor: request.principal.actor.clone(),
     };
     let append = Append::new(metadata, request.now)
-        .stream(stream.clone(), ExpectedVersion::Exact(version), events.map_err(DispatchError::Panicked)?)
+        .stream(stream.clone(), ExpectedVersion::Exact(version), events)
         .command(request.record);
     // Only publications look at what was recorded.
     let recorded = Recorded((!core.publications.is_empty()).then(|| append.clone()));
     Ok((append, recorded))
 }
 
-fn new_event<E: Event>(fact: &E, request: &Request, index: usize) -> NewEvent {
+/// What was decided under a command id, as it is appended.
+///
+/// # Errors
+/// Writing one of them panicked: the panic's message.
+pub(crate) fn new_events<E: Event>(facts: &[E], command: CommandId) -> Result<Vec<NewEvent>, String> {
+    contained(|| facts.iter().enumerate().map(|(index, fact)| new_event(fact, command, index)).collect())
+}
+
+fn new_event<E: Event>(fact: &E, command: CommandId, index: usize) -> NewEvent {
     let mut data = Vec::with_capacity(DOCUMENT_BYTES_FIRST);
     fact.encode(&mut data);
     NewEvent {
         // Derived, so that an attempt repeated after a conflict or a lost answer means the same event.
-        id: EventId::from_uuid(request.record.id.derive(&format!("event {index}"))),
+        id: EventId::from_uuid(command.derive(&format!("event {index}"))),
         name: fact.name().into(),
         schema: fact.schema(),
         tags: fact.tags(),

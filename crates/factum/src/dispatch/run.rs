@@ -2,12 +2,7 @@
 
 use factum_engine::{ExpectedVersion, StreamName};
 
-use super::{
-    CommandReceipt, DispatchError,
-    dispatcher::Core,
-    load::{At, Loaded, load_stream},
-    record::record,
-};
+use super::{CommandReceipt, DispatchError, dispatcher::Core, load::Loaded, record::record};
 use crate::{
     input::InvalidInput,
     model::{
@@ -37,13 +32,14 @@ type Outcome<C, T = CommandReceipt> = Result<T, DispatchError<RejectionOf<C>>>;
 
 /// Authorise, validate, load, handle, append; again on conflict.
 pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request) -> Outcome<C> {
+    let streams = core.streams.as_ref();
     let stream = admit(core, command, request)?;
-    let _turn = core.turns.take(&core.runtime, &stream).await;
+    let _turn = core.streams.turn(&stream).await;
     // Judged before every other condition: a repeat gets its answer whatever has happened since.
     if let Some(receipt) = repeat(core, request).await? {
         return Ok(receipt);
     }
-    for attempt in 1..=core.attempts_max {
+    for attempt in 1..=streams.attempts_max {
         let (loaded, decision) = load_and_decide(core, command, &stream, request).await?;
         let events = match decision {
             Ok(events) if !events.as_slice().is_empty() => events,
@@ -51,7 +47,7 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
                 let (version, position) = (loaded.version, loaded.position);
                 // After a panic the state is dropped, never used again.
                 if !matches!(no_events, Err(DispatchError::Panicked(_))) {
-                    core.cache.keep(&stream, loaded);
+                    streams.keep(&stream, loaded);
                 }
                 // A twin of this request may have been accepted since the look-up: its answer goes first.
                 if let Some(receipt) = repeat(core, request).await? {
@@ -63,11 +59,10 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
         };
         let (append, recorded) = record(core, &stream, loaded.version, events.as_slice(), request)?;
         let after = loaded.after(&append.streams[0].events)?;
-        match core.store.append(append).await {
+        match streams.store.append(append).await {
             Ok(receipt) => {
-                if let (false, [(_, version)]) = (receipt.repeated, receipt.streams.as_slice()) {
-                    let (version, position, recorded_at) = (*version, receipt.last, Some(request.now));
-                    core.cache.keep(&stream, Loaded { version, position, recorded_at, ..after });
+                if !receipt.repeated {
+                    streams.keep_after(&stream, after, events.as_slice().len(), receipt.first, request.now);
                 }
                 return CommandReceipt::of_append(core, receipt, recorded, request).await;
             }
@@ -75,8 +70,8 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
                 return Err(DispatchError::NotExpected { expected: request.expected, actual });
             }
             Err(AppendError::Conflict { .. } | AppendError::BoundaryCrossed { .. }) => {
-                if attempt < core.attempts_max {
-                    core.pause(attempt).await;
+                if attempt < streams.attempts_max {
+                    streams.pause(attempt).await;
                 }
             }
             Err(AppendError::CommandIdReused(_)) => return Err(DispatchError::CommandIdReused),
@@ -84,7 +79,7 @@ pub(super) async fn run<C: Command>(core: &Core, command: &C, request: &Request)
             Err(error) => return Err(DispatchError::Refused(error.to_string())),
         }
     }
-    Err(DispatchError::Contended { attempts: core.attempts_max })
+    Err(DispatchError::Contended { attempts: streams.attempts_max })
 }
 
 /// Permission first, then the command's own check; nothing is looked up before.
@@ -114,32 +109,22 @@ async fn repeat<R>(core: &Core, request: &Request) -> Result<Option<CommandRecei
     if request.fresh {
         return Ok(None);
     }
-    match core.store.command(request.record.id).await? {
+    match core.streams.store.command(request.record.id).await? {
         None => Ok(None),
         Some(known) if known.fingerprint != request.record.fingerprint => Err(DispatchError::CommandIdReused),
         Some(known) => CommandReceipt::of_repeat(core, known.receipt, request).await.map(Some),
     }
 }
 
-/// Decides on a kept state, or on the stream as it is. Only an append proves a kept state current; any other decision
-/// on it is final only once the store says so, or else is taken again.
+/// Decides on a kept state, or on the stream as it is.
 async fn load_and_decide<C: Command>(
     core: &Core,
     command: &C,
     stream: &StreamName,
     request: &Request,
 ) -> Outcome<C, (Loaded<C::Aggregate>, Outcome<C, Events<EventOf<C>>>)> {
-    let store = core.store.as_ref();
-    if let Some(kept) = core.cache.take::<C::Aggregate>(stream) {
-        let decision = decide(&kept, command, stream, request);
-        let appends = matches!(&decision, Ok(events) if !events.as_slice().is_empty());
-        if appends || kept.is_current(store, stream).await? {
-            return Ok((kept, decision));
-        }
-    }
-    let loaded = load_stream::<C::Aggregate>(store, stream, At::Latest).await?;
-    let decision = decide(&loaded, command, stream, request);
-    Ok((loaded, decision))
+    let appends = |decision: &Outcome<C, _>| matches!(decision, Ok(events) if !Events::as_slice(events).is_empty());
+    Ok(core.streams.decide(stream, |loaded| decide(loaded, command, stream, request), appends).await?)
 }
 
 fn decide<C: Command>(

@@ -1,0 +1,95 @@
+//! Which process something heard is for, and as what it hears it.
+
+use factum_engine::StreamName;
+use serde::Deserialize;
+
+use super::HearError;
+use crate::{
+    bus::Envelope,
+    model::{DecodeError, Decoded, Event, Input, ProcessManager, RawEvent, Refusal, Unreadable, document, stream_of},
+    runtime::contained,
+};
+
+/// The message that says that a command was refused or cancelled.
+pub(crate) const COMMAND_REFUSED: &str = "factum.command-refused.v1";
+/// The message that says that a command was accepted and changed nothing.
+pub(crate) const COMMAND_NOTHING_TO_DO: &str = "factum.command-nothing-to-do.v1";
+
+/// What ends the process's stream in the id of a command.
+const STEP_SEPARATOR: char = '/';
+
+/// Something for a process.
+pub(super) struct Routed<'a, M> {
+    pub(super) stream: StreamName,
+    /// It is about a command that the process has sent.
+    pub(super) answers: bool,
+    pub(super) what: Told<'a, M>,
+}
+
+/// An [`Input`] with what it refers to.
+pub(super) enum Told<'a, M> {
+    Message { message: M, step: Option<&'a str> },
+    Refused { step: &'a str, refusal: Refusal },
+    NothingToDo { step: &'a str },
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    code: String,
+    message: String,
+}
+
+impl<M> Told<'_, M> {
+    pub(super) const fn input(&self) -> Input<'_, M> {
+        match self {
+            Self::Message { message, step } => Input::Message { message, step: *step },
+            Self::Refused { step, refusal } => Input::Refused { step, refusal },
+            Self::NothingToDo { step } => Input::NothingToDo { step },
+        }
+    }
+}
+
+/// Which process a message is for; `None`: for none.
+pub(super) fn route<P: ProcessManager>(envelope: &Envelope) -> Result<Option<Routed<'_, P::Message>>, HearError> {
+    let own = envelope.command_id.as_deref().and_then(own_command::<P>);
+    match (envelope.name.as_str(), own) {
+        (COMMAND_NOTHING_TO_DO, own) => {
+            Ok(own.map(|(stream, step)| Routed { stream, answers: true, what: Told::NothingToDo { step } }))
+        }
+        (COMMAND_REFUSED, None) => Ok(None),
+        (COMMAND_REFUSED, Some((stream, step))) => {
+            let refusal = refusal(envelope)?;
+            Ok(Some(Routed { stream, answers: true, what: Told::Refused { step, refusal } }))
+        }
+        (name, own) => {
+            let raw = RawEvent { name, schema: 1, data: &envelope.data };
+            let decoded = contained(|| P::Message::decode(raw)).map_err(HearError::Panicked)?;
+            let Decoded::Known(message) = decoded.map_err(HearError::Unreadable)? else { return Ok(None) };
+            if let Some((stream, step)) = own {
+                return Ok(Some(Routed { stream, answers: true, what: Told::Message { message, step: Some(step) } }));
+            }
+            let id = contained(|| P::correlate(&message, &envelope.delivery())).map_err(HearError::Panicked)?;
+            let Some(id) = id else { return Ok(None) };
+            let stream = contained(|| stream_of::<P>(&id)).map_err(HearError::Panicked)?;
+            let stream = stream.map_err(|error| HearError::Refused(format!("the process's id: {error}")))?;
+            Ok(Some(Routed { stream, answers: false, what: Told::Message { message, step: None } }))
+        }
+    }
+}
+
+/// The process and the step of a command that a process of this kind has sent.
+fn own_command<P: ProcessManager>(id: &str) -> Option<(StreamName, &str)> {
+    let (stream, step) = id.rsplit_once(STEP_SEPARATOR)?;
+    stream.strip_prefix(P::CATEGORY)?.strip_prefix('-')?;
+    Some((StreamName::new(stream).ok()?, step))
+}
+
+fn refusal(envelope: &Envelope) -> Result<Refusal, HearError> {
+    let read: Result<Refused, Unreadable> = document::read(&envelope.data);
+    match read {
+        Ok(Refused { code, message }) => Ok(Refusal { code, message }),
+        Err(source) => {
+            Err(HearError::Unreadable(DecodeError::Malformed { name: envelope.name.clone(), schema: 1, source }))
+        }
+    }
+}
