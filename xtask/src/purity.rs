@@ -2,7 +2,7 @@
 //!
 //! | where | never |
 //! | --- | --- |
-//! | `services/*/src/domain/` | async code, I/O, the clock, randomness, an adapter, any `factum-…` crate by name |
+//! | `services/*/src/domain/`, `services/*/src/process_managers/` | async code, I/O, the clock, randomness, an adapter, any `factum-…` crate by name |
 //! | `services/*/src/read_models/` | `crate::domain`, but for its events |
 //! | `services/*/src/` | source of another folder by `#[path]` or `include!` |
 
@@ -19,8 +19,9 @@ struct Rule {
     refuses: fn(&CodePath<'_>) -> Option<&'static str>,
 }
 
-const RULES: [Rule; 2] = [
+const RULES: [Rule; 3] = [
     Rule { folder: "domain", name: "domain-is-pure", refuses: impure },
+    Rule { folder: "process_managers", name: "process-managers-are-pure", refuses: impure },
     Rule { folder: "read_models", name: "read-models-know-events-only", refuses: domain_state },
 ];
 
@@ -171,6 +172,15 @@ mod tests {
         let code = "//! Never waits for tokio or std::fs.\nuse factum::{Aggregate, Context};\nuse std::time::Duration;\n\
                     fn id(c: &Context) -> Uuid { Uuid::new_v5(&c.id, b\"async\") }\nlet http = at.seconds;\n";
         assert_eq!(rules_broken("services/accounts/src/domain/account.rs", code), [""; 0]);
+    }
+
+    #[test]
+    fn a_process_manager_is_as_pure_as_the_domain() {
+        let file = "services/transfers/src/process_managers/transfer.rs";
+        for code in ["async fn decide() {}", "fn f() { Uuid::now_v7() }", "fn f() { Instant::now() }"] {
+            assert_eq!(rules_broken(file, code), ["process-managers-are-pure"], "{code}");
+        }
+        assert_eq!(rules_broken(file, "use crate::{domain::Transfer, messages::HoldFunds};"), [""; 0]);
     }
 
     #[test]

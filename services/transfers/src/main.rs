@@ -1,0 +1,109 @@
+//! The transfers service on its own: `transfers --help`.
+
+mod options;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use factum::{
+    bus::{Bus, LocalBus, LocalBusOptions},
+    service::STOP_LIMIT_DEFAULT,
+    store::Restored,
+};
+use factum_http::{Server, raise_open_files};
+use tokio::signal::unix::{SignalKind, signal};
+
+use options::{CommandLine, RestoreArgs, Settings, Tool};
+
+fn main() -> ExitCode {
+    let CommandLine { options, tool } = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return told(&error),
+    };
+    if let Some(Tool::Restore(RestoreArgs { from, data })) = tool {
+        return match transfers::restore(&from.join(transfers::NAME), &data.join(transfers::NAME)) {
+            Ok(restored) => restored_from(&restored),
+            Err(error) => fail(&error.into()),
+        };
+    }
+    let settings = match Settings::of(options) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&error),
+    };
+    let Settings { data, listen, log } = settings;
+    log.install();
+    raise_open_files();
+    let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
+        Ok(tokio) => tokio,
+        Err(error) => return fail(&error),
+    };
+    match tokio.block_on(run(data, listen)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// What was restored, a fact a line.
+fn restored_from(restored: &Restored) -> ExitCode {
+    let Restored { store, incarnation, fork, progress_records, torn_bytes, .. } = restored;
+    println!("restored    {} events of store {store}", fork.position);
+    println!("incarnation {incarnation}, forked from {} at {}", fork.parent, fork.position);
+    println!("progress    {progress_records} records taken over");
+    if *torn_bytes > 0 {
+        println!("left        {torn_bytes} bytes of an interrupted append in the copy");
+    }
+    ExitCode::SUCCESS
+}
+
+/// Help and version as they are; what is no option in one line.
+fn told(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing is left to do when nobody reads it.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let told =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let line = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    fail(&anyhow::anyhow!("{}; see --help", line.trim_start_matches("error: ")))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("{}: {}", transfers::NAME, one_line(error));
+    ExitCode::FAILURE
+}
+
+/// One line: every cause once, also where the text of an error names its own already.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
+async fn run(data: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // Before anything is made in the folder of a service that cannot start.
+    let listener = Server::bind(listen).await?;
+    let data = data.join(transfers::NAME);
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
+    let service = transfers::service(transfers::Config { data, listener }, Arc::clone(&bus)).await?;
+    println!("transfers listens on http://{listen}");
+    let failed = tokio::select! {
+        reason = service.failed() => Some(reason),
+        _ = interrupt.recv() => None,
+        _ = terminate.recv() => None,
+    };
+    let stopped = service.stop(STOP_LIMIT_DEFAULT).await;
+    bus.close().await?;
+    if let Err(unclean) = stopped {
+        anyhow::bail!("not stopped cleanly: {}", unclean.join("; "));
+    }
+    failed.map_or(Ok(()), |reason| Err(anyhow::anyhow!(reason)))
+}

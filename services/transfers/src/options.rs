@@ -1,0 +1,151 @@
+//! What can be set, and from where: options over environment over a TOML file over defaults.
+
+use std::{
+    io::IsTerminal as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+const PORT_DEFAULT: u16 = 7002;
+
+/// The bank's transfers: takes requests, and sees each through to its end.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) tool: Option<Tool>,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tool {
+    /// Make the event store anew from a copy of the data folder that was made while the service was stopped.
+    Restore(RestoreArgs),
+}
+
+/// From where, and into what.
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The copy of the folder of all data
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// The folder of all data; it must not hold transfers' events any more
+    #[arg(long, value_name = "DIR", env = "TRANSFERS_DATA", default_value = "data")]
+    pub(crate) data: PathBuf,
+}
+
+/// What can be set.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// A TOML file with any of the settings below (`port = 7002`); what is given here or in the environment wins.
+    #[arg(long, value_name = "FILE", env = "TRANSFERS_CONFIG")]
+    config: Option<PathBuf>,
+    /// The port of the write surface [default: 7002]
+    #[arg(long, value_name = "PORT", env = "TRANSFERS_PORT")]
+    port: Option<u16>,
+    /// The address to listen on; anything but loopback is reachable for others, without any authentication
+    /// [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", env = "TRANSFERS_LISTEN")]
+    listen: Option<IpAddr>,
+    /// The folder of all data [default: ./data]
+    #[arg(long, value_name = "DIR", env = "TRANSFERS_DATA")]
+    data: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
+    #[arg(long, value_name = "LEVEL", env = "TRANSFERS_LOG_LEVEL")]
+    log_level: Option<String>,
+    /// How logs are written, to standard error [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "TRANSFERS_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// The same settings in a file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    port: Option<u16>,
+    listen: Option<IpAddr>,
+    data: Option<PathBuf>,
+    log_level: Option<String>,
+    log_format: Option<LogFormat>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// A readable line each.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What is in force.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) log: Log,
+}
+
+/// What is logged, and how.
+#[derive(Debug)]
+pub(crate) struct Log {
+    filter: EnvFilter,
+    format: LogFormat,
+}
+
+impl Settings {
+    pub(crate) fn of(options: Options) -> anyhow::Result<Self> {
+        let file = match &options.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
+        let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
+        let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
+        Ok(Self {
+            data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
+            listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
+            log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
+        })
+    }
+}
+
+fn filter_of(level: &str) -> anyhow::Result<EnvFilter> {
+    for part in level.split(',') {
+        // A misspelt level would be taken for a module's name, and nothing be logged.
+        let known = part.contains('=') || part.trim().parse::<LevelFilter>().is_ok();
+        anyhow::ensure!(known, "`{part}` is neither a level nor a filter such as `factum=debug`");
+    }
+    Ok(EnvFilter::builder().parse(level)?)
+}
+
+fn read(path: &Path) -> anyhow::Result<File> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or_default());
+        let line = before.matches('\n').count() + 1;
+        anyhow::anyhow!("configuration file {}, line {line}: {}", path.display(), error.message())
+    })
+}
+
+impl Log {
+    /// Sends logs to standard error from now on.
+    pub(crate) fn install(self) {
+        let lines = tracing_subscriber::fmt().with_env_filter(self.filter).with_writer(std::io::stderr);
+        // Colours are for people: in a file they are noise.
+        let lines = if std::io::stderr().is_terminal() { lines } else { lines.with_ansi(false) };
+        match self.format {
+            LogFormat::Text => lines.init(),
+            LogFormat::Json => lines.json().init(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The service put together: one event store, one process manager, one write surface.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use factum::{
+    Service,
+    bus::Bus,
+    service::StartError,
+    store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored},
+};
+use factum_http::Bound;
+
+use crate::{domain::RequestTransfer, messages::TransferPublication};
+
+/// The service's name, in topics, folders and logs.
+pub const NAME: &str = "transfers";
+
+/// The folder of its event store, in its own folder.
+const EVENTS: &str = "events";
+
+/// Where the service keeps its data, and what it listens on.
+pub struct Config {
+    /// Its own folder; the events are in `events` below it.
+    pub data: PathBuf,
+    /// What the write surface listens on; bound before the service starts, so that a port in use leaves no traces.
+    pub listener: Bound,
+}
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The event store cannot be opened.
+    #[error("the event store in {} cannot be opened: {source}{}", folder.display(), advice(source))]
+    Store {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// The parts do not fit together.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// The event store is the only source of truth: nothing else can fill it again.
+const fn advice(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Corrupt(_) | OpenError::Identity { .. } => ": restore a backup (`restore --from COPY`)",
+        _ => "",
+    }
+}
+
+/// Why the service's events were not restored.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was not restored from {}: {source}", folder.display(), copy.display())]
+pub struct RestoreFailed {
+    /// The folder they should be in.
+    pub folder: PathBuf,
+    /// The copy of it.
+    pub copy: PathBuf,
+    source: RestoreError,
+}
+
+/// Restores the service's events from a copy of its own folder that was made while it was stopped. The folder of its
+/// events must be empty or absent.
+///
+/// # Errors
+/// See [`EngineStore::restore`].
+pub fn restore(copy: &Path, data: &Path) -> Result<Restored, RestoreFailed> {
+    let (copy, folder) = (copy.join(EVENTS), data.join(EVENTS));
+    EngineStore::restore(&copy, &folder, &EngineOptions::default()).map_err(|source| RestoreFailed {
+        folder,
+        copy,
+        source,
+    })
+}
+
+/// Starts the service on a bus.
+///
+/// # Errors
+/// The folder is locked or damaged.
+pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
+    let folder = config.data.join(EVENTS);
+    let store = EngineStore::open(&folder, EngineOptions::default())
+        .map_err(|source| ServiceError::Store { folder, source })?;
+    let mut service = Service::builder("bank", NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .store(Arc::new(store))
+        .bus(bus)
+        .handles::<RequestTransfer>()
+        .publishes::<TransferPublication>()
+        .start()
+        .await?;
+    config.listener.serve_commands(&mut service);
+    Ok(service)
+}

@@ -1,0 +1,4 @@
+//! What others see of the service.
+
+mod contract;
+mod schemas;
