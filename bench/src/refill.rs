@@ -259,6 +259,7 @@ async fn publish(bus: &dyn Bus, messages: &[Happened]) -> Result<()> {
                 id: EventId::from_uuid(id),
                 origin: origin.clone(),
                 name: message.name().to_owned(),
+                key: stream.clone(),
                 stream,
                 version: Version::new(*version),
                 recorded_at: FIRST.plus(Duration::from_micros(number * 37)),
@@ -284,6 +285,7 @@ async fn append(store: &dyn EventStore, messages: &[Happened]) -> Result<()> {
         correlation_id: CorrelationId::from_uuid(Uuid::from_u128(3)),
         causation_id: None,
         actor: ActorId::anonymous(),
+        bus_command: None,
     };
     for (chunk, happened) in messages.chunks(CHUNK).enumerate() {
         let mut append = Append::new(metadata(), FIRST);

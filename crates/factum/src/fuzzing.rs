@@ -165,6 +165,7 @@ fn documents() -> Vec<Target> {
         correlation_id: CorrelationId::from_uuid(uuid::Uuid::from_u128(4)),
         causation_id: Some(uuid::Uuid::from_u128(5)),
         actor: ActorId::new("ada").expect("valid"),
+        bus_command: None,
     };
     vec![
         Target::new("json-input", [order.to_vec(), br#"{"lines":[],"amount":0,"rate":0.5}"#.to_vec()], |bytes| {
@@ -211,6 +212,7 @@ fn envelope() -> Envelope {
         },
         name: "bank.accounts.funds-deposited.v1".into(),
         stream: StreamName::new("account-7").expect("valid"),
+        key: StreamName::new("account-8").expect("valid"),
         version: Version::new(3),
         recorded_at: Timestamp::from_micros(1_795_426_200_000_001),
         position: Position::new(17),

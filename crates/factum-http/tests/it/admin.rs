@@ -68,6 +68,7 @@ async fn a_document_is_shown_digit_by_digit_on_one_line_whatever_it_looks_like()
             correlation_id: CorrelationId::from_uuid(Uuid::from_u128(1)),
             causation_id: None,
             actor: ActorId::system(),
+            bus_command: None,
         };
         let event = NewEvent {
             id: EventId::from_uuid(Uuid::from_u128(index)),

@@ -4,7 +4,7 @@
 mod attributes;
 mod decode;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -38,8 +38,11 @@ pub struct Envelope {
     pub origin: Origin,
     /// The message's name with its version: `bank.accounts.funds-deposited.v1` (`ce_type`).
     pub name: String,
-    /// The stream of the event (`ce_subject`, `ce_partitionkey` and the record's key).
+    /// The stream of the event (`ce_subject`).
     pub stream: StreamName,
+    /// What the message is kept in order with (`ce_partitionkey` and the record's key): the event's stream; of a command,
+    /// the stream it is for.
+    pub key: StreamName,
     /// The version of the stream (`ce_streamversion`).
     pub version: Version,
     /// When the event was recorded (`ce_time`).
@@ -50,8 +53,8 @@ pub struct Envelope {
     pub previous: Position,
     /// The ancestors of the incarnation, oldest first, at most [`LINEAGE_MAX`] (`ce_lineage`).
     pub lineage: Vec<Fork>,
-    /// The id of the bus command that caused it, as its sender sent it (`ce_commandid`).
-    pub command_id: Option<String>,
+    /// The id of the bus command that caused it, as its sender sent it; of a command, its own (`ce_commandid`).
+    pub command_id: Option<Arc<str>>,
     /// What it belongs to across services (`ce_correlationid`).
     pub correlation_id: CorrelationId,
     /// What caused the event, where known by id (`ce_causationid`).
@@ -92,7 +95,7 @@ impl Envelope {
             headers.push(name, value);
         }
         NewRecord {
-            key: Bytes::copy_from_slice(self.stream.as_str().as_bytes()),
+            key: Bytes::copy_from_slice(self.key.as_str().as_bytes()),
             headers,
             value: self.data.clone(),
             timestamp: self.recorded_at,
@@ -122,6 +125,7 @@ impl Envelope {
             event_id: self.id,
             recorded_at: self.recorded_at,
             command_id: None,
+            bus_command: self.command_id.clone(),
             correlation_id: self.correlation_id,
             actor: self.actor.clone(),
         }

@@ -3,6 +3,7 @@
 //! [`Bus`] is object-safe with bytes inside, so that one relay and one consumer serve every bus. [`LocalBus`] is the
 //! embedded one, [`MemoryBus`] the one for tests and examples. What goes over it is an [`Envelope`]: CloudEvents 1.0 in the Kafka binding.
 
+mod command;
 mod envelope;
 mod error;
 mod groups;
@@ -13,6 +14,10 @@ mod memory;
 mod partitioner;
 mod types;
 
+pub use command::{
+    CANCEL_NAME, COMMAND_ID_BYTES_MAX, NOTHING_TO_DO_NAME, REFUSED_NAME, command_id, command_name, command_topic,
+    is_command_id, sender_of, wire_name,
+};
 pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin};
 pub use error::BusError;
 pub use headers::Headers;

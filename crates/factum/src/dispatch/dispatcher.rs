@@ -124,6 +124,7 @@ impl Core {
             principal: options.principal,
             correlation_id: options.correlation_id.unwrap_or_else(|| CorrelationId::from_uuid(id.as_uuid())),
             causation_id: options.causation_id,
+            bus_command: options.key.sent().map(Into::into),
         })
     }
 }

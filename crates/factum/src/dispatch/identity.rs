@@ -37,6 +37,14 @@ pub enum Surface {
 }
 
 impl CommandKey {
+    /// The id of a command that came over the bus, as its sender sent it.
+    pub(super) fn sent(&self) -> Option<&str> {
+        match self {
+            Self::Keyed { surface: Surface::Bus(_), key } => Some(key),
+            _ => None,
+        }
+    }
+
     /// The effective id for the receiving service; `None` when the caller gave no key.
     pub(super) fn effective(&self, service: &str) -> Option<CommandId> {
         let (kind, who, key) = match self {

@@ -28,6 +28,7 @@ pub(super) fn record<E: Event, R>(
         correlation_id: request.correlation_id,
         causation_id: request.causation_id,
         actor: request.principal.actor.clone(),
+        bus_command: request.bus_command.clone(),
     };
     let append = Append::new(metadata, request.now)
         .stream(stream.clone(), ExpectedVersion::Exact(version), events)

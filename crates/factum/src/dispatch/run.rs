@@ -1,5 +1,7 @@
 //! The path of one command.
 
+use std::sync::Arc;
+
 use factum_engine::{ExpectedVersion, StreamName};
 
 use super::{CommandReceipt, DispatchError, dispatcher::Core, load::Loaded, record::record};
@@ -24,6 +26,8 @@ pub(super) struct Request {
     pub(super) principal: Principal,
     pub(super) correlation_id: CorrelationId,
     pub(super) causation_id: Option<uuid::Uuid>,
+    /// The id of a command that came over the bus, as its sender sent it.
+    pub(super) bus_command: Option<Arc<str>>,
 }
 
 type RejectionOf<C> = <<C as Command>::Aggregate as Aggregate>::Rejection;

@@ -1,5 +1,7 @@
 //! What a projection is told about an event besides the event.
 
+use std::sync::Arc;
+
 use factum_engine::{Position, StreamName, Version};
 
 use super::{ActorId, CommandId, CorrelationId, EventId, Incarnation, StoreId, Timestamp};
@@ -31,6 +33,8 @@ pub struct Delivery {
     pub recorded_at: Timestamp,
     /// The effective id of the command that caused it, in the service that recorded it.
     pub command_id: Option<CommandId>,
+    /// The id of the bus command that caused it, as its sender sent it.
+    pub bus_command: Option<Arc<str>>,
     /// What it belongs to across services.
     pub correlation_id: CorrelationId,
     /// Who asked for it.

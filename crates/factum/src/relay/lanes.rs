@@ -69,12 +69,13 @@ impl Lanes {
         event: &RecordedEvent,
         shipment: &mut Shipment,
     ) -> Result<(), RelayHalt> {
-        let partition = partition_of(event.stream.as_str().as_bytes(), publisher.publication.partitions());
+        let Some(message) = publisher.translate(event)? else { return Ok(()) };
+        let key = message.key.as_ref().unwrap_or(&event.stream);
+        let partition = partition_of(key.as_str().as_bytes(), publisher.publication.partitions());
         let lane = &self.0[partition as usize];
         if event.position <= lane.sent {
             return Ok(());
         }
-        let Some(message) = publisher.translate(event)? else { return Ok(()) };
         let previous = shipment.ahead.insert(partition, event.position).unwrap_or(lane.sent);
         assert!(previous < event.position, "messages of a lane are sent in order of position");
         let record = publisher.envelope(event, message, previous).encode();
@@ -131,12 +132,13 @@ impl Publisher {
             origin: self.origin.clone(),
             name: message.name.to_owned(),
             stream: event.stream.clone(),
+            key: message.key.unwrap_or_else(|| event.stream.clone()),
             version: event.version,
             recorded_at: event.recorded_at,
             position: event.position,
             previous,
             lineage: self.lineage.clone(),
-            command_id: None,
+            command_id: message.command_id.or_else(|| event.metadata.bus_command.clone()),
             correlation_id: event.metadata.correlation_id,
             causation_id: event.metadata.causation_id,
             actor: event.metadata.actor.clone(),

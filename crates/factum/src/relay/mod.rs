@@ -1,5 +1,6 @@
 //! From the event store to the bus: the store is the outbox.
 
+mod channel;
 mod checkpoint;
 mod end;
 mod lanes;
@@ -7,6 +8,7 @@ mod publication;
 mod run;
 mod survey;
 
+pub use channel::channel;
 pub use end::{RelayEnd, RelayHalt};
 pub use publication::{AnyPublication, DynPublication, OutgoingMessage, PARTITIONS_DEFAULT, Publication, erase};
 pub use run::Relay;

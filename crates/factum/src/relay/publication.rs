@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     model::Source,
     model::{DecodeError, Decoded, Delivery, Event, Message, MessageType},
-    store::RecordedEvent,
+    store::{RecordedEvent, StreamName},
 };
 
 /// The partitions of a topic, unless the contract says otherwise. Part of the contract: it never changes for a topic.
@@ -13,7 +13,8 @@ pub const PARTITIONS_DEFAULT: u32 = 12;
 
 /// The public face of an aggregate's events: a pure translation of each event into at most one message.
 ///
-/// The message's key is the event's stream, so that the messages of one aggregate stay in order.
+/// The message's key is the event's stream, so that the messages of one aggregate stay in order. A message about an
+/// event that a bus command caused bears that command's id.
 pub trait Publication: Send + Sync + 'static {
     /// The topic: `<system>.<service>.<aggregate>.events`.
     const TOPIC: &'static str;
@@ -52,7 +53,7 @@ pub trait Publication: Send + Sync + 'static {
     fn outgoing<M: Message>(message: &M) -> OutgoingMessage {
         const { assert!(MessageType::lists(Self::MESSAGES, M::NAME), "the message is not among MESSAGES: list it there") };
         let data = serde_json::to_vec(message).expect("a message is made of JSON types");
-        OutgoingMessage { name: M::NAME, data }
+        OutgoingMessage { name: M::NAME, data, key: None, command_id: None }
     }
 }
 
@@ -64,6 +65,10 @@ pub struct OutgoingMessage {
     pub name: &'static str,
     /// The JSON document.
     pub data: Vec<u8>,
+    /// What it is kept in order with; `None`: the event's stream. For a command, the stream it is for.
+    pub(crate) key: Option<StreamName>,
+    /// A command's own id, as it is sent; `None`: that of the bus command that caused the event, if one did.
+    pub(crate) command_id: Option<Arc<str>>,
 }
 
 /// A publication whose type is forgotten.

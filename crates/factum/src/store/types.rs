@@ -26,6 +26,9 @@ pub struct Metadata {
     pub causation_id: Option<uuid::Uuid>,
     /// Who asked for it.
     pub actor: ActorId,
+    /// The id of the bus command that caused it, as its sender sent it.
+    #[serde(rename = "bus_command", default, skip_serializing_if = "Option::is_none")]
+    pub bus_command: Option<Arc<str>>,
 }
 
 /// An event before the append.
@@ -109,7 +112,7 @@ impl Append {
     /// use factum::store::{Append, Boundary, Clause, Metadata};
     ///
     /// let correlation_id = CorrelationId::from_uuid(uuid::Uuid::nil());
-    /// let metadata = Metadata { correlation_id, causation_id: None, actor: ActorId::system() };
+    /// let metadata = Metadata { correlation_id, causation_id: None, actor: ActorId::system(), bus_command: None };
     /// let nobody_has_it = Boundary::nothing_like(Clause::tags([Tag::new("email:ada@example.org")?]));
     /// let append = Append::new(metadata, Timestamp::default())
     ///     .stream(StreamName::new("user-1")?, ExpectedVersion::NoStream, Vec::new())
@@ -199,6 +202,7 @@ impl RecordedEvent {
             event_id: self.id,
             recorded_at: self.recorded_at,
             command_id: self.command_id,
+            bus_command: self.metadata.bus_command.clone(),
             correlation_id: self.metadata.correlation_id,
             actor: self.metadata.actor.clone(),
         }

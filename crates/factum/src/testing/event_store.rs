@@ -144,7 +144,7 @@ async fn append_tagged(store: &Store, to: &str, name: &str, tags: &[&str]) {
 
 fn metadata() -> Metadata {
     let correlation_id = CorrelationId::from_uuid(Uuid::from_u128(77));
-    Metadata { correlation_id, causation_id: None, actor: actor(ACTOR) }
+    Metadata { correlation_id, causation_id: None, actor: actor(ACTOR), bus_command: None }
 }
 
 fn request() -> Append {

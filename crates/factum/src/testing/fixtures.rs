@@ -42,6 +42,7 @@ pub fn delivery(stream: &str, version: u64) -> Delivery {
         event_id: EventId::from_uuid(event),
         recorded_at: NOW,
         command_id: Some(COMMAND_ID),
+        bus_command: None,
         correlation_id: CorrelationId::from_uuid(COMMAND_ID.as_uuid()),
         actor: actor(ACTOR),
     }

@@ -61,6 +61,7 @@ impl Letter {
             origin: Origin { system: "shop".into(), service: "counters".into(), source: self.source() },
             name: "shop.counters.raised.v1".to_owned(),
             stream: StreamName::new("counter-1").unwrap(),
+            key: StreamName::new("counter-1").unwrap(),
             version: Version::new(self.position),
             recorded_at: NOW,
             position: Position::new(self.position),

@@ -25,6 +25,7 @@ fn deposit(data: &[u8]) -> Append {
         correlation_id: id.parse::<CorrelationId>().unwrap(),
         causation_id: None,
         actor: factum::ActorId::new(testing::ACTOR).unwrap(),
+        bus_command: None,
     };
     let event = NewEvent {
         id: id.parse::<EventId>().unwrap(),

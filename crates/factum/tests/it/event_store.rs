@@ -75,7 +75,7 @@ async fn a_restored_memory_store_has_whole_appends_and_goes_on_beside_the_old_on
             data: b"{}".to_vec(),
         };
         let (correlation_id, actor) = (CorrelationId::from_uuid(Uuid::nil()), ActorId::system());
-        let metadata = Metadata { correlation_id, causation_id: None, actor };
+        let metadata = Metadata { correlation_id, causation_id: None, actor, bus_command: None };
         let command =
             CommandRecord { id: CommandId::from_uuid(Uuid::from_u128(number)), fingerprint: Fingerprint([0; 16]) };
         let stream = StreamName::new("account-1").unwrap();

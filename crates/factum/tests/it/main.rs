@@ -7,6 +7,7 @@ mod broken_read_stores;
 mod broken_stores;
 mod bus;
 mod chance;
+mod channel;
 mod consumer;
 mod consumer_faults;
 mod contract;

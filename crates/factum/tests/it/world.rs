@@ -193,6 +193,7 @@ pub async fn append(store: &dyn EventStore, counter: u64, event: CounterEvent) -
         correlation_id: CorrelationId::from_uuid(Uuid::from_u128(7)),
         causation_id: None,
         actor: ActorId::system(),
+        bus_command: None,
     };
     let append = Append::new(metadata, testing::NOW).stream(stream(counter), ExpectedVersion::Any, vec![event]);
     store.append(append).await.unwrap().last

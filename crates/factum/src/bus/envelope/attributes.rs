@@ -17,7 +17,7 @@ pub(super) fn of(envelope: &Envelope) -> Vec<(&'static str, String)> {
         ("ce_type", envelope.name.clone()),
         ("ce_subject", envelope.stream.to_string()),
         ("ce_time", envelope.recorded_at.to_string()),
-        ("ce_partitionkey", envelope.stream.to_string()),
+        ("ce_partitionkey", envelope.key.to_string()),
         ("ce_sequence", format!("{:020}", envelope.position.get())),
         ("ce_previous", envelope.previous.to_string()),
         ("ce_streamversion", envelope.version.to_string()),
@@ -28,7 +28,7 @@ pub(super) fn of(envelope: &Envelope) -> Vec<(&'static str, String)> {
         all.push(("ce_lineage", lineage(&envelope.lineage)));
     }
     all.extend(envelope.causation_id.map(|id| ("ce_causationid", id.to_string())));
-    all.extend(envelope.command_id.clone().map(|id| ("ce_commandid", id)));
+    all.extend(envelope.command_id.as_deref().map(|id| ("ce_commandid", id.to_owned())));
     all
 }
 

@@ -17,13 +17,14 @@ const STRUCTURED: &str = "application/cloudevents+json";
 const SHOWN_CHARS_MAX: usize = 80;
 
 /// Every attribute that is read, in the order in which [`attributes::of`] writes them.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "specversion",
     "id",
     "source",
     "type",
     "subject",
     "time",
+    "partitionkey",
     "sequence",
     "previous",
     "streamversion",
@@ -77,17 +78,20 @@ impl Attributes<'_> {
         if spec != attributes::SPEC_VERSION {
             return Err(malformed("specversion", &spec, "this build reads 1.0"));
         }
+        let stream = self.stream()?;
+        let key = self.key(&stream)?;
         Ok(Envelope {
             id: self.parsed("id")?,
             origin: origin(&self.required("source")?)?,
             name: self.required("type")?.into_owned(),
-            stream: self.stream()?,
+            stream,
+            key,
             version: Version::new(self.parsed("streamversion")?),
             recorded_at: self.parsed("time")?,
             position: self.position()?,
             previous: Position::new(self.parsed("previous")?),
             lineage: self.text("lineage")?.map_or(Ok(Vec::new()), |text| lineage(&text))?,
-            command_id: self.text("commandid")?.map(Cow::into_owned),
+            command_id: self.text("commandid")?.map(Into::into),
             correlation_id: self.parsed("correlationid")?,
             causation_id: self.text("causationid")?.map(|text| parse("causationid", &text)).transpose()?,
             actor: self.actor()?,
@@ -98,6 +102,14 @@ impl Attributes<'_> {
     fn stream(&self) -> Result<StreamName, EnvelopeError> {
         let text = self.required("subject")?;
         StreamName::new(&*text).map_err(|error| malformed("subject", &text, error))
+    }
+
+    /// The stream, unless it says otherwise.
+    fn key(&self, stream: &StreamName) -> Result<StreamName, EnvelopeError> {
+        match self.text("partitionkey")?.filter(|text| text != stream.as_str()) {
+            None => Ok(stream.clone()),
+            Some(text) => StreamName::new(&*text).map_err(|error| malformed("partitionkey", &text, error)),
+        }
     }
 
     fn position(&self) -> Result<Position, EnvelopeError> {

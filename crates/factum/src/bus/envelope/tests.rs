@@ -16,13 +16,14 @@ fn envelope() -> Envelope {
             source: Source { store: StoreId::from_uuid(uuid(2)), incarnation: Incarnation::from_uuid(uuid(3)) },
         },
         name: "bank.accounts.funds-deposited.v1".to_owned(),
-        stream: StreamName::new("account-7f3").unwrap(),
+        stream: StreamName::new("transfer-6f1").unwrap(),
+        key: StreamName::new("account-7f3").unwrap(),
         version: Version::new(4),
         recorded_at: Timestamp::from_micros(1_795_426_200_000_001),
         position: Position::new(17),
         previous: Position::new(12),
         lineage: vec![Fork { parent: Incarnation::from_uuid(uuid(9)), position: Position::new(8) }],
-        command_id: Some("order 66".to_owned()),
+        command_id: Some("order 66".into()),
         correlation_id: CorrelationId::from_uuid(uuid(5)),
         causation_id: Some(uuid(6)),
         actor: ActorId::system(),
@@ -49,6 +50,8 @@ fn a_message_survives_the_wire() {
     let sent = envelope();
     let record = sent.encode();
     assert_eq!(record.key, "account-7f3");
+    assert_eq!(record.headers.get("ce_partitionkey"), Some(&b"account-7f3"[..]));
+    assert_eq!(record.headers.get("ce_subject"), Some(&b"transfer-6f1"[..]));
     assert_eq!(record.headers.get("ce_sequence"), Some(&b"00000000000000000017"[..]));
     assert_eq!(
         record.headers.get("ce_source"),
@@ -65,6 +68,13 @@ fn what_may_be_absent_may_be_absent() {
         assert_eq!(record.headers.get(absent), None);
     }
     assert_eq!(Envelope::decode(&record.headers, &record.value), Ok(sent));
+}
+
+#[test]
+fn without_a_partition_key_the_stream_is_the_key() {
+    let sent = Envelope { key: envelope().stream, ..envelope() };
+    let record = sent.encode();
+    assert_eq!(Envelope::decode(&without(&record, "ce_partitionkey"), &record.value), Ok(sent));
 }
 
 #[test]
@@ -111,6 +121,7 @@ fn what_is_no_message_is_refused_by_the_name_of_what_is_wrong() {
         ("ce_time", "yesterday"),
         ("ce_actor", ""),
         ("ce_lineage", "somewhere"),
+        ("ce_partitionkey", ""),
     ];
     for (header, value) in wrong {
         let found = Envelope::decode(&with(&record, header, value), &record.value);

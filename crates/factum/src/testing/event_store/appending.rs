@@ -51,7 +51,11 @@ async fn an_event_comes_back_as_it_went_in(store: Store) {
     };
     let plain = NewEvent { name: "account.closed".into(), data: b"null".to_vec(), tags: Vec::new(), ..new.clone() };
     let command: CommandRecord = super::command(5, 1);
-    let caused = Metadata { causation_id: Some(Uuid::from_u128(9)), ..super::metadata() };
+    let caused = Metadata {
+        causation_id: Some(Uuid::from_u128(9)),
+        bus_command: Some("transfer-6f1/hold".into()),
+        ..super::metadata()
+    };
     let (first, second) = (stream("account-1"), stream("account-2"));
     let append = Append::new(caused.clone(), NOW)
         .stream(first.clone(), ExpectedVersion::NoStream, vec![new.clone(), plain.clone()])

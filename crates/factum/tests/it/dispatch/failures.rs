@@ -75,6 +75,7 @@ async fn append(store: &dyn EventStore, name: &'static str, schema: u32, data: &
         correlation_id: CorrelationId::from_uuid(Uuid::nil()),
         causation_id: None,
         actor: ActorId::system(),
+        bus_command: None,
     };
     let id = EventId::from_uuid(Uuid::from_u128(99));
     let event = NewEvent { id, name: Cow::Borrowed(name), schema, tags: Vec::new(), data: data.as_bytes().to_vec() };

@@ -25,6 +25,7 @@ async fn record(store: &dyn EventStore, micros: u64, name: &'static str, data: S
         correlation_id: CorrelationId::from_uuid(Uuid::nil()),
         causation_id: None,
         actor: ActorId::system(),
+        bus_command: None,
     };
     let id = EventId::from_uuid(Uuid::from_u128(u128::from(micros)));
     let event = NewEvent { id, name: Cow::Borrowed(name), schema: 1, tags: Vec::new(), data: data.into_bytes() };
@@ -63,6 +64,7 @@ async fn an_aggregate_is_loaded_as_it_was_after_any_of_its_events() {
                 correlation_id: CorrelationId::from_uuid(Uuid::nil()),
                 causation_id: None,
                 actor: ActorId::system(),
+                bus_command: None,
             };
             let stream = StreamName::new(format!("account-{ACCOUNT}")).unwrap();
             let append = Append::new(metadata, at(chunk)).stream(stream, ExpectedVersion::Any, events.collect());
