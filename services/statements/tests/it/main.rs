@@ -3,6 +3,7 @@
 
 mod accounts;
 mod consumed_from_accounts;
+mod contracts;
 mod daily_totals;
 mod pages;
 mod transfers;
