@@ -23,7 +23,9 @@
 #![forbid(unsafe_code)]
 
 mod checkpoints;
+mod damage;
 mod error;
+mod generations;
 mod log;
 mod options;
 mod pool;

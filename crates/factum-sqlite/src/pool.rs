@@ -27,6 +27,8 @@ struct State {
     idle: Vec<Connection>,
     lent: usize,
     closed: bool,
+    /// Nothing is lent for now: the file is being replaced.
+    held_back: bool,
 }
 
 /// Why no connection was lent.
@@ -55,7 +57,7 @@ impl Pool {
 
     /// Lends a connection; waits for one, up to the limit.
     pub(crate) fn lend(&self) -> Result<Lent<'_>, ReadError> {
-        let taken = |state: &mut State| !state.closed && state.lent >= self.lent_max;
+        let taken = |state: &mut State| !state.closed && (state.held_back || state.lent >= self.lent_max);
         let (state, _) = self
             .returned
             .wait_timeout_while(self.state(), self.wait_timeout, taken)
@@ -63,7 +65,7 @@ impl Pool {
         if state.closed {
             return Err(ReadError::Unavailable(PoolError::Closed.into()));
         }
-        if state.lent >= self.lent_max {
+        if state.held_back || state.lent >= self.lent_max {
             let busy = PoolError::Busy { lent_max: self.lent_max, waited: self.wait_timeout };
             return Err(ReadError::Unavailable(busy.into()));
         }
@@ -76,7 +78,7 @@ impl Pool {
         if state.closed {
             return Err(ReadError::Unavailable(PoolError::Closed.into()));
         }
-        if state.lent >= self.lent_max { Ok(None) } else { self.take(state).map(Some) }
+        if state.held_back || state.lent >= self.lent_max { Ok(None) } else { self.take(state).map(Some) }
     }
 
     fn take<'a>(&'a self, mut state: MutexGuard<'_, State>) -> Result<Lent<'a>, ReadError> {
@@ -87,6 +89,27 @@ impl Pool {
             lent.connection = Some((self.open)().map_err(|error| read_error("the file", error))?);
         }
         Ok(lent)
+    }
+
+    /// Lends nothing until what is returned here is dropped: waits for what is lent, up to the limit, and closes every
+    /// connection.
+    pub(crate) fn hold_back(&self) -> Result<HeldBack<'_>, ReadError> {
+        self.state().held_back = true;
+        let held_back = HeldBack(self);
+        let (mut state, _) = self
+            .returned
+            .wait_timeout_while(self.state(), self.wait_timeout, |state| state.lent > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return Err(ReadError::Unavailable(PoolError::Closed.into()));
+        }
+        if state.lent > 0 {
+            let busy = PoolError::Busy { lent_max: state.lent, waited: self.wait_timeout };
+            return Err(ReadError::Unavailable(busy.into()));
+        }
+        state.idle.clear();
+        drop(state);
+        Ok(held_back)
     }
 
     /// Lends nothing any more, waits for what is lent, up to the limit, and closes what is idle. Idempotent.
@@ -102,6 +125,16 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As long as it is there, a pool lends nothing.
+pub(crate) struct HeldBack<'a>(&'a Pool);
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        self.0.state().held_back = false;
+        self.0.returned.notify_all();
     }
 }
 
@@ -125,7 +158,7 @@ impl Drop for Lent<'_> {
         let usable = self.connection.take().filter(Connection::is_autocommit);
         let mut state = self.pool.state();
         state.lent -= 1;
-        if !state.closed {
+        if !state.closed && !state.held_back {
             state.idle.extend(usable);
         }
         drop(state);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use crate::{OpenError, SqliteOptions, log::Log};
 
 /// The format this program writes, and the newest it reads.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 
 /// After a checkpoint the write-ahead log's file is cut back to this size; beyond it, a checkpoint is forced.
 pub(crate) const WAL_BYTES_MAX: u32 = 64 << 20;
@@ -16,16 +16,34 @@ const WRITER_CACHE_KIB: i32 = 32 << 10;
 /// Statements each connection keeps prepared: about four for each table.
 const STATEMENTS_MAX: usize = 128;
 
+const CREATE_META: &str =
+    "CREATE TABLE factum_meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;";
+
+/// A generation without a role was discarded: its epoch stays, so that who still feeds it is fenced.
 const CREATE: &str = "
-    CREATE TABLE factum_meta (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE factum_epochs (
-        projection TEXT NOT NULL, version INTEGER NOT NULL, epoch INTEGER NOT NULL,
-        PRIMARY KEY (projection, version)
+        projection TEXT NOT NULL, version INTEGER NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL,
+        role TEXT,
+        PRIMARY KEY (projection, version, generation)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE factum_checkpoints (
-        projection TEXT NOT NULL, version INTEGER NOT NULL, lane TEXT NOT NULL, checkpoint TEXT NOT NULL,
-        PRIMARY KEY (projection, version, lane)
+        projection TEXT NOT NULL, version INTEGER NOT NULL, generation INTEGER NOT NULL, lane TEXT NOT NULL,
+        checkpoint TEXT NOT NULL,
+        PRIMARY KEY (projection, version, generation, lane)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// From format 1, in which every version of a projection had one generation.
+const SET_APART: &str = "
+    ALTER TABLE factum_epochs RENAME TO factum_epochs_1;
+    ALTER TABLE factum_checkpoints RENAME TO factum_checkpoints_1;
+";
+const COPY: &str = "
+    INSERT INTO factum_epochs SELECT projection, version, 1, epoch, 'live' FROM factum_epochs_1;
+    INSERT INTO factum_checkpoints SELECT projection, version, 1, lane, checkpoint FROM factum_checkpoints_1;
+    DROP TABLE factum_epochs_1;
+    DROP TABLE factum_checkpoints_1;
+    UPDATE factum_meta SET value = '2' WHERE name = 'format';
 ";
 
 /// The connection that writes.
@@ -64,7 +82,16 @@ pub(crate) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     if found > FORMAT {
         return Err(OpenError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
     }
-    Ok(())
+    if found < FORMAT { upgrade(connection).map_err(failed) } else { Ok(()) }
+}
+
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
+    if format(&transaction)?.is_some_and(|found| found < FORMAT) {
+        [SET_APART, CREATE, COPY].iter().try_for_each(|sql| transaction.execute_batch(sql))?;
+    }
+    transaction.commit()
 }
 
 fn create(connection: &mut Connection) -> rusqlite::Result<u64> {
@@ -73,6 +100,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<u64> {
     if let Some(found) = format(&transaction)? {
         return Ok(found);
     }
+    transaction.execute_batch(CREATE_META)?;
     transaction.execute_batch(CREATE)?;
     transaction.execute("INSERT INTO factum_meta VALUES ('format', ?1)", [FORMAT.to_string()])?;
     transaction.commit()?;

@@ -3,19 +3,23 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use factum::{
     ProjectionKey,
-    read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadSnapshot, ReadStore, ReadTransaction},
+    read::{Checkpoint, CheckpointMove, Epoch, Generations, Lane, ReadError, ReadSnapshot, ReadStore, ReadTransaction},
 };
 use rusqlite::Connection;
 
 use crate::{
     OpenError, SqliteOptions, checkpoints,
     error::read_error,
+    generations::{self, Place, Resolved},
     log::Log,
     pool::{Lent, Pool},
     schema::{self, WAL_BYTES_MAX},
@@ -29,14 +33,20 @@ const LOG_WAIT_MAX: Duration = Duration::from_millis(500);
 /// A read store in one SQLite file, in write-ahead mode. Clones share it; the last one closes it.
 #[derive(Clone)]
 pub struct SqliteReadStore {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    /// The generation that is meant instead of the live one.
+    pub(crate) view: Option<Place>,
 }
 
-struct Shared {
-    path: PathBuf,
-    log: Arc<Log>,
-    writer: Pool,
-    readers: Pool,
+pub(crate) struct Shared {
+    pub(crate) path: PathBuf,
+    pub(crate) options: SqliteOptions,
+    /// How often the file was begun anew.
+    pub(crate) life: AtomicU64,
+    pub(crate) starting_over: Mutex<()>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) writer: Pool,
+    pub(crate) readers: Pool,
     catalog: Catalog,
     buffer_bytes_max: usize,
     busy_timeout: Duration,
@@ -68,10 +78,13 @@ impl SqliteReadStore {
         let writer = Pool::new(Box::new(open_writer), 1, options.wait_timeout);
         let readers = Pool::new(Box::new(open_reader), options.readers_max, options.wait_timeout);
         writer.keep(first);
-        let SqliteOptions { buffer_bytes_max, busy_timeout, query_timeout, .. } = options;
+        let SqliteOptions { buffer_bytes_max, busy_timeout, query_timeout, .. } = options.clone();
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
+                options,
+                life: AtomicU64::new(0),
+                starting_over: Mutex::new(()),
                 log,
                 writer,
                 readers,
@@ -80,6 +93,7 @@ impl SqliteReadStore {
                 busy_timeout,
                 query_timeout,
             }),
+            view: None,
         })
     }
 
@@ -123,7 +137,13 @@ impl SqliteReadStore {
         work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let _transaction = Begun::to_read(reader)?;
-        work(&mut Snapshot::new(reader, &self.shared.catalog, self.shared.query_timeout))
+        let resolved = Resolved::pinned(self.view);
+        work(&mut Snapshot::new(reader, &self.shared.catalog, resolved, self.shared.query_timeout))
+    }
+
+    /// The generation of a projection that is meant. Only within a transaction: it may be another one after that.
+    fn place(&self, connection: &Connection, projection: ProjectionKey) -> Result<Place, ReadError> {
+        Ok(Place { projection, generation: Resolved::pinned(self.view).generation(connection, projection)? })
     }
 
     pub(crate) fn lend_writer(&self) -> Result<Lent<'_>, ReadError> {
@@ -145,14 +165,18 @@ impl ReadStore for SqliteReadStore {
     fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
         let writer = self.lend_writer()?;
         let transaction = Begun::to_write(&writer)?;
-        let epoch = Epoch(checkpoints::epoch(&writer, projection)?.0 + 1);
-        checkpoints::set_epoch(&writer, projection, epoch)?;
+        let place = self.place(&writer, projection)?;
+        let epoch = Epoch(checkpoints::epoch(&writer, place)?.0 + 1);
+        checkpoints::set_epoch(&writer, place, epoch)?;
+        generations::begin_first(&writer, place)?;
         transaction.commit()?;
         Ok(epoch)
     }
 
     fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        checkpoints::all(&*self.shared.readers.lend()?, projection)
+        let reader = self.shared.readers.lend()?;
+        let _transaction = Begun::to_read(&reader)?;
+        checkpoints::all(&reader, self.place(&reader, projection)?)
     }
 
     fn write(
@@ -166,12 +190,13 @@ impl ReadStore for SqliteReadStore {
         // The file's write lock is taken at once: what is compared here still holds at the commit. A transaction that
         // is dropped, by an error or a panic of `work`, is rolled back.
         let transaction = Begun::to_write(&writer)?;
-        let current = checkpoints::epoch(&writer, projection)?;
+        let place = self.place(&writer, projection)?;
+        let current = checkpoints::epoch(&writer, place)?;
         if current != epoch {
             return Err(ReadError::Fenced { projection: projection.to_string(), epoch: epoch.0, current: current.0 });
         }
-        moves.iter().try_for_each(|step| checkpoints::advance(&writer, projection, step))?;
-        let mut writes = Transaction::new(&writer, &self.shared.catalog, projection, self.shared.buffer_bytes_max);
+        moves.iter().try_for_each(|step| checkpoints::advance(&writer, place, step))?;
+        let mut writes = Transaction::new(&writer, &self.shared.catalog, place, self.shared.buffer_bytes_max);
         work(&mut writes)?;
         writes.flush()?;
         transaction.commit()?;
@@ -193,6 +218,18 @@ impl ReadStore for SqliteReadStore {
     ) -> Result<bool, ReadError> {
         let Some(reader) = self.shared.readers.try_lend()? else { return Ok(false) };
         self.read_with(&reader, work).map(|()| true)
+    }
+
+    fn life(&self) -> u64 {
+        self.shared.life.load(Ordering::SeqCst)
+    }
+
+    fn start_over(&self, life: u64, damage: &ReadError) -> Result<(), ReadError> {
+        self.begin_anew(life, damage)
+    }
+
+    fn generations(&self) -> Option<&dyn Generations> {
+        Some(self)
     }
 
     fn close(&self) -> Result<(), ReadError> {

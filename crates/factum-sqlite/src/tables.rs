@@ -2,11 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fmt::Display,
     ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use factum::read::{Buffered, Key, KeyRange, ReadError, TableName};
+use factum::{
+    ProjectionKey,
+    read::{Buffered, Generation, Key, KeyRange, ReadError, TableName},
+};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, ToSql, types::ValueRef};
 
 use crate::error::{is_missing_table, read_error};
@@ -27,14 +31,15 @@ pub(crate) struct Statements {
 
 /// The statements of every table used so far.
 #[derive(Default)]
-pub(crate) struct Catalog(RwLock<HashMap<TableName, Arc<Statements>>>);
+pub(crate) struct Catalog(RwLock<HashMap<(TableName, Generation), Arc<Statements>>>);
 
 impl Catalog {
-    fn of(&self, table: TableName) -> Result<Arc<Statements>, ReadError> {
+    fn of(&self, table: (TableName, Generation)) -> Result<Arc<Statements>, ReadError> {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&table) {
             return Ok(Arc::clone(known));
         }
-        let name = sql_name(table)?;
+        let (TableName { projection, table: name }, generation) = table;
+        let name = sql_name(projection, generation, name)?;
         let statements = Arc::new(Statements {
             get: format!("SELECT document FROM {name} WHERE key = ?1"),
             upsert: format!(
@@ -49,18 +54,69 @@ impl Catalog {
     }
 }
 
-/// The quoted name of the SQL table: `"account_summaries_v1__lines"`. No two tables share one: a projection's name in
-/// kebab-case has no `__`, so the first one ends projection and version.
-fn sql_name(table: TableName) -> Result<String, ReadError> {
-    let projection = table.projection;
+/// The quoted name of the SQL table: `"account_summaries_v1__lines"`, of its second generation
+/// `"account_summaries_v1_g2__lines"`. No two tables share one: a projection's name in kebab-case has no `__`, so the
+/// first one ends projection, version and generation; and a version's `_v1` is no generation's `_g1`.
+fn sql_name(projection: ProjectionKey, generation: Generation, table: &str) -> Result<String, ReadError> {
     if !is_kebab(projection.name) || projection.name.starts_with("sqlite") {
         let message = format!("projection name `{}`: use kebab-case, not beginning with `sqlite`", projection.name);
         return Err(ReadError::Broken(message));
     }
-    if !is_snake(table.table) {
-        return Err(ReadError::Broken(format!("table name `{}` is made of a-z, 0-9 and _", table.table)));
+    if !is_snake(table) {
+        return Err(ReadError::Broken(format!("table name `{table}` is made of a-z, 0-9 and _")));
     }
-    Ok(format!("\"{}_v{}__{}\"", projection.name.replace('-', "_"), projection.version, table.table))
+    Ok(quoted(&prefix(projection.name, projection.version, generation), table))
+}
+
+fn quoted(prefix: &str, table: &str) -> String {
+    format!("\"{prefix}{table}\"")
+}
+
+/// What the names of a generation's tables begin with.
+fn prefix(projection: &str, version: u32, generation: Generation) -> String {
+    let generation = if generation == Generation::FIRST { String::new() } else { format!("_g{generation}") };
+    format!("{}_v{version}{generation}__", projection.replace('-', "_"))
+}
+
+/// The tables of a generation, in order.
+pub(crate) fn names(
+    connection: &Connection,
+    projection: &str,
+    version: u32,
+    generation: Generation,
+) -> rusqlite::Result<Vec<String>> {
+    let prefix = prefix(projection, version, generation);
+    let sql = "SELECT substr(name, length(?1) + 1) FROM sqlite_schema \
+               WHERE type = 'table' AND substr(name, 1, length(?1)) = ?1 ORDER BY name";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map([prefix], |row| row.get(0))?.collect()
+}
+
+/// Drops the tables of a generation.
+pub(crate) fn discard(
+    connection: &Connection,
+    projection: &str,
+    version: u32,
+    generation: Generation,
+) -> rusqlite::Result<()> {
+    let prefix = prefix(projection, version, generation);
+    for table in names(connection, projection, version, generation)?.iter().filter(|table| is_snake(table)) {
+        connection.execute_batch(&format!("DROP TABLE {}", quoted(&prefix, table)))?;
+    }
+    Ok(())
+}
+
+/// The documents of a table after a key.
+pub(crate) fn rows_after(
+    connection: &Connection,
+    (projection, generation): (ProjectionKey, Generation),
+    table: &str,
+    after: Option<&Key>,
+    limit: usize,
+) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
+    let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.clone()));
+    let range = KeyRange { start, end: Bound::Unbounded };
+    scan_named(connection, &sql_name(projection, generation, table)?, table, &range, limit, |rows| rows.collect())
 }
 
 fn is_kebab(name: &str) -> bool {
@@ -80,7 +136,7 @@ fn is_snake(name: &str) -> bool {
 pub(crate) fn get(
     catalog: &Catalog,
     connection: &Connection,
-    table: TableName,
+    table: (TableName, Generation),
     key: &Key,
 ) -> Result<Option<Vec<u8>>, ReadError> {
     let found = connection
@@ -88,24 +144,38 @@ pub(crate) fn get(
         .and_then(|mut statement| statement.query_row([key.as_bytes()], |row| text(row, 0)).optional());
     match found {
         Err(error) if is_missing_table(&error) => Ok(None),
-        other => other.map_err(|error| read_error(&table.to_string(), error)),
+        other => other.map_err(|error| read_error(&table.0.to_string(), error)),
     }
 }
+
+/// The rows of a range.
+type Found<'a> = dyn Iterator<Item = Result<(Key, Vec<u8>), ReadError>> + 'a;
 
 /// Hands the rows of a range to `take`, in the order of their keys; at most `limit`.
 pub(crate) fn scan<T>(
     catalog: &Catalog,
     connection: &Connection,
-    table: TableName,
+    table: (TableName, Generation),
     range: &KeyRange,
     limit: usize,
-    take: impl FnOnce(&mut dyn Iterator<Item = Result<(Key, Vec<u8>), ReadError>>) -> Result<T, ReadError>,
+    take: impl FnOnce(&mut Found<'_>) -> Result<T, ReadError>,
 ) -> Result<T, ReadError> {
-    let failed = |error| read_error(&table.to_string(), error);
+    scan_named(connection, &catalog.of(table)?.name, &table.0, range, limit, take)
+}
+
+fn scan_named<T>(
+    connection: &Connection,
+    name: &str,
+    place: &(impl Display + ?Sized),
+    range: &KeyRange,
+    limit: usize,
+    take: impl FnOnce(&mut Found<'_>) -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    let failed = |error| read_error(&place.to_string(), error);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut parameters: Vec<&dyn ToSql> = vec![&limit];
     let (start, end) = (range.start.as_ref().map(Key::as_bytes), range.end.as_ref().map(Key::as_bytes));
-    let mut sql = format!("SELECT key, document FROM {}", catalog.of(table)?.name);
+    let mut sql = format!("SELECT key, document FROM {name}");
     let mut word = " WHERE";
     for (bound, inclusive, exclusive) in [(&start, ">=", ">"), (&end, "<=", "<")] {
         let (operator, key) = match bound {
@@ -138,7 +208,7 @@ pub(crate) fn scan<T>(
 pub(crate) fn flush(
     catalog: &Catalog,
     connection: &Connection,
-    table: TableName,
+    table: (TableName, Generation),
     rows: &BTreeMap<Key, Buffered>,
 ) -> Result<(), ReadError> {
     let statements = catalog.of(table)?;
@@ -150,7 +220,7 @@ pub(crate) fn flush(
             create(connection, &statements.name)?;
             write(connection, &statements, rows)
         })
-        .map_err(|error| read_error(&table.to_string(), error))
+        .map_err(|error| read_error(&table.0.to_string(), error))
 }
 
 fn create(connection: &Connection, name: &str) -> rusqlite::Result<()> {

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use factum::{
-    ProjectionKey,
-    read::{Key, KeyRange, ReadError, ReadSnapshot, ReadTransaction, SCAN_ROWS_MAX, TableName, WriteBuffer},
+use factum::read::{
+    Generation, Key, KeyRange, ReadError, ReadSnapshot, ReadTransaction, SCAN_ROWS_MAX, TableName, WriteBuffer,
 };
 use rusqlite::Connection;
 
 use crate::{
     error::read_error,
+    generations::{Place, Resolved},
     tables::{self, Catalog},
 };
 
@@ -56,6 +56,7 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 pub(crate) struct Snapshot<'a> {
     connection: &'a Connection,
     catalog: &'a Catalog,
+    resolved: Resolved,
     begun: Instant,
     timeout: Duration,
 }
@@ -68,8 +69,8 @@ struct TookTooLong {
 }
 
 impl<'a> Snapshot<'a> {
-    pub(crate) fn new(connection: &'a Connection, catalog: &'a Catalog, timeout: Duration) -> Self {
-        Self { connection, catalog, begun: Instant::now(), timeout }
+    pub(crate) fn new(connection: &'a Connection, catalog: &'a Catalog, resolved: Resolved, timeout: Duration) -> Self {
+        Self { connection, catalog, resolved, begun: Instant::now(), timeout }
     }
 
     fn in_time(&self) -> Result<(), ReadError> {
@@ -84,11 +85,13 @@ impl<'a> Snapshot<'a> {
 impl ReadSnapshot for Snapshot<'_> {
     fn get(&mut self, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
         self.in_time()?;
+        let table = self.resolved.table(self.connection, table)?;
         tables::get(self.catalog, self.connection, table, key)
     }
 
     fn scan(&mut self, table: TableName, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
         self.in_time()?;
+        let table = self.resolved.table(self.connection, table)?;
         tables::scan(self.catalog, self.connection, table, range, limit.min(SCAN_ROWS_MAX), |rows| rows.collect())
     }
 }
@@ -97,6 +100,9 @@ impl ReadSnapshot for Snapshot<'_> {
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
     catalog: &'a Catalog,
+    /// The projection's own generation.
+    generation: Generation,
+    resolved: Resolved,
     buffer: WriteBuffer,
     buffer_bytes_max: usize,
     /// A write did not reach SQLite. Also where `work` ignores that error, nothing must be committed.
@@ -109,13 +115,10 @@ pub(crate) struct Transaction<'a> {
 struct Failed;
 
 impl<'a> Transaction<'a> {
-    pub(crate) const fn new(
-        connection: &'a Connection,
-        catalog: &'a Catalog,
-        projection: ProjectionKey,
-        buffer_bytes_max: usize,
-    ) -> Self {
-        Self { connection, catalog, buffer: WriteBuffer::new(projection), buffer_bytes_max, failed: false }
+    pub(crate) fn new(connection: &'a Connection, catalog: &'a Catalog, place: Place, buffer_bytes_max: usize) -> Self {
+        let Place { projection, generation } = place;
+        let (resolved, buffer) = (Resolved::pinned(Some(place)), WriteBuffer::new(projection));
+        Self { connection, catalog, generation, resolved, buffer, buffer_bytes_max, failed: false }
     }
 
     /// Hands all writes to SQLite.
@@ -125,7 +128,11 @@ impl<'a> Transaction<'a> {
             return Err(ReadError::Unavailable(Failed.into()));
         }
         self.failed = true;
-        self.buffer.take().try_for_each(|(table, rows)| tables::flush(self.catalog, self.connection, table, &rows))?;
+        // Only tables of its own are in the buffer.
+        let generation = self.generation;
+        self.buffer
+            .take()
+            .try_for_each(|(table, rows)| tables::flush(self.catalog, self.connection, (table, generation), &rows))?;
         self.failed = false;
         Ok(())
     }
@@ -139,14 +146,18 @@ impl ReadSnapshot for Transaction<'_> {
     fn get(&mut self, table: TableName, key: &Key) -> Result<Option<Vec<u8>>, ReadError> {
         match self.buffer.get(table, key) {
             Some(buffered) => Ok(buffered.clone()),
-            None => tables::get(self.catalog, self.connection, table, key),
+            None => {
+                let table = self.resolved.table(self.connection, table)?;
+                tables::get(self.catalog, self.connection, table, key)
+            }
         }
     }
 
     fn scan(&mut self, table: TableName, range: &KeyRange, limit: usize) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
         // SQLite yields rows as they are asked for: no limit is needed there, and none is known, as buffered deletes
         // take rows away.
-        tables::scan(self.catalog, self.connection, table, range, usize::MAX, |rows| {
+        let stored = self.resolved.table(self.connection, table)?;
+        tables::scan(self.catalog, self.connection, stored, range, usize::MAX, |rows| {
             self.buffer.scan(table, range, limit, rows)
         })
     }

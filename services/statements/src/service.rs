@@ -37,9 +37,10 @@ pub enum ServiceError {
 /// Starts the service on a bus.
 ///
 /// # Errors
-/// The read database is locked or damaged.
+/// The read database has a newer format or cannot be opened now; a damaged one is put aside.
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
-    let read_store = Arc::new(SqliteReadStore::open(config.data.join("read.db"), SqliteOptions::default())?);
+    let read_store =
+        Arc::new(SqliteReadStore::open_or_start_over(config.data.join("read.db"), SqliteOptions::default())?);
     let mut service = Service::builder("bank", NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .read_store(read_store)

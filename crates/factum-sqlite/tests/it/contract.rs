@@ -1,16 +1,18 @@
 //! The SQLite read store keeps the contract.
 
-use factum::testing;
+use factum::{read::ReadStore, testing};
 use factum_sqlite::{SqliteOptions, SqliteReadStore};
 
 fn suite(options: &SqliteOptions) {
     let dir = tempfile::tempdir().unwrap();
     let made = std::cell::Cell::new(0);
-    testing::read_store_suite(&|| {
+    let make = || -> Box<dyn ReadStore> {
         made.set(made.get() + 1);
         let path = dir.path().join(format!("{}.db", made.get()));
         Box::new(SqliteReadStore::open(path, options.clone()).unwrap())
-    });
+    };
+    testing::read_store_suite(&make);
+    testing::read_generations_suite(&make);
 }
 
 #[test]
@@ -26,15 +28,19 @@ fn it_does_so_when_every_write_goes_to_sqlite_at_once() {
 #[test]
 fn everything_is_there_after_a_close_and_after_none() {
     for closed in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
-        let before = std::cell::RefCell::new(None::<SqliteReadStore>);
-        testing::read_store_reopening_suite(&|| {
-            if let Some(before) = before.take() {
-                before.close().unwrap();
-            }
-            let store = SqliteReadStore::open(dir.path().join("read.db"), SqliteOptions::default()).unwrap();
-            before.replace(closed.then(|| store.clone()));
-            Box::new(store)
-        });
+        let suites: [fn(&dyn Fn() -> Box<dyn ReadStore>); 2] =
+            [testing::read_store_reopening_suite, testing::read_generations_reopening_suite];
+        for suite in suites {
+            let dir = tempfile::tempdir().unwrap();
+            let before = std::cell::RefCell::new(None::<SqliteReadStore>);
+            suite(&|| {
+                if let Some(before) = before.take() {
+                    before.close().unwrap();
+                }
+                let store = SqliteReadStore::open(dir.path().join("read.db"), SqliteOptions::default()).unwrap();
+                before.replace(closed.then(|| store.clone()));
+                Box::new(store)
+            });
+        }
     }
 }

@@ -33,7 +33,7 @@ fn read_models_can_be_looked_at_with_plain_sql() {
         "12 account-summaries 1 own"
     );
     assert_eq!(ask("SELECT epoch || '' FROM factum_epochs WHERE projection = 'account-summaries'"), "1");
-    assert_eq!(ask("SELECT value FROM factum_meta WHERE name = 'format'"), "1");
+    assert_eq!(ask("SELECT value FROM factum_meta WHERE name = 'format'"), "2");
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn a_newer_format_is_refused() {
         Connection::open(&path).unwrap().execute("UPDATE factum_meta SET value = ?1", [value]).unwrap();
         SqliteReadStore::open(&path, SqliteOptions::default()).unwrap_err()
     };
-    let error = change("2");
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error:?}");
+    let error = change("3");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error:?}");
     let error = change("none");
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error:?}");
 }
@@ -107,7 +107,7 @@ fn an_unreadable_checkpoint_is_damage() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("read.db");
     let store = SqliteReadStore::open(&path, SqliteOptions::default()).unwrap();
-    let sql = "INSERT INTO factum_checkpoints VALUES ('account-summaries', 1, 'own', '{\"position\":')";
+    let sql = "INSERT INTO factum_checkpoints VALUES ('account-summaries', 1, 1, 'own', '{\"position\":')";
     Connection::open(&path).unwrap().execute(sql, []).unwrap();
     let result = store.checkpoints(SUMMARIES);
     assert!(matches!(&result, Err(ReadError::Damaged { place, .. }) if place.contains("own")), "{result:?}");

@@ -6,6 +6,7 @@
 
 mod buffer;
 mod checkpoint;
+mod generations;
 mod key;
 mod memory;
 mod store;
@@ -13,6 +14,7 @@ mod table;
 
 pub use buffer::{Buffered, WriteBuffer};
 pub use checkpoint::{Checkpoint, CheckpointMove, Epoch, Lane};
+pub use generations::{Claimed, Generation, Generations, Inspection, Role, StoredModel};
 pub use key::{Key, KeyRange};
 pub use memory::MemoryReadStore;
 pub use store::{DOCUMENT_BYTES_MAX, ReadError, ReadSnapshot, ReadStore, ReadTransaction, SCAN_ROWS_MAX, TableName};

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::{Checkpoint, CheckpointMove, Epoch, Key, KeyRange, Lane};
+use super::{Checkpoint, CheckpointMove, Epoch, Generations, Key, KeyRange, Lane};
 use crate::model::ProjectionKey;
 
 /// The largest document, in bytes of JSON.
@@ -169,6 +169,27 @@ pub trait ReadStore: Send + Sync {
     ) -> Result<bool, ReadError> {
         let _ = work;
         Ok(false)
+    }
+
+    /// How often the database was begun anew in place of a damaged one since it was opened: what was learned from it
+    /// in another life, epochs above all, means nothing.
+    fn life(&self) -> u64 {
+        0
+    }
+
+    /// Puts a damaged database aside and begins an empty one in its place, unless that was done since `life`. Whoever
+    /// holds a snapshot is waited for, bounded.
+    ///
+    /// # Errors
+    /// It cannot do that by itself, has done it too often already, or the place cannot be written to now.
+    fn start_over(&self, life: u64, damage: &ReadError) -> Result<(), ReadError> {
+        let _ = life;
+        Err(ReadError::Broken(format!("{damage}: delete the read database while the service is stopped")))
+    }
+
+    /// The same store as one that holds several generations of a read model, where it can.
+    fn generations(&self) -> Option<&dyn Generations> {
+        None
     }
 
     /// Puts away what is open, when its service has stopped. Nothing committed depends on it. Idempotent.

@@ -34,6 +34,8 @@ pub use faulty_store::{Fault, FaultyStore, Interference, StoreCall};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};
 pub use read_model::{ReadModel, read_model};
-pub use read_store::{read_store_reopening_suite, read_store_suite};
+pub use read_store::{
+    read_generations_reopening_suite, read_generations_suite, read_store_reopening_suite, read_store_suite,
+};
 
 pub use crate::service::{SettleError, settle};

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod documents;
+mod generations;
 mod isolation;
 mod transactions;
 
@@ -44,6 +45,31 @@ pub fn read_store_suite(make: &dyn Fn() -> Box<dyn ReadStore>) {
 pub fn read_store_reopening_suite(open: &dyn Fn() -> Box<dyn ReadStore>) {
     let case: Box<dyn FnOnce()> = Box::new(|| checkpoints::everything_committed_survives_reopening(open));
     run_all("read store", [("everything_committed_survives_reopening", case)]);
+}
+
+/// Puts to the test a read store that holds [generations](crate::read::Generations): everything that rebuilding a
+/// read model beside the one that answers relies on. `make` gives a new, empty store each time.
+///
+/// ```
+/// use factum::{read::MemoryReadStore, testing};
+/// testing::read_generations_suite(&|| Box::new(MemoryReadStore::new()));
+/// ```
+///
+/// # Panics
+/// The store breaks the contract: names every case that failed.
+pub fn read_generations_suite(make: &dyn Fn() -> Box<dyn ReadStore>) {
+    let cases = generations::CASES.iter().copied();
+    run_all("generations", cases.map(|(name, case)| (name, Box::new(move || case(&*make())) as Box<dyn FnOnce()>)));
+}
+
+/// Puts to the test what a read store that holds generations, and outlives its process, must keep. `open` opens the
+/// same store each time, which is empty the first time; the one before was dropped by then.
+///
+/// # Panics
+/// The store breaks the contract: names every case that failed.
+pub fn read_generations_reopening_suite(open: &dyn Fn() -> Box<dyn ReadStore>) {
+    let case: Box<dyn FnOnce()> = Box::new(|| generations::roles_survive_reopening(open));
+    run_all("generations", [("roles_survive_reopening", case)]);
 }
 
 /// The projection most cases write to.

@@ -1,0 +1,212 @@
+//! Several generations of a read model in one file, and which of them answers.
+
+use std::sync::Arc;
+
+use factum::{
+    ProjectionKey,
+    read::{
+        Checkpoint, Claimed, Generation, Generations, Inspection, Key, Lane, ReadError, ReadStore, Role, SCAN_ROWS_MAX,
+        StoredModel, TableName,
+    },
+};
+use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+
+use crate::{SqliteReadStore, checkpoints, error::read_error, tables, transaction::Begun};
+
+const EPOCHS: &str = "factum_epochs";
+
+/// A generation of a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) projection: ProjectionKey,
+    pub(crate) generation: Generation,
+}
+
+impl Place {
+    /// As they are stored.
+    pub(crate) const fn parameters(&self) -> (&'static str, u32, u32) {
+        (self.projection.name, self.projection.version, self.generation.0)
+    }
+}
+
+/// Which generation each projection's tables are of, within one transaction.
+pub(crate) struct Resolved(Vec<Place>);
+
+impl Resolved {
+    /// Nothing is known yet but what is given.
+    pub(crate) fn pinned(place: Option<Place>) -> Self {
+        Self(place.into_iter().collect())
+    }
+
+    /// The live generation of a projection, unless another one is meant.
+    pub(crate) fn generation(
+        &mut self,
+        connection: &Connection,
+        projection: ProjectionKey,
+    ) -> Result<Generation, ReadError> {
+        if let Some(known) = self.0.iter().find(|place| place.projection == projection) {
+            return Ok(known.generation);
+        }
+        let generation = live(connection, projection)?;
+        self.0.push(Place { projection, generation });
+        Ok(generation)
+    }
+
+    pub(crate) fn table(
+        &mut self,
+        connection: &Connection,
+        table: TableName,
+    ) -> Result<(TableName, Generation), ReadError> {
+        Ok((table, self.generation(connection, table.projection)?))
+    }
+}
+
+fn live(connection: &Connection, projection: ProjectionKey) -> Result<Generation, ReadError> {
+    let sql = "SELECT generation FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND role = 'live'";
+    let found = connection.prepare_cached(sql).and_then(|mut statement| {
+        statement.query_row((projection.name, projection.version), |row| row.get(0)).optional()
+    });
+    Ok(found.map_err(failed)?.map_or(Generation::FIRST, Generation))
+}
+
+fn failed(error: rusqlite::Error) -> ReadError {
+    read_error(EPOCHS, error)
+}
+
+/// The generation that a version of a projection begins with is live from its first claim on.
+pub(crate) fn begin_first(connection: &Connection, place: Place) -> Result<(), ReadError> {
+    if place.generation != Generation::FIRST {
+        return Ok(());
+    }
+    let sql = "UPDATE factum_epochs SET role = 'live' \
+               WHERE projection = ?1 AND version = ?2 AND generation = ?3 AND role IS NULL AND NOT EXISTS \
+               (SELECT 1 FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND role = 'live')";
+    connection.execute(sql, place.parameters()).map(|_| ()).map_err(failed)
+}
+
+fn role(connection: &Connection, place: Place) -> Result<Option<Role>, ReadError> {
+    let sql = "SELECT role FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND generation = ?3";
+    let found: Option<Option<String>> =
+        connection.query_row(sql, place.parameters(), |row| row.get(0)).optional().map_err(failed)?;
+    found.flatten().map(|text| role_of(0, &text)).transpose().map_err(failed)
+}
+
+fn set_role(connection: &Connection, place: Place, role: Role) -> Result<(), ReadError> {
+    let sql = "INSERT INTO factum_epochs (projection, version, generation, epoch, role) VALUES (?1, ?2, ?3, 0, ?4) \
+               ON CONFLICT (projection, version, generation) DO UPDATE SET role = excluded.role";
+    let (name, version, generation) = place.parameters();
+    connection.execute(sql, (name, version, generation, role.as_str())).map(|_| ()).map_err(failed)
+}
+
+fn role_of(column: usize, text: &str) -> rusqlite::Result<Role> {
+    Role::from_text(text)
+        .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, "no known role".into()))
+}
+
+fn stored(row: &Row<'_>) -> rusqlite::Result<StoredModel> {
+    let role = role_of(3, &row.get::<_, String>(3)?)?;
+    Ok(StoredModel { name: row.get(0)?, version: row.get(1)?, generation: Generation(row.get(2)?), role })
+}
+
+impl Generations for SqliteReadStore {
+    fn models(&self) -> Result<Vec<StoredModel>, ReadError> {
+        let reader = self.shared.readers.lend()?;
+        let sql = "SELECT projection, version, generation, role FROM factum_epochs WHERE role IS NOT NULL \
+                   ORDER BY projection, version, generation";
+        let models = reader
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map((), stored)?.collect::<rusqlite::Result<_>>());
+        models.map_err(failed)
+    }
+
+    fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
+        if role == Role::Live {
+            return Err(ReadError::Broken("a generation becomes live by a switch".to_owned()));
+        }
+        let writer = self.lend_writer()?;
+        let transaction = Begun::to_write(&writer)?;
+        let sql = "SELECT max(generation) FROM factum_epochs WHERE projection = ?1 AND version = ?2";
+        let parameters = (projection.name, projection.version);
+        let last: Option<u32> = writer.query_row(sql, parameters, |row| row.get(0)).map_err(failed)?;
+        let generation = Generation(last.unwrap_or(Generation::FIRST.0) + 1);
+        set_role(&writer, Place { projection, generation }, role)?;
+        transaction.commit()?;
+        Ok(generation)
+    }
+
+    fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
+        let writer = self.lend_writer()?;
+        let transaction = Begun::to_write(&writer)?;
+        let place = |claimed: Claimed| Place { projection, generation: claimed.generation };
+        for claimed in [from, to] {
+            let current = checkpoints::epoch(&writer, place(claimed))?;
+            if current != claimed.epoch {
+                let projection = projection.to_string();
+                return Err(ReadError::Fenced { projection, epoch: claimed.epoch.0, current: current.0 });
+            }
+        }
+        let (left, next) = (role(&writer, place(from))?, role(&writer, place(to))?);
+        if left != Some(Role::Live) || next.is_none_or(|role| role == Role::Live) {
+            let (from, to) = (from.generation, to.generation);
+            return Err(ReadError::Broken(format!("{projection} cannot be switched from generation {from} to {to}")));
+        }
+        set_role(&writer, place(from), Role::Kept)?;
+        set_role(&writer, place(to), Role::Live)?;
+        transaction.commit()
+    }
+
+    fn discard(&self, model: &StoredModel) -> Result<(), ReadError> {
+        let StoredModel { name, version, generation, .. } = model;
+        let writer = self.lend_writer()?;
+        let transaction = Begun::to_write(&writer)?;
+        tables::discard(&writer, name, *version, *generation).map_err(failed)?;
+        let parameters = (name, version, generation.0);
+        for sql in [
+            "DELETE FROM factum_checkpoints WHERE projection = ?1 AND version = ?2 AND generation = ?3",
+            // Who still feeds it is fenced.
+            "UPDATE factum_epochs SET role = NULL, epoch = epoch + 1 \
+             WHERE projection = ?1 AND version = ?2 AND generation = ?3",
+        ] {
+            writer.execute(sql, parameters).map_err(failed)?;
+        }
+        transaction.commit()
+    }
+
+    fn view(&self, projection: ProjectionKey, generation: Generation) -> Arc<dyn ReadStore> {
+        Arc::new(Self { view: Some(Place { projection, generation }), ..self.clone() })
+    }
+
+    fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let reader = self.shared.readers.lend()?;
+        let _transaction = Begun::to_read(&reader)?;
+        work(&mut Inspected(&reader))
+    }
+}
+
+/// The view of a connection inside a read transaction.
+struct Inspected<'a>(&'a Connection);
+
+impl Inspection for Inspected<'_> {
+    fn checkpoints(
+        &mut self,
+        projection: ProjectionKey,
+        generation: Generation,
+    ) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
+        checkpoints::all(self.0, Place { projection, generation })
+    }
+
+    fn tables(&mut self, projection: ProjectionKey, generation: Generation) -> Result<Vec<String>, ReadError> {
+        tables::names(self.0, projection.name, projection.version, generation).map_err(failed)
+    }
+
+    fn rows(
+        &mut self,
+        projection: ProjectionKey,
+        generation: Generation,
+        table: &str,
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
+        tables::rows_after(self.0, (projection, generation), table, after, limit.min(SCAN_ROWS_MAX))
+    }
+}
