@@ -25,11 +25,13 @@ fn it_does_so_when_every_write_goes_to_sqlite_at_once() {
     suite(&SqliteOptions::default().buffer_bytes_max(0));
 }
 
+/// A suite on a store that is opened again and again.
+type Suite = fn(&dyn Fn() -> Box<dyn ReadStore>);
+
 #[test]
 fn everything_is_there_after_a_close_and_after_none() {
     for closed in [true, false] {
-        let suites: [fn(&dyn Fn() -> Box<dyn ReadStore>); 2] =
-            [testing::read_store_reopening_suite, testing::read_generations_reopening_suite];
+        let suites: [Suite; 2] = [testing::read_store_reopening_suite, testing::read_generations_reopening_suite];
         for suite in suites {
             let dir = tempfile::tempdir().unwrap();
             let before = std::cell::RefCell::new(None::<SqliteReadStore>);
