@@ -58,6 +58,7 @@ impl<P: ProcessManager> Hearer<P> {
             correlation_id: message.correlation_id,
             causation_id: Some(message.id.as_uuid()),
             actor: message.actor.clone(),
+            bus_command: None,
         };
         let cause = Cause::new(streams, stream, ("message", &message.id.to_string()), metadata);
         let _turn = streams.turn(&cause.stream).await;
