@@ -3,6 +3,7 @@
 
 mod accounts;
 mod consumed_from_accounts;
+mod consumed_from_transfers;
 mod contracts;
 mod daily_totals;
 mod pages;
