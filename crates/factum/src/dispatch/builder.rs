@@ -1,6 +1,6 @@
 //! Puts a dispatcher together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{any::TypeId, collections::BTreeMap, sync::Arc};
 
 use super::{
     CommandDispatcher,
@@ -13,11 +13,15 @@ use crate::{
     bus::LINEAGE_MAX,
     model::Command,
     principal::{AllowAll, Authorize},
+    process::TIMER_CATEGORY,
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
     store::{EventStore, Fork, Identity, Position},
     token::{Token, TopicMark},
 };
+
+/// Categories of streams that are not decided on by aggregates.
+const RESERVED_CATEGORIES: [&str; 1] = [TIMER_CATEGORY];
 
 /// Puts a [`CommandDispatcher`] together.
 #[must_use = "a builder does nothing until `build`"]
@@ -31,6 +35,7 @@ pub struct CommandDispatcherBuilder {
     cached_bytes_max: usize,
     commands: Vec<Box<dyn AnyCommand>>,
     publications: Vec<DynPublication>,
+    deciders: Vec<(&'static str, TypeId)>,
 }
 
 /// Why a dispatcher or service cannot be built.
@@ -47,6 +52,9 @@ pub enum BuildError {
     /// A category holds the character that ends it in a stream's name.
     #[error("`{0}` is no category: 1 to 64 lower case letters, digits and `_`")]
     InvalidCategory(String),
+    /// A category of streams that the framework itself writes.
+    #[error("`{0}` is a category of Factum's own streams: take another one")]
+    ReservedCategory(String),
     /// The tokens of receipts name every topic, and would be longer than anybody reads.
     #[error("tokens would have up to {bytes} bytes, the limit is {}: publish on fewer topics", Token::TEXT_BYTES_MAX)]
     TokenTooLong {
@@ -75,6 +83,7 @@ impl CommandDispatcherBuilder {
             cached_bytes_max: CACHED_BYTES_MAX_DEFAULT,
             commands: Vec::new(),
             publications: Vec::new(),
+            deciders: Vec::new(),
         }
     }
 
@@ -103,6 +112,12 @@ impl CommandDispatcherBuilder {
 
     pub(crate) fn publication(mut self, publication: DynPublication) -> Self {
         self.publications.push(publication);
+        self
+    }
+
+    /// Says that streams of a category are decided on by this type, too.
+    pub(crate) fn decider(mut self, category: &'static str, aggregate: TypeId) -> Self {
+        self.deciders.push((category, aggregate));
         self
     }
 
@@ -141,13 +156,16 @@ impl CommandDispatcherBuilder {
     pub fn build(self) -> Result<CommandDispatcher, BuildError> {
         let mut commands = BTreeMap::new();
         let mut aggregates = BTreeMap::new();
-        for command in self.commands {
-            let (name, category) = (command.name(), command.category());
+        let handling = self.commands.iter().map(|command| (command.category(), command.aggregate()));
+        for (category, aggregate) in self.deciders.into_iter().chain(handling) {
             check_category(category)?;
             // Two types folding the same streams would read each other's events.
-            if *aggregates.entry(category).or_insert(command.aggregate()) != command.aggregate() {
+            if *aggregates.entry(category).or_insert(aggregate) != aggregate {
                 return Err(BuildError::DuplicateName { what: "aggregates", name: category.to_owned() });
             }
+        }
+        for command in self.commands {
+            let name = command.name();
             if commands.insert(name, command).is_some() {
                 return Err(BuildError::DuplicateName { what: "commands", name: name.to_owned() });
             }
@@ -165,7 +183,10 @@ impl CommandDispatcherBuilder {
     }
 }
 
-fn check_category(category: &str) -> Result<(), BuildError> {
+pub(crate) fn check_category(category: &str) -> Result<(), BuildError> {
+    if RESERVED_CATEGORIES.contains(&category) {
+        return Err(BuildError::ReservedCategory(category.to_owned()));
+    }
     let fits = (1..=64).contains(&category.len())
         && category.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     if fits { Ok(()) } else { Err(BuildError::InvalidCategory(category.to_owned())) }

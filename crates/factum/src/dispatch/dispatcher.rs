@@ -107,6 +107,11 @@ impl CommandDispatcher {
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.core.streams.store
     }
+
+    /// What its decisions are taken on, for those who decide on the same streams.
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.core.streams
+    }
 }
 
 impl Core {

@@ -25,6 +25,7 @@ pub use load::{At, LoadError, Loaded, load};
 pub use receipt::CommandReceipt;
 pub use registry::CommandInfo;
 
+pub(crate) use builder::check_category;
 pub(crate) use identity::fingerprint;
 pub(crate) use record::new_events;
 pub(crate) use streams::Streams;

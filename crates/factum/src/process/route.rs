@@ -5,18 +5,10 @@ use serde::Deserialize;
 
 use super::HearError;
 use crate::{
-    bus::Envelope,
+    bus::{Envelope, NOTHING_TO_DO_NAME, REFUSED_NAME, sender_of},
     model::{DecodeError, Decoded, Event, Input, ProcessManager, RawEvent, Refusal, Unreadable, document, stream_of},
     runtime::contained,
 };
-
-/// The message that says that a command was refused or cancelled.
-pub(crate) const COMMAND_REFUSED: &str = "factum.command-refused.v1";
-/// The message that says that a command was accepted and changed nothing.
-pub(crate) const COMMAND_NOTHING_TO_DO: &str = "factum.command-nothing-to-do.v1";
-
-/// What ends the process's stream in the id of a command.
-const STEP_SEPARATOR: char = '/';
 
 /// Something for a process.
 pub(super) struct Routed<'a, M> {
@@ -53,11 +45,11 @@ impl<M> Told<'_, M> {
 pub(super) fn route<P: ProcessManager>(envelope: &Envelope) -> Result<Option<Routed<'_, P::Message>>, HearError> {
     let own = envelope.command_id.as_deref().and_then(own_command::<P>);
     match (envelope.name.as_str(), own) {
-        (COMMAND_NOTHING_TO_DO, own) => {
+        (NOTHING_TO_DO_NAME, own) => {
             Ok(own.map(|(stream, step)| Routed { stream, answers: true, what: Told::NothingToDo { step } }))
         }
-        (COMMAND_REFUSED, None) => Ok(None),
-        (COMMAND_REFUSED, Some((stream, step))) => {
+        (REFUSED_NAME, None) => Ok(None),
+        (REFUSED_NAME, Some((stream, step))) => {
             let refusal = refusal(envelope)?;
             Ok(Some(Routed { stream, answers: true, what: Told::Refused { step, refusal } }))
         }
@@ -79,9 +71,7 @@ pub(super) fn route<P: ProcessManager>(envelope: &Envelope) -> Result<Option<Rou
 
 /// The process and the step of a command that a process of this kind has sent.
 fn own_command<P: ProcessManager>(id: &str) -> Option<(StreamName, &str)> {
-    let (stream, step) = id.rsplit_once(STEP_SEPARATOR)?;
-    stream.strip_prefix(P::CATEGORY)?.strip_prefix('-')?;
-    Some((StreamName::new(stream).ok()?, step))
+    sender_of(id).filter(|(stream, _)| stream.category() == P::CATEGORY)
 }
 
 fn refusal(envelope: &Envelope) -> Result<Refusal, HearError> {

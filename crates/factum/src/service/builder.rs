@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{Health, Service, Stage, Supervisor, loops};
 use crate::{
     bus::Bus,
-    dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder},
-    model::{Command, Projection, ProjectionKey, Query},
+    dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder, Streams, check_category},
+    model::{Command, ProcessManager, Projection, ProjectionKey, Query},
     principal::Authorize,
+    process::Managed,
     projections::{self, DynProjection, Feed, Watermarks},
     query::{QueryDispatcher, QueryDispatcherBuilder},
     read::ReadStore,
@@ -32,6 +33,7 @@ pub struct ServiceBuilder {
     on_commands: Vec<OnCommands>,
     on_queries: Vec<OnQueries>,
     publications: Vec<DynPublication>,
+    processes: Vec<Managed>,
     projections: Vec<(DynProjection, Feed)>,
     queries: Vec<(&'static str, &'static [ProjectionKey])>,
     commands: bool,
@@ -68,6 +70,7 @@ impl ServiceBuilder {
             on_commands: Vec::new(),
             on_queries: Vec::new(),
             publications: Vec::new(),
+            processes: Vec::new(),
             projections: Vec::new(),
             queries: Vec::new(),
             commands: false,
@@ -114,6 +117,13 @@ impl ServiceBuilder {
     /// Publishes events as messages on a topic.
     pub fn publishes<P: Publication>(mut self) -> Self {
         self.publications.push(relay::erase::<P>());
+        self
+    }
+
+    /// Runs a process manager: it hears what is on its topics, sends what its events ask for on its channels, and its
+    /// timers fire.
+    pub fn manages<P: ProcessManager>(mut self) -> Self {
+        self.processes.push(Managed::of::<P>());
         self
     }
 
@@ -166,6 +176,9 @@ impl ServiceBuilder {
                 for publication in &publications {
                     builder = builder.publication(Arc::clone(publication));
                 }
+                for process in &self.processes {
+                    builder = builder.decider(process.category, process.aggregate);
+                }
                 Some(on_commands.into_iter().fold(builder, |builder, on| on(builder)).build()?)
             }
             _ => None,
@@ -181,6 +194,13 @@ impl ServiceBuilder {
             }
             _ => None,
         };
+        let streams = match (&commands, &store) {
+            (Some(commands), _) => Some(Arc::clone(commands.streams())),
+            (None, store) => {
+                let with = |store| Arc::new(Streams::with_defaults(Arc::clone(store), runtime.clone()));
+                store.as_ref().map(with)
+            }
+        };
         let health = Health::default();
         let mut supervisor = Supervisor::new(runtime.clone());
         let parts = loops::Parts { system, service: name.clone(), runtime, store, read_store, bus, watermarks };
@@ -190,6 +210,21 @@ impl ServiceBuilder {
             health.watch(status.clone());
             own_loops.push(status.clone());
             supervisor.own(Stage::Relays, status, start);
+        }
+        let mut deadlines = Vec::new();
+        for process in self.processes {
+            let streams = streams.as_ref().expect("checked: processes need an event store");
+            for publication in &process.channels {
+                let (status, start) = loops::relay(&parts, Arc::clone(publication));
+                health.watch(status.clone());
+                own_loops.push(status.clone());
+                supervisor.own(Stage::Relays, status, start);
+            }
+            let timers = loops::process(&parts, &process, streams);
+            deadlines.push((timers.status.clone(), timers.deadlines));
+            own_loops.push(timers.status.clone());
+            health.watch(timers.status.clone());
+            supervisor.own(Stage::Consumers, timers.status, timers.start);
         }
         for (projection, feed) in self.projections {
             let stage = if feed == Feed::OwnStore { Stage::Projections } else { Stage::Consumers };
@@ -201,7 +236,7 @@ impl ServiceBuilder {
             supervisor.own(stage, status, start);
         }
         health.started();
-        Ok(Service { name, version, commands, queries, health, supervisor, own_loops, parts })
+        Ok(Service { name, version, commands, queries, health, supervisor, own_loops, deadlines, parts })
     }
 
     /// Every part that something needs is there, and names are unique.
@@ -210,6 +245,8 @@ impl ServiceBuilder {
             ("commands", self.commands, "event store", self.store.is_none()),
             ("publications", !self.publications.is_empty(), "event store", self.store.is_none()),
             ("publications", !self.publications.is_empty(), "bus", self.bus.is_none()),
+            ("process managers", !self.processes.is_empty(), "event store", self.store.is_none()),
+            ("process managers", !self.processes.is_empty(), "bus", self.bus.is_none()),
             ("projections of its own events", self.has_feed(true), "event store", self.store.is_none()),
             ("projections of topics", self.has_feed(false), "bus", self.bus.is_none()),
             ("projections", !self.projections.is_empty(), "read store", self.read_store.is_none()),
@@ -218,7 +255,11 @@ impl ServiceBuilder {
         if let Some((what, _, missing, _)) = needs.into_iter().find(|(_, needed, _, absent)| *needed && *absent) {
             return Err(StartError::Missing { service: self.name.clone(), what, missing });
         }
-        unique("topics", self.publications.iter().map(|publication| publication.topic().to_owned()))?;
+        let channels = self.processes.iter().flat_map(|process| &process.channels);
+        let publications = self.publications.iter().chain(channels);
+        unique("topics", publications.map(|publication| publication.topic().to_owned()))?;
+        self.processes.iter().try_for_each(|process| check_category(process.category))?;
+        unique("process managers", self.processes.iter().map(|process| process.category.to_owned()))?;
         unique("projections", self.projections.iter().map(|(projection, _)| projection.key().to_string()))?;
         let registered: BTreeSet<_> = self.projections.iter().map(|(projection, _)| projection.key()).collect();
         for (query, reads) in &self.queries {

@@ -6,6 +6,8 @@ use super::{LoopEnd, StartLoop};
 use crate::{
     bus::{Assignment, Bus, ConsumerOptions},
     consumer::{ConsumerEnd, ProjectionConsumer},
+    dispatch::Streams,
+    process::{CaughtUp, Deadlines, KeeperEnd, Managed, TimerKeeper},
     projections::{DynProjection, Feed, ProjectionEnd, ProjectionRunner, Watermarks},
     read::ReadStore,
     relay::{DynPublication, Relay, RelayEnd},
@@ -45,6 +47,22 @@ pub(super) fn relay(parts: &Parts, publication: DynPublication) -> (Status, Star
     let relay = Relay::new(system, service, publication, parts.store(), parts.bus(), parts.runtime.clone());
     let status = relay.status().clone();
     (status, start(relay, |relay, stop| async move { relay.run(stop).await }))
+}
+
+/// The loop of a process manager's timers.
+pub(super) struct Timers {
+    pub(super) status: Status,
+    pub(super) deadlines: Deadlines,
+    pub(super) start: StartLoop,
+}
+
+/// The loops of a process manager.
+pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) -> Timers {
+    let process = (managed.on)(Arc::clone(streams));
+    let hearing = (!managed.topics.is_empty()).then(CaughtUp::new);
+    let keeper = TimerKeeper::new(process, managed.category, parts.store(), parts.runtime.clone(), hearing);
+    let (status, deadlines) = (keeper.status().clone(), keeper.deadlines().clone());
+    Timers { status, deadlines, start: start(keeper, |keeper, stop| async move { keeper.run(stop).await }) }
 }
 
 /// The loop that feeds one projection.
@@ -97,6 +115,15 @@ impl From<RelayEnd> for LoopEnd {
         match end {
             RelayEnd::StoodDown => Self::StoodDown,
             RelayEnd::Halted(halt) => Self::Halted(halt.to_string()),
+        }
+    }
+}
+
+impl From<KeeperEnd> for LoopEnd {
+    fn from(end: KeeperEnd) -> Self {
+        match end {
+            KeeperEnd::StoodDown => Self::StoodDown,
+            KeeperEnd::Halted { .. } | KeeperEnd::Store(_) | KeeperEnd::Progress(_) => Self::Halted(end.to_string()),
         }
     }
 }

@@ -19,6 +19,7 @@ pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};
 
 use crate::{
     dispatch::CommandDispatcher,
+    process::Deadlines,
     projections::Watermarks,
     query::QueryDispatcher,
     runtime::{Runtime, Status},
@@ -36,8 +37,10 @@ pub struct Service {
     queries: Option<QueryDispatcher>,
     health: Health,
     supervisor: Supervisor,
-    /// Relays, and projections of the own store.
+    /// Relays, projections of the own store, timers.
     own_loops: Vec<Status>,
+    /// Of the timers of its process managers, with the loop that keeps them.
+    deadlines: Vec<(Status, Deadlines)>,
     parts: loops::Parts,
 }
 

@@ -29,7 +29,8 @@ pub enum SettleError {
 }
 
 /// Waits until nothing is under way between these services: what their stores hold is projected and published, what
-/// is published is consumed, and that led to nothing new. For tests, instead of sleeping; bound it from outside.
+/// is published is consumed, timers that are due have fired, and that led to nothing new. Timers that are not due yet are
+/// not waited for. For tests, instead of sleeping; bound it from outside.
 ///
 /// # Errors
 /// See [`SettleError`].
@@ -39,6 +40,14 @@ pub async fn settle(services: &[&Service]) -> Result<(), SettleError> {
         for (service, head) in services.iter().zip(&before) {
             for status in &service.own_loops {
                 arrives(status, *head).await?;
+            }
+            let now = service.runtime().now();
+            for (status, deadlines) in &service.deadlines {
+                // What is due is under way; what will be due is not.
+                tokio::select! {
+                    () = deadlines.none_due(now) => {}
+                    () = status.shows(|report| has_ended(report.state)) => return Err(SettleError::Ended(status.name().to_owned())),
+                }
             }
         }
         for service in services {
@@ -62,9 +71,12 @@ async fn heads(services: &[&Service]) -> Result<Vec<Position>, SettleError> {
 }
 
 async fn arrives(status: &Status, head: Position) -> Result<(), SettleError> {
-    let ended = |state| matches!(state, LoopState::StoodDown | LoopState::Failed | LoopState::Stopped);
-    status.shows(|report| ended(report.state) || report.position >= head).await;
+    status.shows(|report| has_ended(report.state) || report.position >= head).await;
     if status.report().position >= head { Ok(()) } else { Err(SettleError::Ended(status.name().to_owned())) }
+}
+
+const fn has_ended(state: LoopState) -> bool {
+    matches!(state, LoopState::StoodDown | LoopState::Failed | LoopState::Stopped)
 }
 
 /// Every projection of topics has reached the last message of each partition.

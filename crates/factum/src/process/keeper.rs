@@ -1,0 +1,352 @@
+//! The loop that lets timers fire.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::watch;
+
+use super::{
+    CaughtUp, HearError,
+    erased::AnyProcess,
+    pending::{Pending, Timer},
+    saved::Ledger,
+};
+use crate::{
+    model::{EventId, Timestamp},
+    read::Epoch,
+    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    store::{Batch, EventStore, Position, ProgressError, Selection, StoreError, Subscription},
+};
+
+/// How many timers fire at once.
+const FIRING_MAX: usize = 64;
+/// How many events are read at once.
+const READ_EVENTS_MAX: usize = 500;
+/// How many events may pass before what is pending is saved.
+const UNSAVED_EVENTS_MAX: u64 = 1_000;
+/// The longest wait before the clock is looked at again: it may have been set.
+const CLOCK_LOOK_MAX: Duration = Duration::from_secs(60);
+/// The first wait after an error, and of a timer that could not fire.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
+/// The longest wait after an error, and of a timer that could not fire.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// The most timers whose trouble is told one by one.
+const ALARMS_MAX: usize = 16;
+/// What tells of the trouble of more timers than that.
+const ALARM_OF_OTHERS: &str = "other timers";
+
+/// Why a keeper ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperEnd {
+    /// Another keeper took over: starting this one again takes it back.
+    #[error("another keeper took over")]
+    StoodDown,
+    /// What an event means for timers cannot be told: going on would lose timers.
+    #[error("event {position}: {source}")]
+    Halted {
+        /// The event.
+        position: Position,
+        /// Why.
+        source: HearError,
+    },
+    /// The event store is damaged.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The event store refuses what is to be saved.
+    #[error(transparent)]
+    Progress(ProgressError),
+}
+
+/// Keeps the timers of the processes of one kind: follows what their events set and clear, and lets those fire whose
+/// time has come.
+///
+/// Timers are derived from events, so they survive whatever events survive. One fires once: that it has fired is
+/// recorded together with what the process decided. After a start none fires before the processes have heard what was
+/// there to be heard: a deadline that passed while nothing ran is not news.
+pub(crate) struct TimerKeeper {
+    process: Arc<dyn AnyProcess>,
+    category: &'static str,
+    store: Arc<dyn EventStore>,
+    runtime: Runtime,
+    /// Whether the processes have heard what was there when they started; `None` when they hear nothing.
+    hearing: Option<CaughtUp>,
+    status: Status,
+    deadlines: Deadlines,
+}
+
+/// When the next timer of a keeper is due, for whoever waits until nothing is under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Deadlines {
+    next: Arc<watch::Sender<Option<Timestamp>>>,
+}
+
+impl Deadlines {
+    /// Waits until none is due any more that is due at a moment. One that could not fire and is tried again later is not
+    /// waited for.
+    pub(crate) async fn none_due(&self, now: Timestamp) {
+        // The sender lives in `self`: the wait cannot fail.
+        let _ = self.next.subscribe().wait_for(|next| next.is_none_or(|next| next > now)).await;
+    }
+}
+
+/// What one run of the loop works with.
+struct Session {
+    ledger: Ledger,
+    pending: Pending,
+    subscription: Subscription,
+    /// The last position ever considered, and the event there.
+    as_of: (Position, Option<EventId>),
+    /// Everything that was there is read.
+    at_end: bool,
+    last_look: Timestamp,
+}
+
+enum Trouble {
+    End(KeeperEnd),
+    Store(StoreError),
+    Moved(ProgressError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(_) => Self::End(KeeperEnd::Store(error)),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<ProgressError> for Trouble {
+    fn from(error: ProgressError) -> Self {
+        match error {
+            ProgressError::Fenced { .. } => Self::End(KeeperEnd::StoodDown),
+            ProgressError::Store(error) => error.into(),
+            // Written after all, although the answer was an error: read it again.
+            ProgressError::Moved(_) => Self::Moved(error),
+            ProgressError::Refused(_) => Self::End(KeeperEnd::Progress(error)),
+        }
+    }
+}
+
+impl TimerKeeper {
+    /// Puts a loop together; [`TimerKeeper::run`] is it.
+    pub(crate) fn new(
+        process: Arc<dyn AnyProcess>,
+        category: &'static str,
+        store: Arc<dyn EventStore>,
+        runtime: Runtime,
+        hearing: Option<CaughtUp>,
+    ) -> Self {
+        let status = Status::new(&format!("timers {category}"));
+        // Nothing is known yet: it may be that one is due.
+        let deadlines = Deadlines { next: Arc::new(watch::Sender::new(Some(Timestamp::default()))) };
+        Self { process, category, store, runtime, hearing, status, deadlines }
+    }
+
+    /// What the loop shows of itself.
+    pub(crate) const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// When the next timer is due.
+    pub(crate) const fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    /// Keeps time until told to stop. What time can mend is tried again with growing waits. The future may be dropped
+    /// at any point.
+    ///
+    /// # Errors
+    /// See [`KeeperEnd`].
+    pub(crate) async fn run(&self, mut stop: Stop) -> Result<(), KeeperEnd> {
+        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+        let mut epoch = None;
+        loop {
+            let trouble = match stop.unless(self.keep(&mut epoch, &mut backoff)).await {
+                None => break,
+                Some(Ok(never)) => match never {},
+                Some(Err(trouble)) => trouble,
+            };
+            match trouble {
+                Trouble::End(end) => {
+                    let stood_down = matches!(end, KeeperEnd::StoodDown);
+                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
+                    return Err(end);
+                }
+                Trouble::Store(error) => self.show_failure(LoopState::BackingOff, &error),
+                Trouble::Moved(error) => self.show_failure(LoopState::BackingOff, &error),
+            }
+            if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
+                break;
+            }
+        }
+        self.status.update(|report| report.state = LoopState::Stopped);
+        Ok(())
+    }
+
+    /// One run from what is saved to the first trouble.
+    async fn keep(
+        &self,
+        epoch: &mut Option<Epoch>,
+        backoff: &mut Backoff,
+    ) -> Result<std::convert::Infallible, Trouble> {
+        let (ledger, pending, as_of) = Ledger::open(Arc::clone(&self.store), self.category, *epoch).await?;
+        *epoch = Some(ledger.epoch);
+        let from = pending.complete_to();
+        let subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), from);
+        let at_end = from >= self.store.heads().await?.synced;
+        let last_look = self.runtime.now();
+        let mut session = Session { ledger, pending, subscription, as_of: (as_of, None), at_end, last_look };
+        self.show(&session);
+        loop {
+            if session.at_end && self.has_caught_up() && self.fire_due(&mut session).await? {
+                continue;
+            }
+            self.show(&session);
+            let next = session.pending.next();
+            tokio::select! {
+                biased;
+                batch = session.subscription.next(READ_EVENTS_MAX) => {
+                    self.take(batch?, &mut session).await?;
+                    backoff.reset();
+                }
+                () = self.next_due(next) => {}
+            }
+        }
+    }
+
+    /// Whether the processes have heard what was there to be heard when they started; once so, always so.
+    fn has_caught_up(&self) -> bool {
+        self.hearing.as_ref().is_none_or(CaughtUp::is_set)
+    }
+
+    /// Waits until there may be a timer to fire.
+    async fn next_due(&self, next: Option<Timestamp>) {
+        if let Some(hearing) = self.hearing.as_ref().filter(|hearing| !hearing.is_set()) {
+            return hearing.wait().await;
+        }
+        match next {
+            Some(due) => {
+                let wait = due.since(self.runtime.now()).min(CLOCK_LOOK_MAX);
+                self.runtime.sleep(wait).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes in what events mean for timers.
+    async fn take(&self, batch: Batch, session: &mut Session) -> Result<(), Trouble> {
+        let source = self.store.identity().source();
+        for event in &batch.events {
+            let position = event.position;
+            let changes = self.process.changes(event, source);
+            let changes = changes.map_err(|source| Trouble::End(KeeperEnd::Halted { position, source }))?;
+            for change in changes {
+                session.pending.change(change);
+            }
+        }
+        session.pending.read_to(batch.read_to);
+        session.at_end = batch.end;
+        if batch.read_to > session.as_of.0 {
+            let last = batch.events.last().filter(|event| event.position == batch.read_to);
+            session.as_of = (batch.read_to, last.map(|event| event.id));
+        }
+        self.status.update(|report| report.processed += batch.events.len() as u64);
+        self.save(session, UNSAVED_EVENTS_MAX).await
+    }
+
+    /// Saves what is pending when it is so much behind.
+    async fn save(&self, session: &mut Session, unsaved: u64) -> Result<(), Trouble> {
+        let (as_of, event_id) = session.as_of;
+        if session.ledger.unsaved(as_of) >= unsaved {
+            session.ledger.save(&session.pending, as_of, event_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets timers fire whose time has come; false when there is none.
+    async fn fire_due(&self, session: &mut Session) -> Result<bool, Trouble> {
+        let now = self.runtime.now();
+        if now < session.last_look {
+            session.pending.clock_went_back();
+        }
+        session.last_look = now;
+        if let Some(from) = session.pending.missing(now) {
+            session.pending.reread(now);
+            session.subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), from);
+            session.at_end = false;
+            return Ok(false);
+        }
+        let due = session.pending.due(now, FIRING_MAX);
+        let firing = due.iter().map(|timer| async move { (timer, self.process.fire(timer).await) });
+        let mut firing: FuturesUnordered<_> = firing.collect();
+        while let Some((timer, fired)) = firing.next().await {
+            match fired {
+                Ok(_) => {
+                    session.pending.fired(&timer.stream, &timer.name, timer.set_by);
+                    self.over(timer);
+                }
+                Err(error) => {
+                    let wait =
+                        |failures| Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX).after(failures).next(&self.runtime);
+                    session.pending.failed(timer, self.runtime.now(), wait);
+                    self.alarm(timer, &error);
+                }
+            }
+        }
+        Ok(!due.is_empty())
+    }
+
+    fn over(&self, timer: &Timer) {
+        self.status.update(|report| {
+            report.alarms.remove(&about(timer));
+            if report.alarms.keys().all(|about| about == ALARM_OF_OTHERS) {
+                report.alarms.clear();
+            }
+        });
+    }
+
+    fn alarm(&self, timer: &Timer, error: &HearError) {
+        let (about, text) = (about(timer), format!("it was due at {} and cannot fire: {error}", timer.due));
+        self.status.update(|report| {
+            if report.alarms.get(&about) == Some(&text) {
+                return;
+            }
+            tracing::error!(keeper = self.status.name(), about, text, "alarm");
+            if report.alarms.len() < ALARMS_MAX || report.alarms.contains_key(&about) {
+                report.alarms.insert(about, text);
+            } else {
+                report.alarms.insert(ALARM_OF_OTHERS.to_owned(), "more cannot fire: see the log".to_owned());
+            }
+        });
+    }
+
+    fn show(&self, session: &Session) {
+        // Who waits for a position looks at the deadlines after it.
+        self.deadlines.next.send_if_modified(|next| {
+            let changed = *next != session.pending.next();
+            *next = session.pending.next();
+            changed
+        });
+        self.status.update(|report| {
+            report.state = if session.at_end { LoopState::Live } else { LoopState::CatchingUp };
+            report.position = session.subscription.position();
+            report.target = report.target.max(report.position);
+            report.last_error = None;
+        });
+    }
+
+    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
+        let text = trouble.to_string();
+        tracing::warn!(keeper = self.status.name(), error = text, state = state.as_str(), "keeper interrupted");
+        self.status.update(|report| {
+            report.state = state;
+            report.last_error = Some(text);
+        });
+    }
+}
+
+/// What an alarm of a timer is about.
+fn about(timer: &Timer) -> String {
+    format!("{} {}", timer.stream, timer.name)
+}
