@@ -65,6 +65,43 @@ pub struct Envelope {
     pub data: Bytes,
 }
 
+/// Where a message stands on its lane: all that the watermark's rules look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark<'a> {
+    pub(crate) id: EventId,
+    pub(crate) source: Source,
+    pub(crate) position: Position,
+    pub(crate) previous: Position,
+    pub(crate) lineage: &'a [Fork],
+}
+
+/// What can be read of a record that is no message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// Where it stands: event id, source, position, previous, lineage; with all of them it leaves no hole.
+    pub(crate) place: Option<(EventId, Source, Position, Position, Vec<Fork>)>,
+    /// `ce_id`.
+    pub id: Option<EventId>,
+    /// `ce_commandid`.
+    pub command_id: Option<Arc<str>>,
+    /// `ce_correlationid`.
+    pub correlation_id: Option<CorrelationId>,
+    /// `ce_actor`.
+    pub actor: Option<ActorId>,
+}
+
+impl Remains {
+    /// What is left of a record.
+    pub fn of(headers: &Headers, value: &Bytes) -> Self {
+        decode::remains(headers, value)
+    }
+
+    pub(crate) fn mark(&self) -> Option<Mark<'_>> {
+        let (id, source, position, previous, lineage) = self.place.as_ref()?;
+        Some(Mark { id: *id, source: *source, position: *position, previous: *previous, lineage })
+    }
+}
+
 /// Why a record is no message of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
@@ -108,6 +145,11 @@ impl Envelope {
     /// The record is no CloudEvent, or lacks what every message of ours has.
     pub fn decode(headers: &Headers, value: &Bytes) -> Result<Self, EnvelopeError> {
         decode::decode(headers, value)
+    }
+
+    pub(crate) fn mark(&self) -> Mark<'_> {
+        let Self { id, origin, position, previous, lineage, .. } = self;
+        Mark { id: *id, source: origin.source, position: *position, previous: *previous, lineage }
     }
 
     /// The history of its store that its position belongs to, as far as it names it.

@@ -18,7 +18,8 @@ pub use command::{
     CANCEL_NAME, COMMAND_ID_BYTES_MAX, NOTHING_TO_DO_NAME, REFUSED_NAME, command_id, command_name, command_topic,
     is_command_id, sender_of, wire_name,
 };
-pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin};
+pub(crate) use envelope::Mark;
+pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, Remains};
 pub use error::BusError;
 pub use headers::Headers;
 pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT};

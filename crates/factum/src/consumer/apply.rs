@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use super::{
     book::{Book, Gap},
     end::{PartitionStop, Trouble},
-    plan::{Plan, PlanEnd},
+    plan::{Plan, PlanEnd, Unreadable},
     run::{ProjectionConsumer, Session},
 };
 use crate::{
@@ -76,7 +76,7 @@ impl ProjectionConsumer {
         let (partition, records) = (partition.clone(), Arc::clone(records));
         let (epoch, refilling) = (session.epoch, session.catch_up.is_refilling());
         let work = move || {
-            let mut plan = Plan::new(&book, &partition, &records[range]);
+            let mut plan = Plan::new(&book, &partition, &records[range], Unreadable::Stop);
             plan.moves.extend(book.refill_move(refilling));
             let written = write(&plan, read_store.as_ref(), projection.as_ref().as_ref(), epoch);
             (book, plan, written)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::end::PartitionStop;
 use crate::{
-    bus::{Envelope, Offset, TopicPartition},
+    bus::{Envelope, Mark, Offset, TopicPartition},
     model::{Incarnation, Source, StoreId},
     read::{Checkpoint, CheckpointMove, Lane},
     store::{Fork, History, Position},
@@ -87,6 +87,11 @@ impl Book {
         (!told).then_some(CheckpointMove { lane, previous, next })
     }
 
+    /// Everything stored about one topic.
+    pub(super) fn of_topic(&self, topic: &str) -> impl Iterator<Item = (&Lane, &Checkpoint)> {
+        self.stored.iter().filter(move |(lane, _)| lane.of_topic().is_some_and(|(own, _)| own == topic))
+    }
+
     /// Where reading of a partition resumes.
     pub(super) fn offset(&self, partition: &TopicPartition) -> Option<Offset> {
         let lane = Lane::offset(&partition.topic, partition.partition);
@@ -100,15 +105,15 @@ impl Book {
     }
 
     /// Whether a message lies beyond the fork at which its history was left.
-    fn was_left(&self, partition: &TopicPartition, message: &Envelope) -> bool {
-        let Source { store, incarnation } = message.origin.source;
+    fn was_left(&self, partition: &TopicPartition, message: Mark<'_>) -> bool {
+        let Source { store, incarnation } = message.source;
         let Some(history) = self.histories.get(&(partition.clone(), store)) else { return false };
         let shared = Fork::shared_up_to(&history.lineage, incarnation);
         history.incarnation != incarnation && shared.is_some_and(|fork| message.position > fork)
     }
 
     /// Whether a message is still to be applied.
-    pub(super) fn lacks(&self, partition: &TopicPartition, message: &Envelope) -> bool {
+    pub(super) fn lacks(&self, partition: &TopicPartition, message: Mark<'_>) -> bool {
         matches!(self.judge(&mut Draft::default(), partition, message), Verdict::Apply | Verdict::Gap(_))
     }
 
@@ -116,7 +121,7 @@ impl Book {
     ///
     /// Applied only if previous ≤ watermark < position; position ≤ watermark is a re-send; previous > watermark is a
     /// gap.
-    pub(super) fn judge(&self, draft: &mut Draft, partition: &TopicPartition, message: &Envelope) -> Verdict {
+    pub(super) fn judge(&self, draft: &mut Draft, partition: &TopicPartition, message: Mark<'_>) -> Verdict {
         if let Some(last) = &mut draft.last
             && last.continues_with(message)
         {
@@ -126,7 +131,7 @@ impl Book {
         if self.was_left(partition, message) {
             return Verdict::Repeat;
         }
-        let source = message.origin.source;
+        let source = message.source;
         let lane = Lane::topic(&source, &partition.topic, partition.partition);
         let (watermark, carried_from) = match draft.get(self, &lane) {
             // A later incarnation has replaced this one: shared history was applied, the rest was left behind.
@@ -165,11 +170,11 @@ impl Book {
         &self,
         draft: &Draft,
         partition: &TopicPartition,
-        message: &Envelope,
+        message: Mark<'_>,
     ) -> Result<Option<(Lane, Checkpoint)>, PartitionStop> {
-        let source = message.origin.source;
+        let source = message.source;
         let Some((lane, at)) = self.live_lane(draft, partition, source) else { return Ok(None) };
-        match Fork::shared_up_to(&message.lineage, at.incarnation) {
+        match Fork::shared_up_to(message.lineage, at.incarnation) {
             Some(fork) if at.position <= fork => Ok(Some((lane, at))),
             Some(fork) => Err(PartitionStop::ForkedBelow { fork, watermark: at.position }),
             None => Err(PartitionStop::ForeignHistory { found: source.incarnation, applied: at.incarnation }),
@@ -223,9 +228,9 @@ impl Book {
 
 impl Followed {
     /// Goes on with the next message, when it is the next one of this lane beyond any doubt.
-    fn continues_with(&mut self, message: &Envelope) -> bool {
+    fn continues_with(&mut self, message: Mark<'_>) -> bool {
         let applied = self.at.position;
-        let next = message.origin.source == self.source && message.previous <= applied && message.position > applied;
+        let next = message.source == self.source && message.previous <= applied && message.position > applied;
         if next {
             (self.at.position, self.at.event_id) = (message.position, Some(message.id));
         }
@@ -247,7 +252,7 @@ impl Draft {
 }
 
 /// A re-send says what was applied; another event at the same position is another history.
-fn repeat(message: &Envelope, watermark: Option<Checkpoint>) -> Verdict {
+fn repeat(message: Mark<'_>, watermark: Option<Checkpoint>) -> Verdict {
     let applied = watermark.filter(|at| at.position == message.position).and_then(|at| at.event_id);
     match applied {
         Some(applied) if applied != message.id => {

@@ -6,7 +6,7 @@ use crate::{
     projections::ApplyError,
     read::ReadError,
     runtime::TaskFailure,
-    store::Position,
+    store::{Position, ProgressError, StoreError},
 };
 
 /// Why a consumer ended before it was told to.
@@ -18,6 +18,12 @@ pub enum ConsumerEnd {
     /// The read store is damaged.
     #[error(transparent)]
     ReadStore(ReadError),
+    /// The event store is damaged.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The event store refuses the progress.
+    #[error(transparent)]
+    Progress(ProgressError),
     /// The bus said no for good.
     #[error(transparent)]
     Bus(BusError),
@@ -39,6 +45,19 @@ pub enum PartitionStop {
         /// Why.
         source: ApplyError,
     },
+    /// What the message asks for cannot be done.
+    #[error("message {position} ({name}): {reason}")]
+    Effect {
+        /// The message's position in its source.
+        position: Position,
+        /// The message's name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The record is no message, and cannot be dealt with as one that is none.
+    #[error("{0}")]
+    Unreadable(String),
     /// The source was restored to before what was applied here.
     #[error("source forked at {fork}, you are at {watermark}: rebuild this projection")]
     ForkedBelow {
@@ -76,6 +95,12 @@ pub(super) enum Trouble {
     Bus(BusError),
     #[error(transparent)]
     Read(ReadError),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error(transparent)]
+    Progress(ProgressError),
+    #[error("partitions were taken away")]
+    Revoked,
     #[error("writing to the read store: {0}")]
     Task(#[from] TaskFailure),
 }
@@ -83,6 +108,27 @@ pub(super) enum Trouble {
 impl From<BusError> for Trouble {
     fn from(error: BusError) -> Self {
         if error.is_transient() { Self::Bus(error) } else { ConsumerEnd::Bus(error).into() }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(_) => ConsumerEnd::Store(error).into(),
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<ProgressError> for Trouble {
+    fn from(error: ProgressError) -> Self {
+        match error {
+            ProgressError::Fenced { .. } => ConsumerEnd::StoodDown.into(),
+            ProgressError::Store(error) => error.into(),
+            // Written after all, although the answer was an error: read it again.
+            ProgressError::Moved(_) => Self::Progress(error),
+            ProgressError::Refused(_) => ConsumerEnd::Progress(error).into(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     end::PartitionStop,
 };
 use crate::{
-    bus::{Envelope, Offset, Record, TopicPartition},
+    bus::{Envelope, EnvelopeError, Offset, Record, Remains, TopicPartition},
     model::{Source, StoreId},
     read::CheckpointMove,
     store::History,
@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Plan {
     /// The messages to apply, each with the index of its record.
     pub(super) messages: Vec<(usize, Envelope)>,
+    /// The records that are no message but to be dealt with all the same, each with its index.
+    pub(super) unreadable: Vec<(usize, EnvelopeError)>,
     pub(super) moves: Vec<CheckpointMove>,
     /// Where reading goes on.
     pub(super) resume: Offset,
@@ -25,6 +27,15 @@ pub(super) struct Plan {
     /// The histories seen, each once in a row; a store that was never restored has none to tell of.
     pub(super) histories: Vec<(StoreId, History)>,
     pub(super) end: PlanEnd,
+}
+
+/// What is done with a record that is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// The partition stands still before it.
+    Stop,
+    /// It is dealt with like a message.
+    Take,
 }
 
 /// Why a plan ends where it does.
@@ -39,10 +50,11 @@ pub(super) enum PlanEnd {
 
 impl Plan {
     /// Plans for records of one partition, in order; there is at least one.
-    pub(super) fn new(book: &Book, partition: &TopicPartition, records: &[Record]) -> Self {
+    pub(super) fn new(book: &Book, partition: &TopicPartition, records: &[Record], unreadable: Unreadable) -> Self {
         let mut draft = Draft::default();
         let mut plan = Self {
             messages: Vec::new(),
+            unreadable: Vec::new(),
             moves: Vec::new(),
             resume: records[0].offset,
             repeated: 0,
@@ -51,7 +63,7 @@ impl Plan {
             end: PlanEnd::Done,
         };
         for (index, record) in records.iter().enumerate() {
-            if let Some(end) = plan.take(book, &mut draft, partition, index, record) {
+            if let Some(end) = plan.take(book, &mut draft, partition, (index, record), unreadable) {
                 plan.end = end;
                 break;
             }
@@ -67,24 +79,46 @@ impl Plan {
         book: &Book,
         draft: &mut Draft,
         partition: &TopicPartition,
-        index: usize,
-        record: &Record,
+        (index, record): (usize, &Record),
+        unreadable: Unreadable,
     ) -> Option<PlanEnd> {
         let message = match Envelope::decode(&record.headers, &record.value) {
             Ok(message) => message,
-            Err(error) => return Some(PlanEnd::Stop(record.offset, error.into())),
+            Err(error) if unreadable == Unreadable::Stop => return Some(PlanEnd::Stop(record.offset, error.into())),
+            Err(error) => {
+                let remains = Remains::of(&record.headers, &record.value);
+                let Some(mark) = remains.mark() else {
+                    // Without a place it fills no hole; whoever takes it must bear to be given it again.
+                    self.unreadable.push((index, error));
+                    return None;
+                };
+                match book.judge(draft, partition, mark) {
+                    Verdict::Apply => self.unreadable.push((index, error)),
+                    other => return self.pass_over(book, record.offset, other),
+                }
+                return None;
+            }
         };
         let Source { store, incarnation } = message.origin.source;
         let told = self.histories.last().is_some_and(|(_, last)| last.incarnation == incarnation);
         if !message.lineage.is_empty() && !told {
             self.histories.push((store, message.history()));
         }
-        match book.judge(draft, partition, &message) {
+        match book.judge(draft, partition, message.mark()) {
             Verdict::Apply => self.messages.push((index, message)),
+            other => return self.pass_over(book, record.offset, other),
+        }
+        None
+    }
+
+    /// What does not come next on its lane.
+    fn pass_over(&mut self, book: &Book, offset: Offset, verdict: Verdict) -> Option<PlanEnd> {
+        match verdict {
+            Verdict::Apply => {}
             Verdict::Repeat => self.repeated += 1,
             Verdict::Gap(gap) if book.was_reread(&gap) => self.gaps.push(gap),
             Verdict::Gap(gap) => return Some(PlanEnd::Reread(gap)),
-            Verdict::Stop(stop) => return Some(PlanEnd::Stop(record.offset, stop)),
+            Verdict::Stop(stop) => return Some(PlanEnd::Stop(offset, stop)),
         }
         None
     }

@@ -247,7 +247,7 @@ impl ProjectionConsumer {
             session.book.learn(partition, &last);
             self.learned(last.origin.source.store, last.history());
             self.status.update(|report| report.target = report.target.max(last.position));
-            if tail.as_ref().is_some_and(|tail| tail.offset < at) && session.book.lacks(partition, &last) {
+            if tail.as_ref().is_some_and(|tail| tail.offset < at) && session.book.lacks(partition, last.mark()) {
                 at = session.consumer.earliest(partition).await?;
             }
         }

@@ -49,6 +49,18 @@ impl Lane {
         Self(format!("offset/{topic}/{partition}").into())
     }
 
+    /// The topic and the partition that it is about, where it is about one.
+    pub(crate) fn of_topic(&self) -> Option<(&str, u32)> {
+        let mut parts = self.0.strip_prefix("topic/").or_else(|| self.0.strip_prefix("offset/"))?.split('/');
+        Some((parts.next()?, parts.next()?.parse().ok()?))
+    }
+
+    /// Of [`Lane::topic`]: whose messages it counts.
+    pub(crate) fn source(&self) -> Option<Source> {
+        let mut parts = self.0.strip_prefix("topic/")?.split('/').skip(2);
+        Some(Source { store: parts.next()?.parse().ok()?, incarnation: parts.next()?.parse().ok()? })
+    }
+
     /// A lane by its stored text.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())

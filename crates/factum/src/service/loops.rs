@@ -141,7 +141,9 @@ impl From<ConsumerEnd> for LoopEnd {
     fn from(end: ConsumerEnd) -> Self {
         match end {
             ConsumerEnd::StoodDown => Self::StoodDown,
-            ConsumerEnd::ReadStore(_) | ConsumerEnd::Bus(_) => Self::Halted(end.to_string()),
+            ConsumerEnd::ReadStore(_) | ConsumerEnd::Store(_) | ConsumerEnd::Progress(_) | ConsumerEnd::Bus(_) => {
+                Self::Halted(end.to_string())
+            }
         }
     }
 }

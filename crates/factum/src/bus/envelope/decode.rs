@@ -1,14 +1,14 @@
 //! A record's headers and value, read as a message.
 
-use std::{borrow::Cow, str::FromStr};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, attributes};
+use super::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, Remains, attributes};
 use crate::{
     bus::Headers,
-    model::{ActorId, Source},
+    model::{ActorId, EventId, Source},
     store::{Fork, Position, StreamName, Version},
 };
 
@@ -59,17 +59,35 @@ fn binary(headers: &Headers) -> Attributes<'_> {
 }
 
 pub(super) fn decode(headers: &Headers, value: &Bytes) -> Result<Envelope, EnvelopeError> {
+    let (attributes, data) = parts(headers, value)?;
+    attributes.read(data)
+}
+
+/// What can be read although it is no message.
+pub(super) fn remains(headers: &Headers, value: &Bytes) -> Remains {
+    let Ok((attributes, _)) = parts(headers, value) else { return Remains::default() };
+    let command_id: Option<Arc<str>> = attributes.text("commandid").ok().flatten().map(Into::into);
+    Remains {
+        place: attributes.place().ok(),
+        id: attributes.parsed("id").ok(),
+        command_id,
+        correlation_id: attributes.parsed("correlationid").ok(),
+        actor: attributes.actor().ok(),
+    }
+}
+
+/// The attributes and the document, in either mode.
+fn parts<'a>(headers: &'a Headers, value: &Bytes) -> Result<(Attributes<'a>, Bytes), EnvelopeError> {
     let structured =
         headers.get("content-type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with(STRUCTURED.as_bytes()));
-    let (attributes, data) = if structured {
+    Ok(if structured {
         let mut document: Map<String, Value> =
             serde_json::from_slice(value).map_err(|error| EnvelopeError::NotStructured(error.to_string()))?;
         let data = document.remove("data").ok_or(EnvelopeError::Missing("data"))?;
         (Attributes::Structured(document), Bytes::from(data.to_string()))
     } else {
         (binary(headers), value.clone())
-    };
-    attributes.read(data)
+    })
 }
 
 impl Attributes<'_> {
@@ -90,13 +108,23 @@ impl Attributes<'_> {
             recorded_at: self.parsed("time")?,
             position: self.position()?,
             previous: Position::new(self.parsed("previous")?),
-            lineage: self.text("lineage")?.map_or(Ok(Vec::new()), |text| lineage(&text))?,
+            lineage: self.lineage()?,
             command_id: self.text("commandid")?.map(Into::into),
             correlation_id: self.parsed("correlationid")?,
             causation_id: self.text("causationid")?.map(|text| parse("causationid", &text)).transpose()?,
             actor: self.actor()?,
             data,
         })
+    }
+
+    fn place(&self) -> Result<(EventId, Source, Position, Position, Vec<Fork>), EnvelopeError> {
+        let source = origin(&self.required("source")?)?.source;
+        let previous = Position::new(self.parsed("previous")?);
+        Ok((self.parsed("id")?, source, self.position()?, previous, self.lineage()?))
+    }
+
+    fn lineage(&self) -> Result<Vec<Fork>, EnvelopeError> {
+        self.text("lineage")?.map_or(Ok(Vec::new()), |text| lineage(&text))
     }
 
     fn stream(&self) -> Result<StreamName, EnvelopeError> {

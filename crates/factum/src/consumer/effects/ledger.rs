@@ -1,0 +1,166 @@
+//! Progress on one topic, kept with the event store.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    consumer::{
+        book::Book,
+        end::{ConsumerEnd, Trouble},
+    },
+    model::{EventId, Incarnation, Source, StoreId},
+    read::{Checkpoint, Epoch, Lane},
+    store::{EventStore, Position, ProgressError},
+};
+
+/// The compare-and-set of one topic's progress.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    name: String,
+    epoch: Epoch,
+    stored: Option<Vec<u8>>,
+}
+
+/// What is stored, as JSON. Sources are listed once: ids are long, and there may be many partitions.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    /// The history of the own store in which the effects are recorded, and its head when this was written.
+    incarnation: Incarnation,
+    head: u64,
+    sources: Vec<(StoreId, Incarnation)>,
+    partitions: BTreeMap<u32, WrittenPartition>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct WrittenPartition {
+    /// The next offset to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    lanes: Vec<WrittenLane>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenLane {
+    /// The lane's source, as its place in the list.
+    source: usize,
+    /// The source in whose history the position means something; as a rule the same.
+    now: usize,
+    position: u64,
+    event_id: Option<EventId>,
+}
+
+impl Ledger {
+    /// Claims a topic's progress, or, with an epoch claimed before, reads it again. Adds the checkpoints it holds.
+    ///
+    /// They hold only as long as the effects do: after a restore of the own store, or when it went back, everything is
+    /// read from the beginning, and what is recorded is recognised.
+    pub(super) async fn open(
+        store: &dyn EventStore,
+        prefix: &str,
+        topic: &str,
+        claimed: Option<Epoch>,
+        checkpoints: &mut Vec<(Lane, Checkpoint)>,
+    ) -> Result<Self, Trouble> {
+        let name = format!("{prefix}/{topic}");
+        let progress = match claimed {
+            None => store.claim_progress(&name).await?,
+            Some(epoch) => {
+                let progress = store.progress(&name).await?;
+                // Claiming again would take it back from whoever took over: the two would take turns for ever.
+                if progress.epoch != epoch {
+                    return Err(ConsumerEnd::StoodDown.into());
+                }
+                progress
+            }
+        };
+        if let Some(json) = &progress.value {
+            let written: Written = serde_json::from_slice(json).map_err(|error| {
+                ConsumerEnd::Progress(ProgressError::Refused(format!("`{name}` cannot be read: {error}")))
+            })?;
+            let head = store.heads().await?.synced.get();
+            if written.incarnation == store.identity().incarnation && written.head <= head {
+                written.read(topic, checkpoints);
+            } else {
+                tracing::warn!(name, "the event store went back since this progress was written: reading all again");
+            }
+        }
+        Ok(Self { name, epoch: progress.epoch, stored: progress.value })
+    }
+
+    pub(super) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Stores what the book has of the topic, unless somebody else did meanwhile.
+    pub(super) async fn save(mut self, store: Arc<dyn EventStore>, next: Draft) -> Result<Self, Trouble> {
+        let head = store.heads().await?.synced.get();
+        let written = next.at(store.identity().incarnation, head);
+        let json = serde_json::to_vec(&written).map_err(|error| {
+            ConsumerEnd::Progress(ProgressError::Refused(format!("`{}` cannot be written: {error}", self.name)))
+        })?;
+        store.advance_progress(&self.name, self.epoch, self.stored.as_deref(), &json).await?;
+        self.stored = Some(json);
+        Ok(self)
+    }
+}
+
+/// What a book has of a topic, to be stored.
+pub(super) struct Draft(Vec<Source>, BTreeMap<u32, WrittenPartition>);
+
+impl Draft {
+    pub(super) fn of(book: &Book, topic: &str) -> Self {
+        let mut draft = Self(Vec::new(), BTreeMap::new());
+        let mut stored: Vec<_> = book.of_topic(topic).collect();
+        stored.sort_by_key(|(lane, _)| *lane);
+        for (lane, at) in stored {
+            let Some((_, partition)) = lane.of_topic() else { continue };
+            let lanes = lane.source().map(|source| {
+                let now = draft.place(Source { incarnation: at.incarnation, ..source });
+                let position = at.position.get();
+                WrittenLane { source: draft.place(source), now, position, event_id: at.event_id }
+            });
+            let written = draft.1.entry(partition).or_default();
+            match lanes {
+                Some(lane) => written.lanes.push(lane),
+                None => written.offset = Some(at.position.get()),
+            }
+        }
+        draft
+    }
+
+    fn place(&mut self, source: Source) -> usize {
+        self.0.iter().position(|known| *known == source).unwrap_or_else(|| {
+            self.0.push(source);
+            self.0.len() - 1
+        })
+    }
+
+    fn at(self, incarnation: Incarnation, head: u64) -> Written {
+        let sources = self.0.into_iter().map(|source| (source.store, source.incarnation)).collect();
+        Written { incarnation, head, sources, partitions: self.1 }
+    }
+}
+
+impl Written {
+    fn read(self, topic: &str, checkpoints: &mut Vec<(Lane, Checkpoint)>) {
+        let source = |place: usize| {
+            let (store, incarnation) = *self.sources.get(place)?;
+            Some(Source { store, incarnation })
+        };
+        for (partition, written) in self.partitions {
+            if let Some(offset) = written.offset {
+                let incarnation = Incarnation::from_uuid(uuid::Uuid::nil());
+                let at = Checkpoint { position: Position::new(offset), incarnation, event_id: None };
+                checkpoints.push((Lane::offset(topic, partition), at));
+            }
+            for lane in written.lanes {
+                let (Some(of), Some(now)) = (source(lane.source), source(lane.now)) else { continue };
+                let position = Position::new(lane.position);
+                let at = Checkpoint { position, incarnation: now.incarnation, event_id: lane.event_id };
+                checkpoints.push((Lane::topic(&of, topic, partition), at));
+            }
+        }
+    }
+}

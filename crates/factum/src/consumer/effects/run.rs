@@ -1,0 +1,435 @@
+//! The loop of effects.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::sync::watch;
+
+use super::{
+    Effect,
+    batch::{Batch, Outcome},
+    ledger::{Draft, Ledger},
+    worker::{ChainEnd, Worker},
+};
+use crate::{
+    bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Offset, TopicPartition},
+    consumer::{
+        book::{Book, Gap},
+        catch_up::CatchUp,
+        end::{ConsumerEnd, PartitionStop, Trouble},
+        plan::PlanEnd,
+        show,
+        standstill::Standstill,
+        start,
+    },
+    read::{Epoch, Lane},
+    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    store::{BoxFuture, EventStore, Position},
+};
+
+/// How many keys are worked on at the same time.
+const KEYS_AT_ONCE_MAX: usize = 64;
+/// How many records may be dealt with before progress is written down although there is more to do.
+const UNSAVED_RECORDS_MAX: u64 = 1_000;
+/// The first wait after an error.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
+/// The longest wait after an error.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Feeds one [`Effect`] from topics of the bus, with its progress in the event store.
+///
+/// Killing it anywhere, or running it twice, does each effect once, as far as the effect's ids go: progress is written
+/// after the effects are durable, fenced by its epoch.
+pub struct EffectConsumer {
+    effect: Arc<dyn Effect>,
+    /// What its progress is named with, before the topic.
+    name: String,
+    options: ConsumerOptions,
+    bus: Arc<dyn Bus>,
+    store: Arc<dyn EventStore>,
+    runtime: Runtime,
+    status: Status,
+    seen: watch::Sender<Seen>,
+}
+
+/// What an [`EffectConsumer`] has dealt with.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Everything that each partition had when the loop started. Stays so.
+    pub start: bool,
+    watermarks: HashMap<Lane, Position>,
+}
+
+type Work = FuturesUnordered<BoxFuture<'static, ChainEnd>>;
+type Saving = BoxFuture<'static, (Arc<str>, Result<Ledger, Trouble>)>;
+
+/// What one run of the loop works with.
+struct Session {
+    book: Book,
+    consumer: Box<dyn Consumer>,
+    standstill: Standstill,
+    catch_up: CatchUp,
+    /// One at most for each partition.
+    batches: HashMap<TopicPartition, Batch>,
+    /// Partitions with something to begin with, each in turn.
+    turns: VecDeque<TopicPartition>,
+    work: Work,
+    worker: Worker,
+    ledgers: HashMap<Arc<str>, Ledger>,
+    /// Topics whose progress is not written down.
+    unsaved: BTreeSet<Arc<str>>,
+    unsaved_records: u64,
+    saving: Option<Saving>,
+}
+
+/// What happens next.
+enum Next {
+    Worked(ChainEnd),
+    Saved(Arc<str>, Result<Ledger, Trouble>),
+    Due,
+    Bus(Result<BusEvent, BusError>),
+}
+
+impl EffectConsumer {
+    /// Puts a loop together; [`EffectConsumer::run`] is it. `name` is what its progress and its status are named with:
+    /// `commands`, `process/transfer`.
+    pub fn new(
+        name: &str,
+        effect: Arc<dyn Effect>,
+        options: ConsumerOptions,
+        bus: Arc<dyn Bus>,
+        store: Arc<dyn EventStore>,
+        runtime: Runtime,
+    ) -> Self {
+        let status = Status::new(&name.replace('/', " "));
+        let seen = watch::Sender::new(Seen::default());
+        Self { effect, name: name.to_owned(), options, bus, store, runtime, status, seen }
+    }
+
+    /// What the loop shows of itself. Its position is the one last dealt with, of whichever source and partition, until
+    /// nothing is known to be missing on any.
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// What it has dealt with, as it goes on.
+    pub fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
+    }
+
+    /// Consumes until told to stop; what is under way is finished first. What time can mend is tried again, from the
+    /// progress, with growing waits.
+    ///
+    /// # Errors
+    /// See [`ConsumerEnd`].
+    pub async fn run(&self, mut stop: Stop) -> Result<(), ConsumerEnd> {
+        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+        let mut epochs = HashMap::new();
+        loop {
+            match self.consume(&mut stop, &mut epochs, &mut backoff).await {
+                Ok(()) => break,
+                Err(Trouble::End(end)) => {
+                    let stood_down = matches!(end, ConsumerEnd::StoodDown);
+                    let state = if stood_down { LoopState::StoodDown } else { LoopState::Failed };
+                    show::failure(&self.status, state, &end);
+                    return Err(end);
+                }
+                Err(trouble) => {
+                    show::failure(&self.status, LoopState::BackingOff, &trouble);
+                    if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.status.update(|report| report.state = LoopState::Stopped);
+        Ok(())
+    }
+
+    /// One run from the progress to the stop signal or the first trouble. What is under way then is dropped: it is done
+    /// again, which changes nothing.
+    async fn consume(
+        &self,
+        stop: &mut Stop,
+        epochs: &mut HashMap<Arc<str>, Epoch>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Trouble> {
+        let (ledgers, book) = self.take_over(epochs).await?;
+        let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
+        let mut catch_up = CatchUp::new(false);
+        if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {
+            catch_up.nothing_there();
+        }
+        let worker = Worker {
+            effect: Arc::clone(&self.effect),
+            runtime: self.runtime.clone(),
+            status: self.status.clone(),
+            stop: stop.clone(),
+        };
+        let mut session = Session::new(book, consumer?, catch_up, worker, ledgers);
+        self.show_progress(&session);
+        loop {
+            let Some(next) = stop.unless(session.next(&self.runtime)).await else { break };
+            match next {
+                Next::Due => session.resume_due(&self.runtime),
+                Next::Saved(topic, ledger) => {
+                    session.ledgers.insert(topic, ledger?);
+                }
+                Next::Worked(end) => {
+                    self.worked(end, &mut session).await?;
+                    backoff.reset();
+                }
+                Next::Bus(event) => self.take(event, &mut session).await?,
+            }
+            session.begin_work();
+            session.begin_saving(&self.store);
+        }
+        self.finish(session).await
+    }
+
+    /// What is being worked on is finished, and progress is written down.
+    async fn finish(&self, mut session: Session) -> Result<(), Trouble> {
+        while let Some(end) = session.work.next().await {
+            self.worked(end, &mut session).await?;
+        }
+        loop {
+            session.unsaved_records = UNSAVED_RECORDS_MAX;
+            session.begin_saving(&self.store);
+            let Some(saving) = session.saving.take() else { return Ok(()) };
+            let (topic, ledger) = saving.await;
+            session.ledgers.insert(topic, ledger?);
+        }
+    }
+
+    /// Claims the progress on every topic, once; later runs of the same loop keep their epochs, or two owners would
+    /// take turns.
+    async fn take_over(
+        &self,
+        epochs: &mut HashMap<Arc<str>, Epoch>,
+    ) -> Result<(HashMap<Arc<str>, Ledger>, Book), Trouble> {
+        let (mut ledgers, mut checkpoints) = (HashMap::new(), Vec::new());
+        for topic in &self.options.topics {
+            let claimed = epochs.get(topic).copied();
+            let ledger = Ledger::open(self.store.as_ref(), &self.name, topic, claimed, &mut checkpoints).await?;
+            epochs.insert(topic.clone(), ledger.epoch());
+            ledgers.insert(topic.clone(), ledger);
+        }
+        self.seen.send_if_modified(|seen| {
+            seen.watermarks.extend(checkpoints.iter().map(|(lane, at)| (lane.clone(), at.position)));
+            false
+        });
+        Ok((ledgers, Book::new(checkpoints)))
+    }
+
+    async fn take(&self, event: Result<BusEvent, BusError>, session: &mut Session) -> Result<(), Trouble> {
+        match event {
+            Ok(BusEvent::Assigned(partitions)) => {
+                for partition in &partitions {
+                    let offset = match session.book.offset(partition) {
+                        Some(offset) => offset,
+                        None => session.consumer.earliest(partition).await?,
+                    };
+                    self.begin(partition, offset, session).await?;
+                }
+                session.catch_up.assigned();
+                self.show_progress(session);
+                Ok(())
+            }
+            Ok(BusEvent::Records(partition, records)) => {
+                // Nothing more of it until these are dealt with.
+                session.consumer.pause(&partition);
+                let batch = Batch::new(&session.book, &partition, records);
+                session.batches.insert(partition.clone(), batch);
+                session.turns.push_back(partition.clone());
+                self.end_batch(&partition, session).await
+            }
+            // What is under way is dropped, and begun anew by whoever has the partitions then.
+            Ok(BusEvent::Revoked(..)) => Err(Trouble::Revoked),
+            // As with a gap: read from the beginning; the watermark knows what was done.
+            Err(BusError::OffsetOutOfRange { partition, offset, earliest }) => {
+                tracing::warn!(consumer = self.status.name(), %partition, %offset, %earliest, "offset out of range");
+                self.begin(&partition, earliest, session).await?;
+                self.show_progress(session);
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
+        let Session { consumer, book, catch_up, .. } = session;
+        let last = start::begin(self.bus.as_ref(), consumer.as_mut(), (book, catch_up), partition, at).await?;
+        if let Some(last) = last {
+            self.status.update(|report| report.target = report.target.max(last.position));
+        }
+        Ok(())
+    }
+
+    async fn worked(&self, end: ChainEnd, session: &mut Session) -> Result<(), Trouble> {
+        // Told to stop: what was not done is done after the next start.
+        let ChainEnd::Ended(partition, failed) = end else { return Ok(()) };
+        if let Some(batch) = session.batches.get_mut(&partition) {
+            batch.ended(failed);
+        }
+        self.end_batch(&partition, session).await
+    }
+
+    /// Goes on behind a batch that is dealt with.
+    async fn end_batch(&self, partition: &TopicPartition, session: &mut Session) -> Result<(), Trouble> {
+        if !session.batches.get(partition).is_some_and(Batch::is_done) {
+            return Ok(());
+        }
+        let Some(batch) = session.batches.remove(partition) else { return Ok(()) };
+        let Outcome { plan, tally, end } = batch.outcome(&session.book, partition);
+        if let Some(plan) = plan {
+            session.book.written(&plan.moves);
+            session.catch_up.reached(partition, plan.resume);
+            if !plan.moves.is_empty() {
+                session.unsaved.insert(partition.topic.clone());
+                session.unsaved_records += tally.records.max(1);
+            }
+            let over = !plan.moves.is_empty() && session.standstill.forget(partition);
+            show::done(&self.status, partition, &plan, (tally.records, tally.last), over);
+            self.seen.send_if_modified(|seen| {
+                seen.watermarks.extend(plan.moves.into_iter().map(|step| (step.lane, step.next.position)));
+                true
+            });
+        }
+        self.show_progress(session);
+        match end {
+            PlanEnd::Done => session.consumer.resume(partition),
+            PlanEnd::Reread(gap) => self.reread(partition, &gap, session).await?,
+            PlanEnd::Stop(offset, stop) => self.stand_still(partition, offset, &stop, session).await?,
+        }
+        Ok(())
+    }
+
+    /// Reads a partition again from its beginning: what is missing may have arrived out of order.
+    async fn reread(&self, partition: &TopicPartition, gap: &Gap, session: &mut Session) -> Result<(), Trouble> {
+        let (watermark, previous) = (gap.watermark, gap.previous);
+        tracing::warn!(consumer = self.status.name(), %partition, %watermark, %previous, "gap: reading again");
+        session.book.note_reread(gap);
+        let earliest = session.consumer.earliest(partition).await?;
+        session.consumer.seek(partition, earliest).await?;
+        session.consumer.resume(partition);
+        Ok(())
+    }
+
+    /// Lets a partition stand still at a record, until it is tried again.
+    async fn stand_still(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        stop: &PartitionStop,
+        session: &mut Session,
+    ) -> Result<(), Trouble> {
+        let text = format!("{partition} stands still at offset {offset}: {stop}");
+        self.status.update(|report| report.last_error = Some(text.clone()));
+        show::alarm(&self.status, &partition.to_string(), text);
+        session.consumer.pause(partition);
+        session.consumer.seek(partition, offset).await?;
+        session.standstill.stop(partition, &self.runtime);
+        Ok(())
+    }
+
+    fn show_progress(&self, session: &Session) {
+        let caught_up = session.catch_up.is_done();
+        show::progress(&self.status, caught_up);
+        self.seen.send_if_modified(|seen| {
+            let first = caught_up && !seen.start;
+            seen.start |= caught_up;
+            first
+        });
+    }
+}
+
+impl Seen {
+    /// Whether a message is dealt with: its lane's watermark is at its position or beyond.
+    pub fn reached(&self, lane: &Lane, position: Position) -> bool {
+        self.watermarks.get(lane).is_some_and(|at| *at >= position)
+    }
+}
+
+impl Session {
+    fn new(
+        book: Book,
+        consumer: Box<dyn Consumer>,
+        catch_up: CatchUp,
+        worker: Worker,
+        ledgers: HashMap<Arc<str>, Ledger>,
+    ) -> Self {
+        Self {
+            book,
+            consumer,
+            standstill: Standstill::default(),
+            catch_up,
+            batches: HashMap::new(),
+            turns: VecDeque::new(),
+            work: FuturesUnordered::new(),
+            worker,
+            ledgers,
+            unsaved: BTreeSet::new(),
+            unsaved_records: 0,
+            saving: None,
+        }
+    }
+
+    async fn next(&mut self, runtime: &Runtime) -> Next {
+        let Self { work, saving, standstill, consumer, .. } = self;
+        tokio::select! {
+            biased;
+            Some(end) = work.next() => Next::Worked(end),
+            (topic, ledger) = saved(saving) => Next::Saved(topic, ledger),
+            () = standstill.due(runtime) => Next::Due,
+            event = consumer.next() => Next::Bus(event),
+        }
+    }
+
+    /// Begins with as many keys as may be worked on at once, from each partition in turn.
+    fn begin_work(&mut self) {
+        while self.work.len() < KEYS_AT_ONCE_MAX {
+            let Some(partition) = self.turns.pop_front() else { return };
+            let Some(chain) = self.batches.get_mut(&partition).and_then(Batch::begin) else { continue };
+            self.work.push(Box::pin(self.worker.clone().work(chain)));
+            self.turns.push_back(partition);
+        }
+    }
+
+    /// Writes progress down when nothing else is to do, or after enough records.
+    fn begin_saving(&mut self, store: &Arc<dyn EventStore>) {
+        let idle = self.work.is_empty();
+        if self.saving.is_some() || !(idle || self.unsaved_records >= UNSAVED_RECORDS_MAX) {
+            return;
+        }
+        let Some(topic) = self.unsaved.pop_first() else { return };
+        if self.unsaved.is_empty() {
+            self.unsaved_records = 0;
+        }
+        let Some(ledger) = self.ledgers.remove(&topic) else { return };
+        let (draft, store) = (Draft::of(&self.book, &topic), Arc::clone(store));
+        self.saving = Some(Box::pin(async move { (topic, ledger.save(store, draft).await) }));
+    }
+
+    /// Lets partitions that stood still long enough try again.
+    fn resume_due(&mut self, runtime: &Runtime) {
+        for partition in self.standstill.take_due(runtime.now()) {
+            self.consumer.resume(&partition);
+        }
+    }
+}
+
+/// Waits for what is being saved, if anything is.
+async fn saved(saving: &mut Option<Saving>) -> (Arc<str>, Result<Ledger, Trouble>) {
+    match saving {
+        Some(under_way) => {
+            let done = under_way.await;
+            *saving = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,79 @@
+//! What consumers show of themselves.
+
+use std::fmt::Display;
+
+use super::{book::Gap, plan::Plan};
+use crate::{
+    bus::TopicPartition,
+    runtime::{LoopState, Status},
+    store::Position,
+};
+
+/// A loop ends, or waits before it tries again.
+pub(super) fn failure(status: &Status, state: LoopState, trouble: &dyn Display) {
+    let text = trouble.to_string();
+    tracing::warn!(consumer = status.name(), error = text, state = state.as_str(), "consumer interrupted");
+    status.update(|report| {
+        report.state = state;
+        report.last_error = Some(text);
+    });
+}
+
+/// Something that an operator must look at although the loop goes on.
+pub(super) fn alarm(status: &Status, about: &str, text: String) {
+    status.update(|report| {
+        if report.alarms.get(about) != Some(&text) {
+            tracing::error!(consumer = status.name(), about, text, "alarm");
+            report.alarms.insert(about.to_owned(), text);
+        }
+    });
+}
+
+/// A hole that stayed although the partition was read again.
+pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
+    let text = format!(
+        "messages of store {} above position {} and up to {} are missing on {partition}: \
+         let its relay publish again from position {}",
+        gap.source.store, gap.watermark, gap.previous, gap.watermark
+    );
+    alarm(status, gap.lane.as_str(), text);
+}
+
+/// A plan was carried out: so many messages of it, up to a position. `over`: its partition stood still before.
+pub(super) fn done(
+    status: &Status,
+    partition: &TopicPartition,
+    plan: &Plan,
+    (count, last): (u64, Option<Position>),
+    over: bool,
+) {
+    for hole in &plan.gaps {
+        gap(status, partition, hole);
+    }
+    status.update(|report| {
+        report.processed += count;
+        report.dropped += plan.repeated;
+        report.last_error = None;
+        if let Some(last) = last {
+            report.position = last;
+            report.target = report.target.max(last);
+        }
+        if over {
+            report.alarms.remove(&partition.to_string());
+        }
+        for step in &plan.moves {
+            report.alarms.remove(step.lane.as_str());
+        }
+    });
+}
+
+/// How far the loop is on the whole.
+pub(super) fn progress(status: &Status, caught_up: bool) {
+    status.update(|report| {
+        report.state = if caught_up { LoopState::Live } else { LoopState::CatchingUp };
+        // Partitions end at different positions: with nothing known to be missing on any, nothing lags.
+        if caught_up && report.alarms.is_empty() {
+            report.position = report.target;
+        }
+    });
+}
