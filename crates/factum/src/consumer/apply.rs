@@ -27,7 +27,8 @@ enum Written {
 pub(super) type Records = Arc<[Record]>;
 
 impl ProjectionConsumer {
-    /// Applies some of the records of one partition; false when the partition goes on elsewhere or stands still.
+    /// Applies some of the records of one partition; false when the partition goes on elsewhere, stands still or is
+    /// given up.
     pub(super) async fn apply(
         &self,
         partition: &TopicPartition,
@@ -52,6 +53,9 @@ impl ProjectionConsumer {
                     plan_end = PlanEnd::Stop(records[end].offset, stop);
                 }
             }
+        }
+        if session.consumer.gives_up(partition) {
+            return Ok(false);
         }
         match plan_end {
             PlanEnd::Done => return Ok(true),
@@ -81,7 +85,7 @@ impl ProjectionConsumer {
             let written = write(&plan, read_store.as_ref(), projection.as_ref().as_ref(), epoch);
             (book, plan, written)
         };
-        let (book, mut plan, written): (Book, Plan, _) = self.runtime.blocking(work).await?;
+        let (book, mut plan, written): (Book, Plan, _) = session.beside(self.runtime.blocking(work)).await?;
         session.book = book;
         plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
         Ok((plan, written?))

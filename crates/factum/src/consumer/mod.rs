@@ -5,6 +5,7 @@
 //! is looked for once from the partition's beginning, then reported. Offsets are places to resume reading; the
 //! watermark is the proof.
 
+mod ahead;
 mod apply;
 mod book;
 mod catch_up;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    ahead::FetchAhead,
     apply::Records,
     book::Book,
     catch_up::CatchUp,
@@ -10,9 +11,9 @@ use super::{
     standstill::Standstill,
 };
 use crate::{
-    bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Envelope, Offset, TopicPartition},
+    bus::{Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, TopicPartition},
     model::StoreId,
-    projections::{DynProjection, Feed, Phase, Watermarks},
+    projections::{BatchPace, DynProjection, Feed, Phase, Watermarks},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
     store::History,
@@ -21,8 +22,6 @@ use crate::{
 /// The most records of one transaction. A refill writes the same documents and pages again and again: the more of its
 /// records share a transaction, the fewer times.
 const BATCH_RECORDS_MAX: usize = 16_000;
-/// How long one transaction should take at most: when one took longer, the next ones take fewer records.
-const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 /// The first wait after an error.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.
@@ -46,11 +45,10 @@ pub struct ProjectionConsumer {
 pub(super) struct Session {
     pub(super) epoch: Epoch,
     pub(super) book: Book,
-    pub(super) consumer: Box<dyn Consumer>,
+    pub(super) consumer: FetchAhead,
     pub(super) standstill: Standstill,
     pub(super) catch_up: CatchUp,
-    /// How many records the next transaction takes.
-    batch_records: usize,
+    pace: BatchPace,
 }
 
 impl ProjectionConsumer {
@@ -116,10 +114,10 @@ impl ProjectionConsumer {
         let mut session = Session {
             epoch,
             book,
-            consumer: consumer?,
+            consumer: FetchAhead::new(consumer?),
             standstill: Standstill::default(),
             catch_up,
-            batch_records: BATCH_RECORDS_MAX,
+            pace: BatchPace::new(BATCH_RECORDS_MAX),
         };
         self.show_progress(&session);
         loop {
@@ -151,12 +149,12 @@ impl ProjectionConsumer {
                 let records: Records = records.into();
                 let mut start = 0;
                 while start < records.len() {
-                    let end = records.len().min(start + session.batch_records);
+                    let end = records.len().min(start + session.pace.limit());
                     let before = self.runtime.now();
                     if !self.apply(&partition, &records, start..end, session).await? {
                         break;
                     }
-                    session.fit_batch(self.runtime.now().since(before));
+                    session.pace.took(self.runtime.now().since(before));
                     start = end;
                 }
                 Ok(())
@@ -276,13 +274,10 @@ impl ProjectionConsumer {
 }
 
 impl Session {
-    /// Takes fewer records at once after a slow transaction, and more again after a quick one.
-    fn fit_batch(&mut self, took: Duration) {
-        self.batch_records = if took > BATCH_TIME_MAX {
-            (self.batch_records / 2).max(1)
-        } else {
-            (self.batch_records * 2).min(BATCH_RECORDS_MAX)
-        };
+    /// Waits for work on the records at hand. On the way to what was there at the start, what comes next is fetched
+    /// meanwhile; later on, what comes meanwhile is better taken together.
+    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        if self.catch_up.is_done() { work.await } else { self.consumer.during(work).await }
     }
 
     /// Lets partitions that stood still long enough try again.

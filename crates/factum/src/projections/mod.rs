@@ -1,9 +1,13 @@
 //! Projections at work: events into read models, effect and checkpoint in one transaction.
 
+mod ahead;
 mod applier;
 mod awaited;
+mod pace;
 mod runner;
 mod watermarks;
+
+pub(crate) use pace::BatchPace;
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use awaited::{Awaited, Lost};

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use factum_engine::{Direction, Position};
 
-use super::{ApplyError, DynProjection, Feed, Phase, Watermarks};
+use super::{ApplyError, DynProjection, Feed, Phase, Watermarks, ahead::ReadAhead, pace::BatchPace};
 use crate::{
     model::{ProjectionKey, RawEvent},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
@@ -12,8 +12,10 @@ use crate::{
     store::{Batch, EventStore, Fork, RecordedEvent, Selection, StoreError, Subscription},
 };
 
-/// How many events one transaction takes at most: see the same limit of consumers.
-const BATCH_EVENTS_MAX: usize = 4_000;
+/// How many events one transaction takes at most. A refill writes the same pages again and again: the more of its
+/// events share a transaction, the fewer times. The events of a store are of all its streams in turn, so that it takes
+/// more of them than of a partition.
+const BATCH_EVENTS_MAX: usize = 64_000;
 /// The first wait after an error.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.
@@ -51,6 +53,8 @@ struct Session {
     whole_from: Position,
     /// That position is not in the read store yet.
     whole_from_is_new: bool,
+    events: ReadAhead,
+    pace: BatchPace,
 }
 
 /// The first event of a batch that cannot be applied; nothing was written.
@@ -136,8 +140,7 @@ impl ProjectionRunner {
     /// From the checkpoint to the stop signal or the first trouble.
     async fn follow(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let mut session = self.take_over(epoch).await?;
-        let mut subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), session.position());
-        while let Some(batch) = stop.unless(subscription.next(BATCH_EVENTS_MAX)).await {
+        while let Some(batch) = stop.unless(session.events.next(session.pace.limit())).await {
             self.apply(&mut session, batch?).await?;
             backoff.reset();
         }
@@ -164,12 +167,16 @@ impl ProjectionRunner {
         if let Some(at) = at {
             self.check(at, head).await?;
         }
+        let after = at.map_or(Position::ZERO, |checkpoint| checkpoint.position);
+        let subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), after);
         let session = Session {
             epoch,
             at,
             // What was there when the filling began; less, if a restore has cut it off since.
             whole_from: whole_from.map_or(head, |checkpoint| checkpoint.position.min(head)),
             whole_from_is_new: whole_from.is_none(),
+            events: ReadAhead::new(subscription),
+            pace: BatchPace::new(BATCH_EVENTS_MAX),
         };
         self.watermarks.track(key, Feed::OwnStore, at.map(|at| (Lane::own_store(), at)).into_iter().collect());
         self.show_position(&session, 0, head);
@@ -251,7 +258,10 @@ impl ProjectionRunner {
             });
             (written, refused)
         };
-        match self.runtime.blocking(work).await? {
+        let (limit, before) = (session.pace.limit(), self.runtime.now());
+        let done = session.events.during(limit, self.runtime.blocking(work)).await?;
+        session.pace.took(self.runtime.now().since(before));
+        match done {
             (Ok(()), _) => {}
             (Err(_), Some(Refused { source: ApplyError::Read(error), .. })) if error.is_the_stores() => {
                 return Err(error.into());

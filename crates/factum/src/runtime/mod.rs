@@ -93,6 +93,16 @@ pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panic_text(payload.as_ref()))
 }
 
+/// Waits for work, and hears of what comes meanwhile, if it comes sooner.
+pub(crate) async fn meanwhile<T, N>(work: impl Future<Output = T>, next: impl Future<Output = N>) -> (T, Option<N>) {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => (done, None),
+        next = next => (work.await, Some(next)),
+    }
+}
+
 impl Runtime {
     /// The real thing: the system's clock, the tokio runtime of whoever calls.
     pub fn tokio() -> Self {

@@ -1,5 +1,6 @@
 //! The watermark and gap rules, poison, and histories that fork, as a read model sees them.
 
+mod ahead;
 mod refill;
 
 use std::sync::{

@@ -214,6 +214,9 @@ pub async fn raise_some(store: &dyn EventStore, expected: &mut [u64]) {
     }
 }
 
+/// The group of its consumer, where partitions are divided.
+pub const GROUP: &str = "totals";
+
 /// Two services and the bus between them; each part can be replaced.
 #[derive(Clone)]
 pub struct World {
@@ -291,11 +294,11 @@ impl World {
     }
 
     pub fn consumer_of(&self, projection: DynProjection) -> Running<ConsumerEnd> {
-        let options = ConsumerOptions {
-            group: "totals".to_owned(),
-            topics: vec![TOPIC.into()],
-            assignment: Assignment::Everything,
-        };
+        self.consumer_with(projection, Assignment::Everything)
+    }
+
+    pub fn consumer_with(&self, projection: DynProjection, assignment: Assignment) -> Running<ConsumerEnd> {
+        let options = ConsumerOptions { group: GROUP.to_owned(), topics: vec![TOPIC.into()], assignment };
         let consumer = ProjectionConsumer::new(
             projection,
             options,
