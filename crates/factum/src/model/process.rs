@@ -36,7 +36,7 @@ pub trait ProcessManager: Aggregate {
 }
 
 /// Something a process hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Input<'a, M> {
     /// A message. `step` names the command of this process that caused it, if one did.
     Message {
@@ -64,6 +64,15 @@ pub enum Input<'a, M> {
         timer: &'a str,
     },
 }
+
+// Not derived: only references are copied, whatever `M` is.
+impl<M> Clone for Input<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Input<'_, M> {}
 
 /// Why nothing came of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,14 +2,14 @@
 
 use std::fmt::Debug;
 
-use factum_engine::Version;
+use factum_engine::{StreamName, Version};
 
 use super::{
-    fixtures::{ACTOR, COMMAND_ID, NOW, actor},
+    fixtures::{ACTOR, COMMAND_ID, NOW, actor, delivery},
     story_text,
 };
 use crate::{
-    Aggregate, Command, Decoded, Event, Handle, Rejection, RejectionCode,
+    Aggregate, Command, Decoded, Delivery, Event, Handle, Rejection, RejectionCode,
     model::{ActorId, AggregateId, CommandId, Context, ContextParts, InvalidField, RawEvent, Timestamp, stream_of},
 };
 
@@ -84,6 +84,8 @@ pub fn given_nothing<A: Aggregate>() -> Story<A> {
         actor: actor(ACTOR),
         command_id: COMMAND_ID,
         id: None,
+        stream: None,
+        recent: Vec::new(),
     }
 }
 
@@ -130,12 +132,16 @@ tuples_of_facts!(A B C D E F G H);
 #[derive(Clone, Debug)]
 pub struct Story<A: Aggregate> {
     told: Vec<String>,
-    state: A,
+    pub(super) state: A,
     version: u64,
     now: Timestamp,
     actor: ActorId,
     command_id: CommandId,
     id: Option<A::Id>,
+    /// The stream of the last command's aggregate.
+    stream: Option<StreamName>,
+    /// What happened last, with its versions: what was given, or came of the last decision.
+    pub(super) recent: Vec<(u64, A::Event)>,
 }
 
 impl<A: Aggregate> Story<A> {
@@ -182,7 +188,7 @@ impl<A: Aggregate> Story<A> {
     /// It does not survive JSON, names another aggregate than [`Story::for_id`], or its decision turns out otherwise
     /// when taken again.
     #[track_caller]
-    pub fn when<C>(self, command: C) -> Decision<A>
+    pub fn when<C>(mut self, command: C) -> Decision<A>
     where
         C: Command<Aggregate = A>,
         A: Handle<C>,
@@ -193,6 +199,7 @@ impl<A: Aggregate> Story<A> {
             Err(invalid) => Ending::Invalid(invalid),
             Ok(()) => self.decided(&command, &text),
         };
+        self.stream = Some(self.context(command.aggregate_id(), &text).stream().clone());
         let when = format!("{text} by {} at {}", self.actor.as_str(), self.now);
         Decision { story: self, when, ending }
     }
@@ -227,10 +234,11 @@ impl<A: Aggregate> Story<A> {
         }
         let id = named.or(self.id.as_ref()).cloned();
         let id = id.unwrap_or_else(|| A::Id::from_uuid(self.command_id.derive(A::CATEGORY)));
-        let stream = match stream_of::<A>(&id) {
-            Ok(stream) => stream,
-            Err(source) => panic!("{} {id} can have no stream: {source}", A::CATEGORY),
-        };
+        self.context_in(named_stream::<A>(&id))
+    }
+
+    /// The circumstances under which something is decided in a stream.
+    pub(super) fn context_in(&self, stream: StreamName) -> Context {
         Context::new(ContextParts {
             now: self.now,
             command_id: self.command_id,
@@ -240,22 +248,60 @@ impl<A: Aggregate> Story<A> {
         })
     }
 
+    /// The stream the story is about: of [`Story::for_id`], or of its last command.
+    #[track_caller]
+    pub(super) fn stream(&self) -> StreamName {
+        match (&self.id, &self.stream) {
+            (Some(id), _) => named_stream::<A>(id),
+            (None, Some(stream)) => stream.clone(),
+            (None, None) => named_stream::<A>(&A::Id::from_uuid(COMMAND_ID.derive(A::CATEGORY))),
+        }
+    }
+
+    /// What is told of an event of the story.
+    pub(super) fn delivery(&self, version: u64) -> Delivery {
+        Delivery { recorded_at: self.now, ..delivery(self.stream().as_str(), version) }
+    }
+
+    /// Something that is not a command was decided on.
+    pub(super) fn ends(self, when: String, decided: Vec<A::Event>) -> Decision<A> {
+        let when = format!("{when} at {}", self.now);
+        Decision { story: self, when, ending: Ending::Accepted(decided) }
+    }
+
+    /// Panics with the story, and with what comes after it.
+    #[track_caller]
+    pub(super) fn goes_on_otherwise(&self, what: &str, expected: &str, got: &str) -> ! {
+        let told = story_text::listed(&self.told);
+        panic!("the story goes on differently\ngiven\n{told}it {what}, expected\n{expected}got\n{got}")
+    }
+
     /// Takes an event through its wire format and folds what came back.
     #[track_caller]
-    fn happened(&mut self, event: &A::Event)
+    pub(super) fn happened(&mut self, event: &A::Event)
     where
         A::Event: PartialEq + Debug,
     {
         self.state.apply(&through_the_wire(event));
         self.version += 1;
+        self.recent.push((self.version, event.clone()));
         self.told.push(story_text::event(event));
     }
 
     /// The story after a command, whatever came of it.
     fn later(mut self, when: String) -> Self {
         self.told.push(format!("({when})"));
+        self.recent.clear();
         self.command_id = CommandId::from_uuid(self.command_id.derive("the next command of the story"));
         self
+    }
+}
+
+#[track_caller]
+fn named_stream<A: Aggregate>(id: &A::Id) -> StreamName {
+    match stream_of::<A>(id) {
+        Ok(stream) => stream,
+        Err(source) => panic!("{} {id} can have no stream: {source}", A::CATEGORY),
     }
 }
 
@@ -380,7 +426,7 @@ fn through_json<C: Command>(command: &C) -> (C, String) {
 
 /// The event as it comes back from a store.
 #[track_caller]
-fn through_the_wire<E: Event + PartialEq + Debug>(event: &E) -> E {
+pub(super) fn through_the_wire<E: Event + PartialEq + Debug>(event: &E) -> E {
     let mut document = Vec::new();
     event.encode(&mut document);
     let text = story_text::event(event);

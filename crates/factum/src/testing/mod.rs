@@ -3,6 +3,9 @@
 //! [`given`]–`when`–`then` tells the story of one rule, without runtime, clock or mock, and proves the wire format of
 //! every command and event in it along the way.
 //!
+//! Process managers have stories of the same kind, of what they hear ([`Story::hears`]) and send
+//! ([`Story::then_sends`]); [`assert_total`] tries every input on every state.
+//!
 //! [`read_model`]–`after`–`ask` does the same for a projection and the queries that answer from it.
 //!
 //! [`settle`] waits, instead of a sleep, until nothing is under way between services.
@@ -23,6 +26,7 @@ mod event_store;
 mod faulty_store;
 mod fixtures;
 mod given;
+mod process;
 mod read_model;
 mod read_store;
 mod story_text;
@@ -33,6 +37,7 @@ pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use faulty_store::{Fault, FaultyStore, Interference, StoreCall};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
 pub use given::{Decision, IntoEvents, Story, given, given_nothing};
+pub use process::assert_total;
 pub use read_model::{ReadModel, read_model};
 pub use read_store::{
     read_generations_reopening_suite, read_generations_suite, read_store_reopening_suite, read_store_suite,

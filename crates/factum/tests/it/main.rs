@@ -18,6 +18,7 @@ mod event_store;
 mod faults;
 mod given;
 mod guide;
+mod process;
 mod projections;
 mod queries;
 mod read_store;

@@ -1,0 +1,1 @@
+//! What a process hears is recorded once, whatever happens on the way.
