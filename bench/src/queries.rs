@@ -1,6 +1,9 @@
 //! Point reads by HTTP, and what either side of the bank costs the other.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -31,6 +34,9 @@ pub struct Arguments {
     /// Requests a second by which the one side is watched while the other is under half its load.
     #[arg(long, default_value_t = 1_000.0)]
     watched_rate: f64,
+    /// Deposits a second beside which queries are watched; half of what the bank keeps up with by default.
+    #[arg(long)]
+    deposit_rate: Option<f64>,
 }
 
 /// Measures and prints.
@@ -56,18 +62,24 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let writes = |rate| load(bank.accounts_at, bank::deposits(&accounts), rate);
     let settle = || runtime.block_on(bank.settled());
     let watched = Some(arguments.watched_rate);
-    let mut rounds: [Vec<Answered>; 6] = Default::default();
+    let mut rounds: [Vec<Answered>; 7] = Default::default();
     for _ in 0..arguments.rounds {
         let most_reads = reads(None).run()?;
+        let begun = Instant::now();
         let most_writes = writes(None).run()?;
+        let answered_in = begun.elapsed();
         settle()?;
+        // What is answered faster than the read side follows cannot go on: the read models would lag more and more.
+        let kept_up_rate = most_writes.rate * answered_in.div_duration_f64(begun.elapsed());
+        let kept_up = Answered { rate: kept_up_rate, ..Answered::default() };
         let calm_writes = writes(watched).run()?;
         let writes_beside = beside(&writes(watched), &reads(Some(most_reads.rate / 2.0)))?;
         settle()?;
         let calm_reads = reads(watched).run()?;
-        let reads_beside = beside(&reads(watched), &writes(Some(most_writes.rate / 2.0)))?;
+        let reads_beside =
+            beside(&reads(watched), &writes(Some(arguments.deposit_rate.unwrap_or(kept_up_rate / 2.0))))?;
         settle()?;
-        let measured = [most_reads, most_writes, calm_writes, writes_beside, calm_reads, reads_beside];
+        let measured = [most_reads, most_writes, kept_up, calm_writes, writes_beside, calm_reads, reads_beside];
         rounds.iter_mut().zip(measured).for_each(|(row, answered)| row.push(answered));
     }
     print(arguments, &rounds);
@@ -90,10 +102,11 @@ fn beside(watched: &Load, other: &Load) -> Result<Answered> {
     })
 }
 
-fn print(arguments: &Arguments, rounds: &[Vec<Answered>; 6]) {
+fn print(arguments: &Arguments, rounds: &[Vec<Answered>; 7]) {
     let names = [
         "account-summary, as fast as can be",
         "deposit-funds, as fast as can be",
+        "  and what the read side follows",
         "deposit-funds, alone",
         "  beside half the account-summaries",
         "account-summary, alone",
@@ -106,10 +119,14 @@ fn print(arguments: &Arguments, rounds: &[Vec<Answered>; 6]) {
     println!("{:<38} {:>10} {:>9} {:>9} {:>12}", "", "a second", "p50 µs", "p99 µs", "p99 × alone");
     for (index, (name, row)) in names.iter().zip(rounds).enumerate() {
         let of = |value: fn(&Answered) -> f64| median(&mut row.iter().map(value).collect::<Vec<_>>());
-        let rises = name.starts_with(' ').then(|| {
+        let rises = name.contains("beside").then(|| {
             let ratios = row.iter().zip(&rounds[index - 1]);
             median(&mut ratios.map(|(beside, alone)| beside.p99.div_duration_f64(alone.p99)).collect::<Vec<_>>())
         });
+        if name.contains("follows") {
+            println!("{name:<38} {:>10.0}", of(|answered| answered.rate));
+            continue;
+        }
         println!(
             "{name:<38} {:>10.0} {:>9.0} {:>9.0} {:>12}",
             of(|answered| answered.rate),
