@@ -6,8 +6,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        mpsc::{SyncSender, sync_channel},
     },
+    thread::{self, JoinHandle},
 };
 
 use rusqlite::{Connection, hooks::Wal};
@@ -19,18 +20,34 @@ const CHECKPOINT_PAGES: c_int = 8_192;
 /// whoever else syncs on this disk, event stores above all, would wait until tens of megabytes are through.
 const SYNC_PAGES: c_int = 256;
 
-/// The log of one file. It is written at each commit, and synced in small portions.
+/// The log of one file. It is written at each commit, and synced in small portions by a thread of its own, so that no
+/// projection waits for it; the thread ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Log {
     path: PathBuf,
-    due: AtomicBool,
+    /// Asks for a sync. One that waits already covers what was written since.
+    due: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Log {
-    pub(crate) fn of(file: &Path) -> Self {
+    pub(crate) fn of(file: &Path) -> io::Result<Self> {
+        Self::synced_by(file, |path| {
+            // Nothing that is promised rests on it, so that nobody needs to hear of an error: a checkpoint syncs the
+            // log by itself, and is told the same.
+            let _ = sync(path);
+        })
+    }
+
+    fn synced_by(file: &Path, sync: impl Fn(&Path) + Send + 'static) -> io::Result<Self> {
         let mut path = file.to_owned().into_os_string();
         path.push("-wal");
-        Self { path: path.into(), due: AtomicBool::new(false) }
+        let path = PathBuf::from(path);
+        let (due, wanted) = sync_channel(1);
+        let log = path.clone();
+        let life = move || wanted.into_iter().for_each(|()| sync(&log));
+        let thread = thread::Builder::new().name("factum-sqlite-log".to_owned()).spawn(life)?;
+        Ok(Self { path, due: Some(due), thread: Some(thread) })
     }
 
     /// How long its file is; it keeps its length when it is begun anew.
@@ -42,8 +59,11 @@ impl Log {
     pub(crate) fn watch(self: &Arc<Self>, writer: &mut Connection) -> rusqlite::Result<()> {
         let (log, mut portions) = (Arc::clone(self), Portions::default());
         writer.wal_hook(Some(move |wal: &mut Wal, pages: c_int| {
-            if portions.is_over(pages) {
-                log.due.store(true, Ordering::Relaxed);
+            if portions.is_over(pages)
+                && let Some(due) = &log.due
+            {
+                // Full: it is asked for already.
+                let _ = due.try_send(());
             }
             if pages >= CHECKPOINT_PAGES {
                 // What was written is committed all the same; the next commit tries again.
@@ -52,20 +72,22 @@ impl Log {
             Ok(())
         }))
     }
+}
 
-    /// Syncs a portion that is due. Nothing that is promised rests on it, so that nobody needs to hear of an error:
-    /// a checkpoint syncs the log by itself, and is told the same.
-    pub(crate) fn sync_when_due(&self) {
-        if self.due.swap(false, Ordering::Relaxed) {
-            let _ = self.sync();
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.due = None;
+        if let Some(thread) = self.thread.take() {
+            // It panics nowhere, and nothing is left to do if it did.
+            let _ = thread.join();
         }
     }
+}
 
-    /// By a handle of its own: SQLite, which holds its locks on other files, does not notice.
-    #[allow(clippy::disallowed_methods)]
-    fn sync(&self) -> io::Result<()> {
-        fs::File::open(&self.path)?.sync_data()
-    }
+/// By a handle of its own: SQLite, which holds its locks on other files, does not notice.
+#[allow(clippy::disallowed_methods)]
+fn sync(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_data()
 }
 
 /// Divides a growing log.
@@ -106,27 +128,30 @@ mod tests {
     }
 
     #[test]
-    fn commits_make_a_sync_due_and_the_log_is_moved_into_the_file_before_it_is_long() {
+    fn commits_have_the_log_synced_and_it_is_moved_into_the_file_before_it_is_long() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let mut writer = Connection::open(&path).unwrap();
         writer.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).unwrap();
-        let log = Arc::new(Log::of(&path));
+        let (synced, syncs) = std::sync::mpsc::channel();
+        let log = Log::synced_by(&path, move |path| synced.send(sync(path).is_ok()).unwrap()).unwrap();
+        let log = Arc::new(log);
         log.watch(&mut writer).unwrap();
         writer.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)").unwrap();
-        let fill = |pages: c_int| {
+        let fill = |writer: &Connection, pages: c_int| {
             writer.execute("INSERT INTO t (data) VALUES (zeroblob(?1))", [i64::from(pages) * 4096]).unwrap();
         };
-        fill(10);
-        assert!(!log.due.load(Ordering::Relaxed));
-        fill(SYNC_PAGES);
-        assert!(log.due.load(Ordering::Relaxed));
-        log.sync_when_due();
-        assert!(!log.due.load(Ordering::Relaxed));
+        fill(&writer, 10);
+        fill(&writer, SYNC_PAGES);
+        let within = std::time::Duration::from_secs(10);
+        assert_eq!(syncs.recv_timeout(within), Ok(true));
+        assert!(syncs.try_recv().is_err(), "ten pages are not synced by themselves");
         for _ in 0..3 * CHECKPOINT_PAGES / 1_024 {
-            fill(1_024);
+            fill(&writer, 1_024);
         }
         let longest = u64::try_from(CHECKPOINT_PAGES + 2_048).unwrap() * 4_200;
         assert!(log.file_bytes() < longest, "{} bytes", log.file_bytes());
+        drop((writer, log));
+        assert!(syncs.iter().all(|synced| synced), "the thread has ended");
     }
 }

@@ -67,7 +67,7 @@ impl SqliteReadStore {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).map_err(unavailable)?;
         }
-        let log = Arc::new(Log::of(&path));
+        let log = Arc::new(Log::of(&path).map_err(unavailable)?);
         let mut first =
             schema::open_writer(&path, &options, &log).map_err(|error| OpenError::new(path.clone(), error))?;
         schema::prepare(&mut first, &path)?;
@@ -201,9 +201,6 @@ impl ReadStore for SqliteReadStore {
         writes.flush()?;
         transaction.commit()?;
         self.bound_log(&writer);
-        // Others need not wait for it.
-        drop(writer);
-        self.shared.log.sync_when_due();
         Ok(())
     }
 
