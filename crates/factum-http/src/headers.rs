@@ -3,6 +3,7 @@
 use factum::{
     CorrelationId,
     input::hyphenated_uuid,
+    query::Moment,
     store::{ExpectedVersion, Version},
     token::Token,
 };
@@ -17,6 +18,8 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 pub const FACTUM_TOKEN: HeaderName = HeaderName::from_static("factum-token");
 /// On a query: the token of what must be visible.
 pub const FACTUM_AT_LEAST: HeaderName = HeaderName::from_static("factum-at-least");
+/// On a live query: the `id` of the last event that was seen (HTML, server-sent events).
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The UUID that ties together everything one outside request leads to; echoed.
 pub const FACTUM_CORRELATION_ID: HeaderName = HeaderName::from_static("factum-correlation-id");
 
@@ -73,6 +76,14 @@ pub(crate) fn at_least(headers: &HeaderMap) -> Result<Option<Token>, Problem> {
     let Some(value) = once(headers, &FACTUM_AT_LEAST, FIELD)? else { return Ok(None) };
     let token = value.to_str().ok().and_then(|text| text.parse().ok());
     token.map(Some).ok_or_else(|| Problem::invalid(FIELD, "no token: send what Factum-Token said, unchanged"))
+}
+
+pub(crate) fn last_event_id(headers: &HeaderMap) -> Result<Option<Moment>, Problem> {
+    const FIELD: &str = "Last-Event-ID";
+    // Clients that have seen nothing yet may send nothing.
+    let Some(value) = once(headers, &LAST_EVENT_ID, FIELD)?.filter(|value| !value.is_empty()) else { return Ok(None) };
+    let moment = value.to_str().ok().and_then(|text| text.parse().ok());
+    moment.map(Some).ok_or_else(|| Problem::invalid(FIELD, "send what the id of an event said, unchanged, or nothing"))
 }
 
 pub(crate) fn correlation_id(headers: &HeaderMap) -> Result<Option<CorrelationId>, Problem> {

@@ -52,6 +52,12 @@ pub struct SurfaceOptions {
     pub request_timeout: Duration,
     /// The most commands or queries worked on at one time; more are answered 429. 512 by default.
     pub requests_max: usize,
+    /// The most live queries open at one time; more are answered 429. 256 by default. While more than half of all
+    /// [`ServerOptions::connections_max`] are live queries, those, too, give way to newcomers.
+    pub live_max: usize,
+    /// How long a live query is silent before it sends a comment to show that it is alive. 15 seconds by default; less
+    /// than [`ServerOptions::idle_timeout`], after which a connection on which nothing moves is cut.
+    pub live_heartbeat: Duration,
     /// The longest path with query string, in bytes; longer ones are answered 414. 8 KiB by default.
     pub uri_bytes_max: usize,
     /// What the surface is of. [`About::default`] by default.
@@ -68,6 +74,8 @@ impl Default for SurfaceOptions {
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
             requests_max: 512,
+            live_max: 256,
+            live_heartbeat: Duration::from_secs(15),
             uri_bytes_max: 8 << 10,
             about: About::default(),
             authenticate: Arc::new(Anonymous),
@@ -83,6 +91,8 @@ impl fmt::Debug for SurfaceOptions {
             .field("body_timeout", &self.body_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("requests_max", &self.requests_max)
+            .field("live_max", &self.live_max)
+            .field("live_heartbeat", &self.live_heartbeat)
             .field("uri_bytes_max", &self.uri_bytes_max)
             .finish_non_exhaustive()
     }

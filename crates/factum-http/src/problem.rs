@@ -180,6 +180,12 @@ impl Problem {
         Self::of(Code::TooManyRequests, detail).retryable()
     }
 
+    /// 429 `too-many-requests`.
+    pub(crate) fn too_many_live_queries() -> Self {
+        let detail = "more live queries than the service keeps open at one time: come back later, or ask without /live";
+        Self::of(Code::TooManyRequests, detail).retryable()
+    }
+
     /// 413 `too-large`.
     pub(crate) fn too_large(bytes_max: usize) -> Self {
         let detail = format!("the body is larger than {bytes_max} bytes");

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// On an answer whose body has no end by itself: its connection is not one that nobody uses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream;
+
 /// More than any surfaces together work on at one time.
 const WORK_MAX: u32 = 1 << 20;
 

@@ -8,6 +8,7 @@ mod first_service;
 #[cfg(test)]
 mod independence;
 mod killed;
+mod live;
 mod load_and_audit;
 mod openapi;
 mod page_requests;

@@ -97,6 +97,10 @@ async fn what_the_documents_show_as_examples_the_bank_takes() -> anyhow::Result<
 
     let read = document(surfaces, Side::Read).await?;
     for (path, operations) in read["paths"].as_object().context("paths")? {
+        // It has no end: another story.
+        if path.ends_with("/live") {
+            continue;
+        }
         let parameters = operations["get"]["parameters"].as_array().context("parameters")?;
         let examples = parameters.iter().filter_map(|parameter| {
             let value = parameter["example"].as_str()?;

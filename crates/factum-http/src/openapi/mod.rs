@@ -37,6 +37,8 @@ pub(crate) fn of_queries(about: &About, queries: &[QueryInfo]) -> Value {
     for query in queries {
         let operation = operations::query(query, &mut document.components);
         document.path(&format!("/queries/{}", query.name), "get", operation);
+        let live = operations::live(query, &mut document.components);
+        document.path(&format!("/queries/{}/live", query.name), "get", live);
     }
     document.finish(about)
 }

@@ -46,21 +46,51 @@ pub(super) fn query(query: &QueryInfo, components: &mut Components) -> Value {
         "headers": parameters::answer_headers(&["Factum-Correlation-Id"]),
         "content": json_content(answer, components),
     });
-    let mut responses = Map::from_iter([("200".to_owned(), found)]);
-    let shared = [refusals::of_every_route(), refusals::of_queries()].concat();
-    refusals::add(&mut responses, "Query", shared, components);
-    let not_found = query.not_found.iter().map(|code| refusals::new(404, code, &words(code))).collect();
-    refusals::add(&mut responses, &pascal(query.name), not_found, components);
     let mut all = parameters::of_query(query, components);
     all.extend(parameters::headers(&["Factum-At-Least", "Factum-Correlation-Id"]));
     let mut operation = json!({
         "operationId": query.name,
         "tags": ["queries"],
         "parameters": all,
-        "responses": responses,
+        "responses": answered(query, found, components),
     });
     describe(&mut operation, query.schema.get("description"));
     operation
+}
+
+/// `GET /queries/{name}/live`.
+pub(super) fn live(query: &QueryInfo, components: &mut Components) -> Value {
+    let what = format!(
+        "The answer to `{}` now, and again whenever it has changed, as server-sent events (HTML): `data` is the answer as \
+         a JSON document, `id` what Last-Event-ID takes, `retry` how long to wait before coming back. Comments show that \
+         the connection is alive. It ends when the service stops, and when there is no answer any more.",
+        query.name
+    );
+    let stream = json!({
+        "description": what,
+        "headers": parameters::answer_headers(&["Factum-Correlation-Id"]),
+        "content": { "text/event-stream": { "schema": { "type": "string" } } },
+    });
+    let mut all = parameters::of_query(query, components);
+    all.extend(parameters::headers(&["Last-Event-ID", "Factum-At-Least", "Factum-Correlation-Id"]));
+    json!({
+        "operationId": format!("{}-live", query.name),
+        "tags": ["queries"],
+        "summary": format!("`{}`, answered again whenever it has changed.", query.name),
+        "description": what,
+        "parameters": all,
+        "responses": answered(query, stream, components),
+    })
+}
+
+/// An answer, and every refusal.
+fn answered(query: &QueryInfo, answer: Value, components: &mut Components) -> Map<String, Value> {
+    let mut responses = Map::from_iter([("200".to_owned(), answer)]);
+    let shared = [refusals::of_every_route(), refusals::of_queries()].concat();
+    refusals::add(&mut responses, "Query", shared, components);
+    let not_found = query.not_found.iter().map(|code| refusals::new(404, code, &words(code))).collect();
+    refusals::add(&mut responses, &pascal(query.name), not_found, components);
+    responses
 }
 
 /// Refusals of statuses that an aggregate's rejections share are told with those, the others once for all commands.

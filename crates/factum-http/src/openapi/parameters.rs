@@ -11,6 +11,8 @@ use crate::headers::IDEMPOTENCY_KEY_BYTES_MAX;
 
 /// What a receipt's token looks like; its text is opaque.
 const TOKEN_PATTERN: &str = "^[A-Za-z0-9_-]{1,4096}$";
+/// What the `id` of a live query's events looks like; its text is opaque.
+const MOMENT_PATTERN: &str = "^[A-Za-z0-9_-]{0,8192}$";
 /// An `ETag` as a command was answered with.
 const VERSION_PATTERN: &str = "^\"(0|[1-9][0-9]{0,18})\"$";
 
@@ -33,6 +35,12 @@ pub(super) fn shared() -> Value {
             "Factum-Correlation-Id",
             "Ties together everything that one request from outside leads to; it comes back with the answer.",
             json!({ "type": "string", "format": "uuid" }),
+        ),
+        "Last-Event-ID": header(
+            "Last-Event-ID",
+            "The `id` of the last event that was seen: nothing older is answered, on any instance; it is waited for, \
+             bounded.",
+            json!({ "type": "string", "pattern": MOMENT_PATTERN }),
         ),
         "Factum-At-Least": header(
             "Factum-At-Least",

@@ -38,11 +38,13 @@ impl Surface {
             return;
         }
         let options = &self.options;
-        let seen = &progress;
+        // For answers without an end, which must find one.
+        let (seen, ends) = (&progress, stop.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             seen.request(!request.body().is_end_stream());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(self.work.clone());
+            request.extensions_mut().insert(ends.clone());
             let request = request.map(|body| match body.is_end_stream() {
                 true => Body::empty(),
                 false => Body::new(WatchedBody::new(body, Arc::clone(seen))),

@@ -38,7 +38,8 @@ impl Places {
     }
 
     /// Waits until there is a place. When all are taken, the connection on which nothing has moved for longest gives
-    /// way, unless its request is being worked on: who only holds on to connections keeps nobody out.
+    /// way, unless its request is being worked on: who only holds on to connections keeps nobody out. Streams are asked
+    /// to only when they hold more than half of all places.
     pub(super) async fn free(&self) {
         loop {
             let left = self.left.notified();
@@ -47,8 +48,7 @@ impl Places {
                 if open.connections.len() < self.max {
                     return;
                 }
-                let idle = open.connections.values().filter(|progress| progress.is_idle());
-                if let Some(longest) = idle.min_by_key(|progress| progress.moved_us()) {
+                if let Some(longest) = open.longest(false).or_else(|| open.longest(true)) {
                     longest.give_way();
                 }
             }
@@ -69,6 +69,18 @@ impl Places {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// The connection on which nothing has moved for longest, of those on which nothing is worked on; of streams only
+    /// where there are too many.
+    fn longest(&self, streaming: bool) -> Option<&Arc<Progress>> {
+        let those = || self.connections.values().filter(|one| one.is_idle() && one.is_streaming() == streaming);
+        if streaming && those().count() <= self.connections.len() / 2 {
+            return None;
+        }
+        those().min_by_key(|one| one.moved_us())
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::last_words;
-use crate::options::ServerOptions;
+use crate::{options::ServerOptions, work::Stream};
 
 /// What has moved on one connection so far.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Progress {
     read: AtomicBool,
     asked: AtomicBool,
     working: AtomicBool,
+    streaming: AtomicBool,
     body_unread: AtomicBool,
     resembled: AtomicBool,
     late: AtomicBool,
@@ -48,6 +49,7 @@ impl Progress {
             read: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             working: AtomicBool::new(false),
+            streaming: AtomicBool::new(false),
             body_unread: AtomicBool::new(false),
             resembled: AtomicBool::new(false),
             late: AtomicBool::new(false),
@@ -66,6 +68,7 @@ impl Progress {
 
     /// The request at hand has its answer, which is still to be written.
     pub(super) fn answered(&self, response: &Response) {
+        self.streaming.store(response.extensions().get::<Stream>().is_some(), Ordering::Relaxed);
         self.working.store(false, Ordering::Relaxed);
         if last_words::STATUSES.contains(&response.status().as_u16()) && response.body().is_end_stream() {
             self.resembled.store(true, Ordering::Relaxed);
@@ -112,6 +115,11 @@ impl Progress {
     /// Whether nothing is being worked on for this peer.
     pub(super) fn is_idle(&self) -> bool {
         !self.working.load(Ordering::Relaxed)
+    }
+
+    /// Whether its peer is being answered without an end.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.streaming.load(Ordering::Relaxed)
     }
 
     /// The peer is told that it is too late, the next time something is read from it.

@@ -20,6 +20,8 @@ use crate::{options::SurfaceOptions, problem::Problem, work::Work};
 pub(super) struct Gate {
     work: Arc<Semaphore>,
     body_bytes: Arc<Semaphore>,
+    live: Arc<Semaphore>,
+    live_max: usize,
     request_timeout: Duration,
 }
 
@@ -31,6 +33,8 @@ impl Gate {
         Self {
             work: Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS))),
             body_bytes: Arc::new(Semaphore::new(options.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
+            live: Arc::new(Semaphore::new(options.live_max.min(Semaphore::MAX_PERMITS))),
+            live_max: options.live_max.min(Semaphore::MAX_PERMITS),
             request_timeout: options.request_timeout,
         }
     }
@@ -63,6 +67,19 @@ impl Gate {
                 Err(Problem::unavailable(&format!("no answer within {:?}: {advice}", self.request_timeout)))
             }
         }
+    }
+
+    /// A place for one live query, as long as it is held.
+    ///
+    /// # Errors
+    /// 429 when there is none.
+    pub(super) fn subscribe(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.live).try_acquire_owned().map_err(|_| Problem::too_many_live_queries())
+    }
+
+    /// How many live queries are open.
+    pub(super) fn subscribed(&self) -> usize {
+        self.live_max - self.live.available_permits()
     }
 
     /// An account for the bytes of one body.

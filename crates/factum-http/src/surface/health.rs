@@ -87,6 +87,10 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoRespons
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut page = Page::default();
     shared.meter.write(shared.surface, &mut page);
+    if shared.prefix == super::QUERIES {
+        page.family("factum_http_live_queries", "gauge", "Live queries that are open.");
+        page.sample("", &[], shared.gate.subscribed());
+    }
     page.family("factum_ready", "gauge", "Whether the service can be sent requests.");
     page.sample("", &[], u8::from(shared.health.readiness().ready));
     write_loops(&shared.health.loops(), &mut page);

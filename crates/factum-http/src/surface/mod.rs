@@ -7,6 +7,7 @@ mod body;
 mod commands;
 mod gate;
 mod health;
+mod live;
 mod observe;
 mod queries;
 mod trouble;
@@ -99,8 +100,8 @@ pub fn write_surface(surface: WriteSurface) -> Router {
     mounted(routes, shared, &document)
 }
 
-/// The read surface of a service: `GET /queries/{name}` for every registered query, and `/healthz`, `/readyz`,
-/// `/metrics`, `/openapi.json`.
+/// The read surface of a service: `GET /queries/{name}` and `GET /queries/{name}/live` for every registered query, and
+/// `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
 pub fn read_surface(surface: ReadSurface) -> Router {
     let ReadSurface { queries, health, options } = surface;
     let infos = queries.queries();
@@ -109,6 +110,7 @@ pub fn read_surface(surface: ReadSurface) -> Router {
     let shared = Arc::new(Shared::new("read", QUERIES, names, health, options, None));
     let routes = Router::new()
         .route("/queries/{name}", get(queries::query))
+        .route("/queries/{name}/live", get(live::live))
         .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries });
     mounted(routes, shared, &document)
 }
@@ -163,7 +165,10 @@ impl Shared {
             "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
             _ => match path.strip_prefix(self.prefix) {
-                Some(name) => self.names.get(name).copied().unwrap_or("unknown"),
+                Some(name) => match name.strip_suffix("/live") {
+                    Some(name) if self.names.contains(name) => "live",
+                    _ => self.names.get(name).copied().unwrap_or("unknown"),
+                },
                 None => "other",
             },
         }
@@ -192,7 +197,7 @@ async fn not_found(uri: Uri) -> Problem {
             "commands are taken at POST /commands/{name} on the service's write surface"
         }
         path if path.starts_with(QUERIES) => {
-            "queries are answered at GET /queries/{name} on the service's read surface"
+            "queries are answered at GET /queries/{name}, or GET /queries/{name}/live, on the service's read surface"
         }
         _ => "there is nothing at this path: GET /openapi.json lists what there is",
     };

@@ -31,7 +31,7 @@ pub(super) async fn query(
     if !shared.names.contains(name.as_str()) {
         return Err(AskError::UnknownQuery(name).into());
     }
-    let options = AskOptions { at_least: headers::at_least(&headers)?, principal };
+    let options = AskOptions { at_least: headers::at_least(&headers)?, not_before: None, principal };
     let parameters = parameters.unwrap_or_default();
     let work = async move { dispatcher.ask_named(&name, &parameters, options).await };
     let answer = shared.gate.run(owner, "ask again", work).await??;

@@ -7,6 +7,7 @@ mod guide;
 mod health;
 mod hostile;
 mod limits;
+mod live;
 mod logs;
 mod openapi;
 mod queries;

@@ -55,7 +55,7 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
         all
     };
     assert_eq!(paths(&write), all(&["/admin/events", "/commands/raise", "/commands/raise-again"]));
-    assert_eq!(paths(&read), all(&["/queries/total"]));
+    assert_eq!(paths(&read), all(&["/queries/total", "/queries/total/live"]));
     assert_eq!((&write["openapi"], &write["info"]["version"]), (&json!("3.1.0"), &json!("1.2.3")));
     assert_eq!(
         (&write["info"]["title"], &read["info"]["title"]),
@@ -116,6 +116,23 @@ async fn a_querys_fields_are_parameters_that_are_never_null() {
     assert_eq!(named("note")["schema"]["type"], "string");
     assert_eq!(codes(&read, total, "404"), ["counter-not-found"]);
     assert_eq!(codes(&read, total, "503"), ["unavailable", "not-yet", "rebuilding"]);
+}
+
+#[tokio::test]
+async fn a_live_query_takes_and_refuses_what_the_query_does_and_answers_events() {
+    let [_, read] = documents().await;
+    let [once, live] = ["/queries/total", "/queries/total/live"].map(|path| &read["paths"][path]["get"]);
+    assert_eq!(live["operationId"], "total-live");
+    let names = |operation: &Value| -> Vec<Value> {
+        let parameters = operation["parameters"].as_array().expect("there are some");
+        parameters.iter().map(|parameter| resolved(&read, parameter)["name"].clone()).collect()
+    };
+    let more: Vec<Value> = names(live).into_iter().filter(|name| !names(once).contains(name)).collect();
+    assert_eq!(more, ["Last-Event-ID"]);
+    assert!(live["responses"]["200"]["content"]["text/event-stream"].is_object());
+    for status in ["400", "404", "429", "503"] {
+        assert_eq!(codes(&read, live, status), codes(&read, once, status));
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod ahead;
 mod applier;
 mod awaited;
+mod moves;
 mod pace;
 mod runner;
 mod watermarks;
@@ -11,5 +12,6 @@ pub(crate) use pace::BatchPace;
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use awaited::{Awaited, Lost};
+pub use moves::Moves;
 pub use runner::{ProjectionEnd, ProjectionRunner};
 pub use watermarks::{Feed, Phase, Watermarks};

@@ -8,7 +8,10 @@ use std::{
 use factum_engine::Position;
 use tokio::sync::watch;
 
-use super::awaited::{Awaited, Histories, Lanes, Lost};
+use super::{
+    awaited::{Awaited, Histories, Lanes, Lost},
+    moves::Moves,
+};
 use crate::{
     model::{ProjectionKey, StoreId},
     read::{Checkpoint, Lane},
@@ -49,7 +52,7 @@ struct Tracked {
 }
 
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     lanes: Lanes,
     histories: Histories,
 }
@@ -123,6 +126,26 @@ impl Watermarks {
         let Some(mut phase) = receiver else { return };
         // The sender lives in `self`, which outlives this borrow: the wait cannot fail.
         let _ = phase.wait_for(|phase| *phase == Phase::Live).await;
+    }
+
+    /// What tells that any of these projections moved; `None` while one of them does not run here.
+    pub fn moves(&self, projections: &[ProjectionKey]) -> Option<Moves> {
+        let tracked = self.projections();
+        let subscribe = |projection: &ProjectionKey| {
+            let tracked = tracked.get(projection)?;
+            Some((tracked.seen.subscribe(), tracked.phase.subscribe()))
+        };
+        Some(Moves { projections: projections.iter().map(subscribe).collect::<Option<_>>()? })
+    }
+
+    /// Whether a projection has heard of a topic, and only from other stores than this one.
+    pub(crate) fn hears_others(&self, projection: ProjectionKey, topic: &str, store: StoreId) -> bool {
+        let projections = self.projections();
+        let Some(tracked) = projections.get(&projection) else { return false };
+        let seen = tracked.seen.borrow();
+        let heard = |lane: &Lane| lane.as_topic().filter(|(_, of, _)| *of == topic).map(|(source, ..)| source.store);
+        let stores: Vec<StoreId> = seen.lanes.keys().filter_map(heard).collect();
+        !stores.is_empty() && !stores.contains(&store)
     }
 
     /// Where a projection is on a lane; [`Position::ZERO`] before anything came.

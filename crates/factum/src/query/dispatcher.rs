@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use factum_engine::Position;
 
 use super::{
-    AskError, QueryInfo,
+    AskError, Moment, QueryInfo,
+    live::LIVE_INTERVAL_DEFAULT,
+    moment::{Heard, Reached},
     pace::Pace,
     registry::{self, AnyQuery},
 };
@@ -37,6 +39,7 @@ pub(super) struct Core {
     policy: Arc<dyn Authorize>,
     runtime: Runtime,
     token_wait: Duration,
+    live_interval: Duration,
 }
 
 /// What a projection must have reached for a token.
@@ -50,13 +53,15 @@ enum Mark {
 pub struct AskOptions {
     /// What must be visible.
     pub at_least: Option<Token>,
+    /// Nothing older than this moment is to be answered: this, too, is waited for.
+    pub not_before: Option<Moment>,
     /// Who asks.
     pub principal: Principal,
 }
 
 impl Default for AskOptions {
     fn default() -> Self {
-        Self { at_least: None, principal: Principal::anonymous() }
+        Self { at_least: None, not_before: None, principal: Principal::anonymous() }
     }
 }
 
@@ -98,6 +103,12 @@ impl QueryDispatcherBuilder {
         self
     }
 
+    /// How often a live query is asked at most. [`LIVE_INTERVAL_DEFAULT`] by default.
+    pub const fn live_interval(mut self, interval: Duration) -> Self {
+        self.core.live_interval = interval;
+        self
+    }
+
     /// Builds the dispatcher.
     ///
     /// # Errors
@@ -124,6 +135,7 @@ impl QueryDispatcher {
             policy: Arc::new(AllowAll),
             runtime: Runtime::tokio(),
             token_wait: TOKEN_WAIT_DEFAULT,
+            live_interval: LIVE_INTERVAL_DEFAULT,
         };
         QueryDispatcherBuilder { core, queries: Vec::new() }
     }
@@ -138,8 +150,15 @@ impl QueryDispatcher {
     /// # Errors
     /// See [`AskError`].
     pub async fn ask_named(&self, name: &str, query_string: &str, options: AskOptions) -> Result<Vec<u8>, AskError> {
-        let query = self.queries.get(name).ok_or_else(|| AskError::UnknownQuery(name.to_owned()))?;
-        query.ask(&self.core, query_string, &options).await
+        self.query(name)?.ask(&self.core, query_string, &options).await
+    }
+
+    pub(super) fn query(&self, name: &str) -> Result<&dyn AnyQuery, AskError> {
+        self.queries.get(name).map(Box::as_ref).ok_or_else(|| AskError::UnknownQuery(name.to_owned()))
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        &self.core
     }
 
     /// The registered queries, by name.
@@ -149,6 +168,22 @@ impl QueryDispatcher {
 }
 
 impl Core {
+    pub(super) const fn read_store(&self) -> &Arc<dyn ReadStore> {
+        &self.read_store
+    }
+
+    pub(super) const fn watermarks(&self) -> &Arc<Watermarks> {
+        &self.watermarks
+    }
+
+    pub(super) const fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(super) const fn live_interval(&self) -> Duration {
+        self.live_interval
+    }
+
     /// Permission comes before everything else.
     pub(super) fn permit<Q: Query>(&self, options: &AskOptions) -> Result<(), AskError> {
         let access = Access { principal: &options.principal, name: Q::NAME, stream: None };
@@ -159,13 +194,16 @@ impl Core {
     /// Whether there is anything whole to answer from. A token says that the caller would rather wait, bounded, for
     /// that and for what it stands for than be told to ask again.
     pub(super) async fn visible<Q: Query>(&self, options: &AskOptions) -> Result<(), AskError> {
-        let Some(token) = &options.at_least else { return self.whole(Q::READS) };
         let mut marks = Vec::new();
-        for projection in Q::READS {
-            marks.extend(self.marks(*projection, token)?);
-        }
-        if marks.is_empty() {
-            return Err(AskError::TokenNotApplicable);
+        if let Some(token) = &options.at_least {
+            for projection in Q::READS {
+                marks.extend(self.marks(*projection, token)?);
+            }
+            if marks.is_empty() {
+                return Err(AskError::TokenNotApplicable);
+            }
+        } else if options.not_before.is_none() {
+            return self.whole(Q::READS);
         }
         let all = async {
             // First, because what can never come needs no whole read model to be told.
@@ -177,6 +215,9 @@ impl Core {
                     Mark::Message(message) => self.watermarks.applied(*projection, message).await?,
                 }
             }
+            if let Some(moment) = &options.not_before {
+                self.come_to(moment, Q::READS).await;
+            }
             for projection in Q::READS {
                 self.watermarks.whole(*projection).await;
             }
@@ -185,6 +226,39 @@ impl Core {
         match self.runtime.within(self.token_wait, all).await {
             Some(seen) => seen.map_err(|Lost { fork }| AskError::TokenLost { fork }),
             None => self.whole(Q::READS).and(Err(AskError::NotYet)),
+        }
+    }
+
+    /// Waits until the projections have come to a moment. What was lost in a restore since, or belongs to a store that
+    /// is not there any more, is not waited for: whoever saw it sees what there is now.
+    async fn come_to(&self, moment: &Moment, reads: &[ProjectionKey]) {
+        for projection in reads {
+            for Reached { own, topics, .. } in moment.projections.iter().filter(|at| at.name == projection.name) {
+                if let (Some((incarnation, position)), Some((_, known))) = (own, &self.own) {
+                    let history = History { incarnation: *incarnation, lineage: Vec::new() };
+                    let position = Position::new(*position);
+                    if known.common_with(&history).is_some_and(|common| position <= common) {
+                        self.watermarks.reached(*projection, &Lane::own_store(), position).await;
+                    }
+                }
+                for heard in topics {
+                    self.hear(*projection, heard).await;
+                }
+            }
+        }
+    }
+
+    async fn hear(&self, projection: ProjectionKey, heard: &Heard) {
+        let Some(Feed::Topics(topics)) = self.watermarks.feed(projection) else { return };
+        let Heard { topic, store, incarnation, .. } = heard;
+        if !topics.contains(topic) || self.watermarks.hears_others(projection, topic, *store) {
+            return;
+        }
+        for (partition, position) in heard.marks() {
+            let history = History { incarnation: *incarnation, lineage: Vec::new() };
+            let message = Awaited { store: *store, history, topic: topic.clone(), partition, position };
+            // Lost: see above.
+            let _ = self.watermarks.applied(projection, &message).await;
         }
     }
 

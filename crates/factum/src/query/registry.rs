@@ -38,6 +38,12 @@ pub(super) trait AnyQuery: Send + Sync {
     /// How long its answers take.
     fn pace(&self) -> &Arc<Pace>;
 
+    /// The projections it reads.
+    fn reads(&self) -> &'static [ProjectionKey];
+
+    /// Whether it may be asked so.
+    fn check(&self, core: &Core, query_string: &str, options: &AskOptions) -> Result<(), AskError>;
+
     fn ask<'a>(
         &'a self,
         core: &'a Core,
@@ -65,6 +71,15 @@ impl<Q: Query> AnyQuery for Erased<Q> {
         &self.pace
     }
 
+    fn reads(&self) -> &'static [ProjectionKey] {
+        Q::READS
+    }
+
+    fn check(&self, core: &Core, query_string: &str, options: &AskOptions) -> Result<(), AskError> {
+        core.permit::<Q>(options)?;
+        parsed::<Q>(query_string).map(drop)
+    }
+
     fn ask<'a>(
         &'a self,
         core: &'a Core,
@@ -73,9 +88,7 @@ impl<Q: Query> AnyQuery for Erased<Q> {
     ) -> BoxFuture<'a, Result<Vec<u8>, AskError>> {
         Box::pin(async move {
             core.permit::<Q>(options)?;
-            let query: Q = contained(|| input::from_query_string(query_string))
-                .map_err(AskError::Panicked)?
-                .map_err(AskError::Invalid)?;
+            let query: Q = parsed(query_string)?;
             core.visible::<Q>(options).await?;
             let write = |answer| {
                 serde_json::to_vec(&answer)
@@ -84,4 +97,8 @@ impl<Q: Query> AnyQuery for Erased<Q> {
             core.answer(query, &self.pace, write).await
         })
     }
+}
+
+fn parsed<Q: Query>(query_string: &str) -> Result<Q, AskError> {
+    contained(|| input::from_query_string(query_string)).map_err(AskError::Panicked)?.map_err(AskError::Invalid)
 }

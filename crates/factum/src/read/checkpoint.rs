@@ -44,6 +44,15 @@ impl Lane {
         Self(format!("topic/{topic}/{partition}/{}/{}", source.store, source.incarnation).into())
     }
 
+    /// The source, the topic and the partition of a [`Lane::topic`]; `None` for any other.
+    pub fn as_topic(&self) -> Option<(Source, &str, u32)> {
+        let mut parts = self.0.strip_prefix("topic/")?.rsplitn(4, '/');
+        let incarnation = parts.next()?.parse().ok()?;
+        let store = parts.next()?.parse().ok()?;
+        let partition = parts.next()?.parse().ok()?;
+        Some((Source { store, incarnation }, parts.next()?, partition))
+    }
+
     /// Where reading of one partition of a topic resumes: a place, no proof.
     pub fn offset(topic: &str, partition: u32) -> Self {
         Self(format!("offset/{topic}/{partition}").into())
@@ -112,5 +121,27 @@ mod position_as_number {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Position, D::Error> {
         u64::deserialize(deserializer).map(Position::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::StoreId;
+
+    #[test]
+    fn a_topics_lane_is_read_back_and_no_other() {
+        let source = Source {
+            store: StoreId::from_uuid(Uuid::from_u128(1)),
+            incarnation: Incarnation::from_uuid(Uuid::from_u128(2)),
+        };
+        for topic in ["bank.accounts.account.events", "a/b"] {
+            assert_eq!(Lane::topic(&source, topic, 11).as_topic(), Some((source, topic, 11)));
+        }
+        for lane in [Lane::own_store(), Lane::whole_from(), Lane::refilled(), Lane::offset("a", 1)] {
+            assert_eq!(lane.as_topic(), None, "{lane:?}");
+        }
     }
 }

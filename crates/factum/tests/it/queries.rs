@@ -1,5 +1,6 @@
 //! The query dispatcher, from the outside.
 
+mod live;
 mod tokens;
 
 use std::{

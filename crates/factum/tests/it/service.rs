@@ -8,6 +8,7 @@ use factum::{
     bus::{Bus, MemoryBus},
     dispatch::BuildError,
     principal::{Access, Denied},
+    query::AskOptions,
     read::{Key, MemoryReadStore, ReadSnapshot, ReadStore, Table},
     runtime::LoopState,
     service::{StartError, settle},
@@ -136,6 +137,43 @@ async fn two_instances_of_a_service_with_a_read_database_each_have_everything() 
             assert_eq!(total.expect("is visible in both"), 2);
         }
     }
+}
+
+#[tokio::test]
+async fn a_live_query_goes_on_at_another_instance_where_it_was_left_at_the_first() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let read_stores: [Arc<dyn ReadStore>; 2] = std::array::from_fn(|_| Arc::new(MemoryReadStore::default()) as _);
+    let (writing, first) = (counters(&store, &bus).await, totals(&read_stores[0], &bus).await);
+    let token = writing.commands().dispatch(raise(1, 1)).await.expect("is accepted").token().clone();
+    let options = AskOptions { at_least: Some(token), ..AskOptions::default() };
+    let mut live = first.queries().live("total", "counter=1", options).await.expect("answers");
+    let mut seen = live.next().await.expect("answers");
+    for _ in 0..20 {
+        writing.commands().dispatch(raise(1, 1)).await.expect("is accepted");
+    }
+    while seen.document != b"21" {
+        seen = tokio::time::timeout(WAIT_MAX, live.next()).await.expect("it is told").expect("answers");
+    }
+    drop(live);
+    first.stop(LIMIT).await.expect("stops");
+
+    // It has read nothing so far, and would show less if it did not wait.
+    let second = totals(&read_stores[1], &bus).await;
+    let options = || AskOptions { not_before: Some(seen.moment.clone()), ..AskOptions::default() };
+    let again = async {
+        loop {
+            match second.queries().live("total", "counter=1", options()).await {
+                // It has only just started.
+                Err(AskError::Rebuilding { .. }) => tokio::task::yield_now().await,
+                other => return other,
+            }
+        }
+    };
+    let mut live = tokio::time::timeout(WAIT_MAX, again).await.expect("in time").expect("answers");
+    assert_eq!(live.next().await.expect("answers").document, b"21");
+    writing.commands().dispatch(raise(1, 1)).await.expect("is accepted");
+    assert_eq!(live.next().await.expect("answers").document, b"22");
 }
 
 /// The client of a command that was answered before the restore did not get the answer, and sends it again. Its token

@@ -6,6 +6,7 @@ use factum::{
     Personal,
     bus::{Bus, MemoryBus},
     prelude::*,
+    query::AskOptions,
     read::MemoryReadStore,
     service::STOP_LIMIT_DEFAULT,
     store::MemoryStore,
@@ -224,5 +225,31 @@ async fn another_service_learns_of_it_over_the_bus() -> Result<(), Box<dyn Error
 
     programme.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| unclean.join("; "))?;
     shows.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| unclean.join("; "))?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guest_list_is_watched() -> Result<(), Box<dyn Error>> {
+    let show_id = Uuid::from_u128(1);
+    let reserve = |seat| ReserveSeat { show_id, seat, guest: Personal::known("Ada".to_owned()) };
+    let service = Service::builder("theatre", "shows")
+        .store(Arc::new(MemoryStore::new()))
+        .read_store(Arc::new(MemoryReadStore::new()))
+        .handles::<AnnounceShow>()
+        .handles::<ReserveSeat>()
+        .projects::<Seating>()
+        .answers::<GetGuests>()
+        .start()
+        .await?;
+    let announced =
+        service.commands().dispatch(AnnounceShow { show_id, title: "Figaro".to_owned(), seats: 300 }).await?;
+    service.queries().ask(GetGuests::first_page(show_id)).at_least(announced.token()).await?;
+    let mut live = service.queries().live("guests", &format!("show_id={show_id}"), AskOptions::default()).await?;
+    let guests = live.next().await?.document;
+    assert_eq!(guests, br#"{"seats":[],"next":null}"#);
+    service.commands().dispatch(reserve(3)).await?;
+    let guests = live.next().await?.document;
+    assert_eq!(guests, br#"{"seats":[{"seat":3,"guest":"Ada"}],"next":null}"#);
+    service.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| unclean.join("; "))?;
     Ok(())
 }
