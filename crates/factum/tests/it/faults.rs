@@ -232,6 +232,9 @@ fn faulty_store(inner: &Arc<dyn EventStore>, faults: &Faults) -> Arc<dyn EventSt
     let faults = faults.clone();
     let store = FaultyStore::new(inner).on(move |call, _| {
         let site = match call {
+            StoreCall::Append => "store.append",
+            StoreCall::ReadStream => "store.read_stream",
+            StoreCall::Command => "store.command",
             StoreCall::Read => "store.read",
             StoreCall::Heads => "store.heads",
             StoreCall::Progress => "store.progress",

@@ -13,6 +13,7 @@ mod consumer_faults;
 mod contract;
 mod derives;
 mod dispatch;
+mod effects;
 mod engine_store;
 mod event_store;
 mod faults;

@@ -20,12 +20,17 @@ use crate::{
 /// Each message comes in the order of its key, after its predecessor was dealt with; it may come again, also long
 /// after. Whatever it leads to bears an id derived from it, so that doing it twice is doing it once.
 pub trait Effect: Send + Sync + 'static {
-    /// Takes in a message that came on a partition. What it leads to is durable when this answers.
+    /// Takes in a message that came on a partition, in a record. What it leads to is durable when this answers.
     ///
     /// # Errors
     /// [`EffectError::Later`]: it is told again after a while, and what comes after it under its key waits.
     /// [`EffectError::Never`]: its partition stands still, with an alarm, until it is told again.
-    fn take<'a>(&'a self, from: &'a TopicPartition, message: &'a Envelope) -> BoxFuture<'a, Result<(), EffectError>>;
+    fn take<'a>(
+        &'a self,
+        from: &'a TopicPartition,
+        record: &'a Record,
+        message: &'a Envelope,
+    ) -> BoxFuture<'a, Result<(), EffectError>>;
 
     /// Takes in a record that is no message. Unless this says otherwise, the partition stands still.
     ///

@@ -41,7 +41,7 @@ impl Worker {
             let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
             loop {
                 let taken = match &item {
-                    Item::Message(_, message) => self.effect.take(&partition, message).await,
+                    Item::Message(index, message) => self.effect.take(&partition, &records[*index], message).await,
                     Item::Unreadable(index, error) => {
                         self.effect.take_unreadable(&partition, &records[*index], error).await
                     }

@@ -1,0 +1,382 @@
+//! The loop of effects: each message once as far as its effect's ids go, in order per key, different keys at once.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use factum::{
+    CommandId, EventId,
+    bus::{Assignment, ConsumerOptions, Envelope, Record, TopicPartition},
+    consumer::{ConsumerEnd, Effect, EffectConsumer, EffectError, Seen},
+    runtime::LoopState,
+    store::{
+        Append, BoxFuture, CommandRecord, Direction, EventStore, ExpectedVersion, Fingerprint, MemoryStore, Metadata,
+        NewEvent, Position, Selection, StreamName,
+    },
+    testing,
+};
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    faults::{Fault, Faults, faulty},
+    world::{Running, TOPIC, World, eventually, partition_of, raise, raise_some, running, within, world},
+};
+
+const COUNTERS: usize = 4;
+const ROUNDS: usize = 3;
+/// Far more calls than a loop makes in a story.
+const CALLS_MAX: u64 = 500;
+
+/// Notes each message in the event store, under an id derived from it.
+struct Noting(Arc<dyn EventStore>);
+
+impl Effect for Noting {
+    fn take<'a>(
+        &'a self,
+        _: &'a TopicPartition,
+        _: &'a Record,
+        message: &'a Envelope,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(async move {
+            let event = NewEvent {
+                id: EventId::from_uuid(message.id.derive("note")),
+                name: Cow::Borrowed("note.made"),
+                schema: 1,
+                tags: Vec::new(),
+                data: message.position.to_string().into_bytes(),
+            };
+            let metadata = Metadata {
+                correlation_id: message.correlation_id,
+                causation_id: Some(message.id.as_uuid()),
+                actor: message.actor.clone(),
+                bus_command: None,
+            };
+            let id = CommandId::from_uuid(message.id.derive("noting"));
+            let append = Append::new(metadata, testing::NOW)
+                .stream(noted(&message.stream), ExpectedVersion::Any, vec![event])
+                .command(CommandRecord { id, fingerprint: Fingerprint([0; 16]) });
+            self.0.append(append).await.map(drop).map_err(|error| EffectError::Later(error.to_string()))
+        })
+    }
+}
+
+fn noted(stream: &StreamName) -> StreamName {
+    StreamName::new(format!("noted_{stream}")).unwrap()
+}
+
+/// What was noted about each stream, in order.
+async fn notes(store: &dyn EventStore) -> Vec<(String, Vec<u64>)> {
+    let batch = store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 1_000).await.unwrap();
+    let mut notes: Vec<(String, Vec<u64>)> = Vec::new();
+    for event in batch.events {
+        let (stream, position) = (event.stream.to_string(), serde_json::from_slice(&event.data).unwrap());
+        match notes.iter_mut().find(|(known, _)| *known == stream) {
+            Some((_, positions)) => positions.push(position),
+            None => notes.push((stream, vec![position])),
+        }
+    }
+    notes.sort();
+    notes
+}
+
+/// What there is to be noted: every raise, by its stream.
+async fn to_be_noted(store: &dyn EventStore) -> Vec<(String, Vec<u64>)> {
+    let batch = store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 1_000).await.unwrap();
+    let mut all: Vec<(String, Vec<u64>)> = Vec::new();
+    for event in batch.events.iter().filter(|event| &*event.name == "counter.raised") {
+        let (stream, position) = (noted(&event.stream).to_string(), event.position.get());
+        match all.iter_mut().find(|(known, _)| *known == stream) {
+            Some((_, positions)) => positions.push(position),
+            None => all.push((stream, vec![position])),
+        }
+    }
+    all.sort();
+    all
+}
+
+fn started(world: &World, effect: Arc<dyn Effect>) -> (Running<ConsumerEnd>, watch::Receiver<Seen>) {
+    let options =
+        ConsumerOptions { group: "noting".to_owned(), topics: vec![TOPIC.into()], assignment: Assignment::Everything };
+    let (bus, store, runtime) = (world.bus.clone(), world.store.clone(), world.runtime.clone());
+    let consumer = EffectConsumer::new("noting", effect, options, bus, store, runtime);
+    let (status, seen) = (consumer.status().clone(), consumer.seen());
+    (running(status, |stop| async move { consumer.run(stop).await }), seen)
+}
+
+/// The other side of the bus, with a store of its own.
+fn other_side(world: &World) -> World {
+    World { store: Arc::new(MemoryStore::seeded(2)), ..world.clone() }
+}
+
+async fn noted_everything(world: &World, other: &World, faults: &Faults) -> bool {
+    loop {
+        if faults.take_death() {
+            return false;
+        }
+        if notes(other.store.as_ref()).await == to_be_noted(world.store.as_ref()).await {
+            return true;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One story: messages, a fault somewhere, more messages. Says where the fault was, if the story was long enough.
+async fn story(at: u64, fault: Fault) -> Option<&'static str> {
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let faults = Faults::new(at, fault);
+    let relay = world.relay();
+    let harmed = faulty(&other, &faults);
+    let start = || started(&harmed, Arc::new(Noting(harmed.store.clone()))).0;
+    let mut consumer = start();
+    let mut expected = [0; COUNTERS];
+    for _ in 0..ROUNDS {
+        raise_some(world.store.as_ref(), &mut expected).await;
+        while !within(noted_everything(&world, &other, &faults)).await {
+            consumer.kill().await;
+            consumer = start();
+        }
+    }
+    assert_eq!(notes(other.store.as_ref()).await, to_be_noted(world.store.as_ref()).await);
+    consumer.kill().await;
+    relay.stop().await.unwrap();
+    faults.site()
+}
+
+#[tokio::test]
+async fn effects_killed_anywhere() {
+    for fault in Fault::ALL {
+        let mut sites = Vec::new();
+        for at in 1..CALLS_MAX {
+            match story(at, fault).await {
+                Some(site) => sites.push(site),
+                None => break,
+            }
+        }
+        for site in ["store.claim_progress", "store.append", "store.advance_progress", "bus.consumer", "consumer.seek"]
+        {
+            assert!(sites.contains(&site), "{site} was never hit by {fault:?}: {sites:?}");
+        }
+        assert!(sites.len() < CALLS_MAX as usize - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_twin_takes_over_and_the_older_one_stands_down() {
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let relay = world.relay();
+    let start = || started(&other, Arc::new(Noting(other.store.clone()))).0;
+    let mut expected = [0; COUNTERS];
+    let mut first = start();
+    first.status.shows(|report| report.state == LoopState::Live).await;
+    let second = start();
+    second.status.shows(|report| report.state == LoopState::Live).await;
+    raise_some(world.store.as_ref(), &mut expected).await;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    let end = first.ended().await;
+    assert!(matches!(end, Err(ConsumerEnd::StoodDown)), "{end:?}");
+    raise_some(world.store.as_ref(), &mut expected).await;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    second.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+/// Tells when each message is begun, and waits before it ends.
+struct Watching {
+    begun: Mutex<Vec<(String, u64)>>,
+    gates: Semaphore,
+    busy: Mutex<BTreeSet<String>>,
+}
+
+impl Watching {
+    fn new(open: usize) -> Arc<Self> {
+        Arc::new(Self { begun: Mutex::default(), gates: Semaphore::new(open), busy: Mutex::default() })
+    }
+
+    fn begun(&self) -> usize {
+        self.begun.lock().unwrap().len()
+    }
+}
+
+impl Effect for Watching {
+    fn take<'a>(
+        &'a self,
+        _: &'a TopicPartition,
+        _: &'a Record,
+        message: &'a Envelope,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(async move {
+            let stream = message.stream.to_string();
+            self.begun.lock().unwrap().push((stream.clone(), message.position.get()));
+            assert!(self.busy.lock().unwrap().insert(stream.clone()), "{stream} is worked on twice at once");
+            self.gates.acquire().await.unwrap().forget();
+            self.busy.lock().unwrap().remove(&stream);
+            Ok(())
+        })
+    }
+}
+
+/// Two counters of one partition.
+fn neighbours() -> (u64, u64) {
+    let other = (1..).find(|other| partition_of(*other) == partition_of(0)).unwrap();
+    (0, other)
+}
+
+#[tokio::test]
+async fn keys_are_worked_on_at_once_and_one_key_in_order() {
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let (one, two) = neighbours();
+    let mut positions = Vec::new();
+    for counter in [one, one, one, two, two] {
+        positions.push(raise(world.store.as_ref(), counter, 1).await.get());
+    }
+    let relay = world.relay();
+    relay.status.shows(|report| report.processed == 5).await;
+    let watching = Watching::new(0);
+    let (consumer, seen) = started(&other, watching.clone());
+    // Both keys, although neither is done; nothing behind them.
+    eventually(|| (watching.begun() >= 2).then_some(()), || "two keys are begun".to_owned()).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(watching.begun(), 2);
+    assert!(!seen.borrow().start, "what was there at the start is not dealt with");
+    watching.gates.add_permits(4);
+    eventually(|| (watching.begun() == 5).then_some(()), || "all are begun".to_owned()).await;
+    assert!(!seen.borrow().start);
+    watching.gates.add_permits(1);
+    within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
+    let begun = watching.begun.lock().unwrap().clone();
+    let begun = &begun;
+    let of =
+        |counter: u64| begun.iter().filter(move |(name, _)| *name == format!("counter-{counter}")).map(|(_, at)| *at);
+    assert_eq!(of(one).collect::<Vec<_>>(), positions[..3]);
+    assert_eq!(of(two).collect::<Vec<_>>(), positions[3..]);
+    consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+/// Refuses one message for good, until it is mended.
+struct Stubborn {
+    noting: Noting,
+    poison: u64,
+    mended: Mutex<bool>,
+}
+
+impl Effect for Stubborn {
+    fn take<'a>(
+        &'a self,
+        from: &'a TopicPartition,
+        record: &'a Record,
+        message: &'a Envelope,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        if message.position.get() == self.poison && !*self.mended.lock().unwrap() {
+            return Box::pin(async { Err(EffectError::Never("too bitter".to_owned())) });
+        }
+        self.noting.take(from, record, message)
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_stops_its_partition_with_an_alarm_until_it_can() {
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let (stuck, neighbour) = neighbours();
+    let free = (1..).find(|free| partition_of(*free) != partition_of(stuck)).unwrap();
+    let relay = world.relay();
+    raise(world.store.as_ref(), stuck, 1).await;
+    let poison = raise(world.store.as_ref(), stuck, 2).await.get();
+    for counter in [stuck, neighbour, free] {
+        raise(world.store.as_ref(), counter, 3).await;
+    }
+    relay.status.shows(|report| report.processed == 5).await;
+    let noting = Noting(other.store.clone());
+    let stubborn = Arc::new(Stubborn { noting, poison, mended: Mutex::new(false) });
+    let (consumer, seen) = started(&other, stubborn.clone());
+    let home = partition_of(stuck).to_string();
+    consumer.status.shows(|report| report.alarms.contains_key(&home)).await;
+    let alarm = consumer.status.report().alarms[&home].clone();
+    assert!(alarm.contains("too bitter"), "{alarm}");
+    within(async {
+        while !notes(other.store.as_ref()).await.iter().any(|(name, _)| *name == format!("noted_counter-{free}")) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let found = notes(other.store.as_ref()).await;
+    let of_stuck = found.iter().find(|(name, _)| *name == format!("noted_counter-{stuck}"));
+    assert_eq!(of_stuck.map(|(_, positions)| positions.len()), Some(1), "nothing of its key went past it");
+    assert!(!seen.borrow().start);
+
+    *stubborn.mended.lock().unwrap() = true;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    consumer.status.shows(|report| report.alarms.is_empty() && report.state == LoopState::Live).await;
+    assert!(seen.borrow().start);
+    consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_taken_in_is_not_told_again_after_a_restart() {
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let mut expected = [0; COUNTERS];
+    raise_some(world.store.as_ref(), &mut expected).await;
+    let relay = world.relay();
+    relay.status.shows(|report| report.processed == COUNTERS as u64).await;
+    let first = Watching::new(COUNTERS);
+    let (consumer, seen) = started(&other, first.clone());
+    within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
+    consumer.stop().await.unwrap();
+
+    raise(world.store.as_ref(), 0, 1).await;
+    relay.status.shows(|report| report.processed == COUNTERS as u64 + 1).await;
+    let second = Watching::new(1);
+    let (consumer, seen) = started(&other, second.clone());
+    within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
+    assert_eq!(second.begun(), 1);
+    consumer.stop().await.unwrap();
+
+    // The own store as it was before anything was taken in, with the progress of afterwards: all is told again.
+    let restored = World { store: Arc::new(testing::FaultyStore::new(&other.store).named(elsewhere(&other))), ..other };
+    let third = Watching::new(COUNTERS + 1);
+    let (consumer, seen) = started(&restored, third.clone());
+    within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
+    assert_eq!(third.begun(), COUNTERS + 1);
+    consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+/// The identity of a store after a restore.
+fn elsewhere(world: &World) -> factum::store::Identity {
+    let identity = world.store.identity().clone();
+    let incarnation = factum::model::Incarnation::from_uuid(uuid::Uuid::from_u128(77));
+    factum::store::Identity { incarnation, ..identity }
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_message_stops_its_partition() {
+    let (world, bus) = world();
+    let other = other_side(&world);
+    let relay = world.relay();
+    raise(world.store.as_ref(), 0, 1).await;
+    relay.status.shows(|report| report.processed == 1).await;
+    let record: Record = bus.records(&partition_of(0)).remove(0);
+    let junk = factum::bus::NewRecord {
+        key: record.key,
+        headers: factum::bus::Headers::new(),
+        value: "what?".into(),
+        timestamp: record.timestamp,
+    };
+    world.bus.producer().await.unwrap().produce(vec![(partition_of(0), junk)]).await.unwrap();
+    let (consumer, _) = started(&other, Arc::new(Noting(other.store.clone())));
+    let home = partition_of(0).to_string();
+    consumer.status.shows(|report| report.alarms.contains_key(&home)).await;
+    assert_eq!(notes(other.store.as_ref()).await, to_be_noted(world.store.as_ref()).await);
+    consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
