@@ -7,9 +7,9 @@ use factum_http::Bound;
 use factum_sqlite::{OpenError, SqliteOptions, SqliteReadStore};
 
 use crate::{
-    messages::ACCOUNT_TOPIC,
-    queries::{GetAccountSummary, GetAccounts, GetDailyTotals, GetStatement},
-    read_models::{AccountSummaries, DailyTotals, StatementLines},
+    messages::{ACCOUNT_TOPIC, TRANSFER_TOPIC},
+    queries::{GetAccountSummary, GetAccounts, GetDailyTotals, GetStatement, GetTransfer},
+    read_models::{AccountSummaries, DailyTotals, StatementLines, Transfers},
 };
 
 /// The service's name, in consumer groups, folders and logs.
@@ -48,10 +48,12 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .consumes::<AccountSummaries>(&[ACCOUNT_TOPIC])
         .consumes::<StatementLines>(&[ACCOUNT_TOPIC])
         .consumes::<DailyTotals>(&[ACCOUNT_TOPIC])
+        .consumes::<Transfers>(&[TRANSFER_TOPIC])
         .answers::<GetAccountSummary>()
         .answers::<GetAccounts>()
         .answers::<GetStatement>()
         .answers::<GetDailyTotals>()
+        .answers::<GetTransfer>()
         .start()
         .await?;
     config.listener.serve_queries(&mut service);
