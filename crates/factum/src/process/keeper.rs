@@ -6,12 +6,13 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::watch;
 
 use super::{
-    CaughtUp, HearError,
+    HearError,
     erased::AnyProcess,
     pending::{Pending, Timer},
     saved::Ledger,
 };
 use crate::{
+    consumer::Seen,
     model::{EventId, Timestamp},
     read::Epoch,
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
@@ -68,8 +69,8 @@ pub(crate) struct TimerKeeper {
     category: &'static str,
     store: Arc<dyn EventStore>,
     runtime: Runtime,
-    /// Whether the processes have heard what was there when they started; `None` when they hear nothing.
-    hearing: Option<CaughtUp>,
+    /// What the processes have heard; `None` when they hear nothing.
+    hearing: Option<watch::Receiver<Seen>>,
     status: Status,
     deadlines: Deadlines,
 }
@@ -135,7 +136,7 @@ impl TimerKeeper {
         category: &'static str,
         store: Arc<dyn EventStore>,
         runtime: Runtime,
-        hearing: Option<CaughtUp>,
+        hearing: Option<watch::Receiver<Seen>>,
     ) -> Self {
         let status = Status::new(&format!("timers {category}"));
         // Nothing is known yet: it may be that one is due.
@@ -217,13 +218,17 @@ impl TimerKeeper {
 
     /// Whether the processes have heard what was there to be heard when they started; once so, always so.
     fn has_caught_up(&self) -> bool {
-        self.hearing.as_ref().is_none_or(CaughtUp::is_set)
+        self.hearing.as_ref().is_none_or(|hearing| hearing.borrow().start)
     }
 
     /// Waits until there may be a timer to fire.
     async fn next_due(&self, next: Option<Timestamp>) {
-        if let Some(hearing) = self.hearing.as_ref().filter(|hearing| !hearing.is_set()) {
-            return hearing.wait().await;
+        if let Some(hearing) = self.hearing.as_ref().filter(|hearing| !hearing.borrow().start) {
+            // Without a loop that hears, nothing is ever heard.
+            if hearing.clone().wait_for(|seen| seen.start).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            return;
         }
         match next {
             Some(due) => {

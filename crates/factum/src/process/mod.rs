@@ -5,7 +5,6 @@
 //! again changes nothing ([`Hearer`]). What it sends is published by relays, as translations of its events. When a
 //! timer is due, that is decided on and appended the same way.
 
-mod caught_up;
 mod erased;
 mod error;
 mod firing;
@@ -21,8 +20,7 @@ pub use error::HearError;
 pub use hearer::{Heard, Hearer};
 pub use keeper::KeeperEnd;
 
-pub(crate) use caught_up::CaughtUp;
-pub(crate) use erased::AnyProcess;
+pub(crate) use erased::{AnyProcess, Hears};
 pub(crate) use firing::TIMER_CATEGORY;
 pub(crate) use keeper::{Deadlines, TimerKeeper};
 pub(crate) use managed::Managed;

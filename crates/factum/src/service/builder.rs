@@ -211,7 +211,7 @@ impl ServiceBuilder {
             own_loops.push(status.clone());
             supervisor.own(Stage::Relays, status, start);
         }
-        let mut deadlines = Vec::new();
+        let (mut effects, mut deadlines) = (Vec::new(), Vec::new());
         for process in self.processes {
             let streams = streams.as_ref().expect("checked: processes need an event store");
             for publication in &process.channels {
@@ -220,7 +220,12 @@ impl ServiceBuilder {
                 own_loops.push(status.clone());
                 supervisor.own(Stage::Relays, status, start);
             }
-            let timers = loops::process(&parts, &process, streams);
+            let (hearing, timers) = loops::process(&parts, &process, streams);
+            if let Some(loops::Effects { topics, status, seen, start }) = hearing {
+                effects.push((topics, status.clone(), seen));
+                health.watch(status.clone());
+                supervisor.own(Stage::Consumers, status, start);
+            }
             deadlines.push((timers.status.clone(), timers.deadlines));
             own_loops.push(timers.status.clone());
             health.watch(timers.status.clone());
@@ -236,7 +241,7 @@ impl ServiceBuilder {
             supervisor.own(stage, status, start);
         }
         health.started();
-        Ok(Service { name, version, commands, queries, health, supervisor, own_loops, deadlines, parts })
+        Ok(Service { name, version, commands, queries, health, supervisor, own_loops, effects, deadlines, parts })
     }
 
     /// Every part that something needs is there, and names are unique.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{LoopEnd, StartLoop};
 use crate::{
     bus::{Assignment, Bus, ConsumerOptions},
-    consumer::{ConsumerEnd, ProjectionConsumer},
+    consumer::{ConsumerEnd, Effect, EffectConsumer, ProjectionConsumer, Seen},
     dispatch::Streams,
-    process::{CaughtUp, Deadlines, KeeperEnd, Managed, TimerKeeper},
+    process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
     projections::{DynProjection, Feed, ProjectionEnd, ProjectionRunner, Watermarks},
     read::ReadStore,
     relay::{DynPublication, Relay, RelayEnd},
@@ -49,6 +51,27 @@ pub(super) fn relay(parts: &Parts, publication: DynPublication) -> (Status, Star
     (status, start(relay, |relay, stop| async move { relay.run(stop).await }))
 }
 
+/// A loop that has effects of messages.
+pub(super) struct Effects {
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) status: Status,
+    pub(super) seen: watch::Receiver<Seen>,
+    pub(super) start: StartLoop,
+}
+
+/// The loop that has effects of what is on topics; `name` is what its progress is named with.
+pub(super) fn effects(parts: &Parts, name: &str, effect: Arc<dyn Effect>, topics: Vec<Arc<str>>) -> Effects {
+    let options = ConsumerOptions {
+        group: format!("{}.{}.{}", parts.system, parts.service, name.replace('/', ".")),
+        topics: topics.clone(),
+        // The progress' epoch lets only one instance have effects.
+        assignment: Assignment::Everything,
+    };
+    let consumer = EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone());
+    let (status, seen) = (consumer.status().clone(), consumer.seen());
+    Effects { topics, status, seen, start: start(consumer, |consumer, stop| async move { consumer.run(stop).await }) }
+}
+
 /// The loop of a process manager's timers.
 pub(super) struct Timers {
     pub(super) status: Status,
@@ -56,13 +79,17 @@ pub(super) struct Timers {
     pub(super) start: StartLoop,
 }
 
-/// The loops of a process manager.
-pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) -> Timers {
+/// The loops of a process manager: the one that hears, where there is something to be heard, and that of its timers.
+pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) -> (Option<Effects>, Timers) {
     let process = (managed.on)(Arc::clone(streams));
-    let hearing = (!managed.topics.is_empty()).then(CaughtUp::new);
-    let keeper = TimerKeeper::new(process, managed.category, parts.store(), parts.runtime.clone(), hearing);
+    let topics: Vec<Arc<str>> = managed.topics.iter().map(|topic| Arc::from(*topic)).collect();
+    let name = format!("process/{}", managed.category);
+    let hears = || effects(parts, &name, Arc::new(Hears(Arc::clone(&process))), topics.clone());
+    let hearing = (!topics.is_empty()).then(hears);
+    let seen = hearing.as_ref().map(|hearing| hearing.seen.clone());
+    let keeper = TimerKeeper::new(process, managed.category, parts.store(), parts.runtime.clone(), seen);
     let (status, deadlines) = (keeper.status().clone(), keeper.deadlines().clone());
-    Timers { status, deadlines, start: start(keeper, |keeper, stop| async move { keeper.run(stop).await }) }
+    (hearing, Timers { status, deadlines, start: start(keeper, |keeper, stop| async move { keeper.run(stop).await }) })
 }
 
 /// The loop that feeds one projection.

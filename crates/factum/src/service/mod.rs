@@ -10,6 +10,8 @@ mod supervisor;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
+
 pub use builder::{ServiceBuilder, StartError};
 pub use health::{Health, Readiness};
 
@@ -18,6 +20,7 @@ pub use settle::{SettleError, settle};
 pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};
 
 use crate::{
+    consumer::Seen,
     dispatch::CommandDispatcher,
     process::Deadlines,
     projections::Watermarks,
@@ -39,6 +42,8 @@ pub struct Service {
     supervisor: Supervisor,
     /// Relays, projections of the own store, timers.
     own_loops: Vec<Status>,
+    /// Topics on which messages have effects here, and what of them was dealt with.
+    effects: Vec<(Vec<Arc<str>>, Status, watch::Receiver<Seen>)>,
     /// Of the timers of its process managers, with the loop that keeps them.
     deadlines: Vec<(Status, Deadlines)>,
     parts: loops::Parts,

@@ -4,7 +4,7 @@ use factum_engine::Position;
 
 use super::Service;
 use crate::{
-    bus::{BusError, Envelope, EnvelopeError, TopicPartition},
+    bus::{Bus, BusError, Envelope, EnvelopeError, TopicPartition},
     projections::Feed,
     read::Lane,
     runtime::{LoopState, Status},
@@ -79,26 +79,46 @@ const fn has_ended(state: LoopState) -> bool {
     matches!(state, LoopState::StoodDown | LoopState::Failed | LoopState::Stopped)
 }
 
-/// Every projection of topics has reached the last message of each partition.
+/// Everything that comes from topics has reached the last message of each partition.
 async fn consumed(service: &Service) -> Result<(), SettleError> {
     let Some(bus) = &service.parts.bus else { return Ok(()) };
     for (projection, feed, _) in service.watermarks().all() {
         let Feed::Topics(topics) = feed else { continue };
         for topic in topics {
-            let partitions = match bus.partitions(&topic).await {
-                // Its publisher has not started yet: nothing is under way there.
-                Err(BusError::UnknownTopic(_)) => 0,
-                found => found?,
-            };
-            for partition in 0..partitions {
-                let Some(last) = bus.tail(&TopicPartition::new(topic.as_str(), partition), None).await? else {
-                    continue;
+            for (lane, position) in lasts(bus.as_ref(), &topic).await? {
+                service.watermarks().reached(projection, &lane, position).await;
+            }
+        }
+    }
+    for (topics, status, seen) in &service.effects {
+        for topic in topics {
+            for (lane, position) in lasts(bus.as_ref(), topic).await? {
+                let mut seen = seen.clone();
+                let reached = tokio::select! {
+                    reached = seen.wait_for(|seen| seen.reached(&lane, position)) => reached.is_ok(),
+                    () = status.shows(|report| has_ended(report.state)) => false,
                 };
-                let message = Envelope::decode(&last.headers, &last.value)?;
-                let lane = Lane::topic(&message.origin.source, &topic, partition);
-                service.watermarks().reached(projection, &lane, message.position).await;
+                if !reached {
+                    return Err(SettleError::Ended(status.name().to_owned()));
+                }
             }
         }
     }
     Ok(())
+}
+
+/// The last message on each partition of a topic.
+async fn lasts(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Position)>, SettleError> {
+    let partitions = match bus.partitions(topic).await {
+        // Its publisher has not started yet: nothing is under way there.
+        Err(BusError::UnknownTopic(_)) => 0,
+        found => found?,
+    };
+    let mut lasts = Vec::new();
+    for partition in 0..partitions {
+        let Some(last) = bus.tail(&TopicPartition::new(topic, partition), None).await? else { continue };
+        let message = Envelope::decode(&last.headers, &last.value)?;
+        lasts.push((Lane::topic(&message.origin.source, topic, partition), message.position));
+    }
+    Ok(lasts)
 }
