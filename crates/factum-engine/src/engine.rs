@@ -34,7 +34,7 @@ use crate::verify::{VerifyError, VerifyProgress, VerifyReport, verify};
 use crate::writer::Writer;
 
 /// The file whose lock the process that has the store open holds.
-pub(crate) const LOCK_FILE: &str = "lock";
+pub const LOCK_FILE: &str = "lock";
 /// A lone async caller does the write and sync itself while they take no longer than this: waking a thread and being
 /// woken by it costs as much. On a slower disk the writer's thread does it, so that no executor is held up.
 const LONE_SYNC_MAX: Duration = Duration::from_micros(500);

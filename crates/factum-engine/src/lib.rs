@@ -99,7 +99,7 @@ mod fuzzing;
 
 pub use append::{Append, CommandRecord, ExpectedVersion, KnownCommand, NewEvent, Receipt, StreamAppend};
 pub use disk::{Disk, DiskFile, StdDisk};
-pub use engine::Engine;
+pub use engine::{Engine, LOCK_FILE};
 pub use error::{AppendError, CloseError, Closed, Damage, OpenError, ReadError, SyncError};
 pub use follow::{
     FOLLOW_POLL_MILLIS_DEFAULT, FOLLOW_POLL_MILLIS_MAX, FollowError, FollowedBeyond, Follower, FollowerOptions,

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// The folder of all data [default: ./data]
     #[arg(long, value_name = "DIR", env = "BANK_DATA")]
     data: Option<PathBuf>,
+    /// While another process has the data open, wait, and take over when it ends
+    #[arg(long, env = "BANK_STANDBY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    standby: Option<bool>,
     /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
     #[arg(long, value_name = "LEVEL", env = "BANK_LOG_LEVEL")]
     log_level: Option<String>,
@@ -47,6 +50,7 @@ struct File {
     port_base: Option<u16>,
     listen: Option<IpAddr>,
     data: Option<PathBuf>,
+    standby: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -68,6 +72,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) port_base: u16,
     pub(crate) listen: IpAddr,
+    /// Whether it waits for whoever has the data open.
+    pub(crate) standby: bool,
     pub(crate) log: Log,
 }
 
@@ -92,6 +98,7 @@ impl Settings {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             port_base,
             listen: options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            standby: options.standby.or(file.standby).unwrap_or_default(),
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }

@@ -21,16 +21,28 @@ const STATEMENTS_PORT: u16 = 3;
 /// Runs until told to stop.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
-    let Settings { port_base, listen, data, log } = settings;
+    let Settings { port_base, listen, data, standby, log } = settings;
     log.install();
     raise_open_files();
+    // Before anything is started, so that a signal during the start stops it cleanly as well.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let waits = || println!("The bank waits for {}, which another process has open.", data.display());
+    let waited = match standby {
+        false => None,
+        true => tokio::select! {
+            opened = LocalBus::open_when_free(data.join("bus"), LocalBusOptions::default(), waits) => Some(opened?),
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        },
+    };
     // Before anything is made in the folder of a bank that cannot start.
     let bind = |port| Server::bind(SocketAddr::new(listen, port_base + port));
     let listeners = [bind(ACCOUNTS_PORT).await?, bind(STATEMENTS_PORT).await?];
     let addresses = listeners.each_ref().map(Bound::local_addr);
-    // Before anything is started, so that a signal during the start stops it cleanly as well.
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
+    let bus: Arc<dyn Bus> = match waited {
+        Some(bus) => Arc::new(bus),
+        None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
+    };
     let services = match start(&data, listeners, &bus).await {
         Ok(services) => services,
         Err(error) => {

@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// The folder of all data [default: ./data]
     #[arg(long, value_name = "DIR", env = "STATEMENTS_DATA")]
     data: Option<PathBuf>,
+    /// While another process has the data open, wait, and take over when it ends
+    #[arg(long, env = "STATEMENTS_STANDBY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    standby: Option<bool>,
     /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
     #[arg(long, value_name = "LEVEL", env = "STATEMENTS_LOG_LEVEL")]
     log_level: Option<String>,
@@ -45,6 +48,7 @@ struct File {
     port: Option<u16>,
     listen: Option<IpAddr>,
     data: Option<PathBuf>,
+    standby: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -65,6 +69,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
+    /// Whether it waits for whoever has the data open.
+    pub(crate) standby: bool,
     pub(crate) log: Log,
 }
 
@@ -87,6 +93,7 @@ impl Settings {
         Ok(Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
+            standby: options.standby.or(file.standby).unwrap_or_default(),
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }

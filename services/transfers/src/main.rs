@@ -31,14 +31,14 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
     };
-    let Settings { data, listen, log } = settings;
+    let Settings { data, listen, standby, log } = settings;
     log.install();
     raise_open_files();
     let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
         Ok(tokio) => tokio,
         Err(error) => return fail(&error),
     };
-    match tokio.block_on(run(data, listen)) {
+    match tokio.block_on(run(data, listen, standby)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -87,12 +87,24 @@ fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
-async fn run(data: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
+async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let data = data.join(transfers::NAME);
+    let waits = || println!("transfers waits for {}, which another process has open", data.display());
+    let waited = match standby {
+        false => None,
+        true => tokio::select! {
+            opened = LocalBus::open_when_free(data.join("bus"), LocalBusOptions::default(), waits) => Some(opened?),
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        },
+    };
     // Before anything is made in the folder of a service that cannot start.
     let listener = Server::bind(listen).await?;
-    let data = data.join(transfers::NAME);
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
+    let bus: Arc<dyn Bus> = match waited {
+        Some(bus) => Arc::new(bus),
+        None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
+    };
     let service = transfers::service(transfers::Config { data, listener }, Arc::clone(&bus)).await?;
     println!("transfers listens on http://{listen}");
     let failed = tokio::select! {

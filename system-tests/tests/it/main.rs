@@ -18,6 +18,7 @@ mod places;
 mod racing;
 mod readme;
 mod restored;
+mod standby;
 mod teller;
 mod tools;
 mod walk;

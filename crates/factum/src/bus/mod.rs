@@ -22,7 +22,7 @@ pub(crate) use envelope::Mark;
 pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, Remains};
 pub use error::BusError;
 pub use headers::Headers;
-pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT};
+pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT, STANDBY_LOOK_EVERY};
 pub use log::{FETCH_BYTES_MAX, FETCH_RECORDS_MAX};
 pub use memory::MemoryBus;
 pub use partitioner::partition_of;

@@ -6,9 +6,14 @@ use std::sync::{
 };
 
 use factum::{
-    bus::{Bus, BusError, BusEvent, ConsumerOptions, LocalBus, LocalBusError, LocalBusOptions, MemoryBus, TopicSpec},
+    bus::{
+        Bus, BusError, BusEvent, ConsumerOptions, LocalBus, LocalBusError, LocalBusOptions, MemoryBus,
+        STANDBY_LOOK_EVERY, TopicSpec,
+    },
     testing,
 };
+
+use crate::world::{eventually, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_bus_keeps_the_contract() {
@@ -60,4 +65,35 @@ async fn a_deleted_topic_is_lost_to_its_readers_and_comes_back_empty() {
     assert!(matches!(bus.partitions(&topic[0].name).await, Err(BusError::UnknownTopic(_))));
     bus.ensure_topics(&topic).await.unwrap();
     assert!(matches!(reader.next().await, Ok(BusEvent::Assigned(partitions)) if partitions.len() == 2));
+}
+
+#[tokio::test]
+async fn a_standby_waits_for_its_directory_and_has_it_when_it_is_let_go_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bus");
+    let first = LocalBus::open(&path, LocalBusOptions::default()).unwrap();
+    let waits = Arc::new(AtomicUsize::new(0));
+    let standing_by = |waits: &Arc<AtomicUsize>| {
+        let (path, waits) = (path.clone(), Arc::clone(waits));
+        let told = move || drop(waits.fetch_add(1, Ordering::SeqCst));
+        tokio::spawn(async move { LocalBus::open_when_free(path, LocalBusOptions::default(), told).await })
+    };
+    let second = standing_by(&waits);
+    eventually(|| (waits.load(Ordering::SeqCst) == 1).then_some(()), || "it does not wait".to_owned()).await;
+    tokio::time::sleep(STANDBY_LOOK_EVERY * 3).await;
+    assert!(!second.is_finished(), "two have it open");
+    first.close().await.unwrap();
+    let second = within(second).await.unwrap().unwrap();
+    assert_eq!(waits.load(Ordering::SeqCst), 1, "it is told once");
+
+    let third = standing_by(&waits);
+    eventually(|| (waits.load(Ordering::SeqCst) == 2).then_some(()), || "it does not wait".to_owned()).await;
+    std::fs::remove_dir_all(&path).unwrap();
+    let deleted = within(third).await.unwrap();
+    assert!(matches!(deleted, Err(LocalBusError::Deleted { .. })), "it made another beside the first");
+    assert!(!path.exists());
+    drop(second);
+    // Who comes when nobody has it does not wait.
+    let fourth = within(standing_by(&waits)).await.unwrap();
+    assert!(fourth.is_ok() && waits.load(Ordering::SeqCst) == 2);
 }

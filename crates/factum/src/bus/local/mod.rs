@@ -2,10 +2,13 @@
 
 mod log;
 mod record;
+mod standby;
 
 // Fuzzed.
 #[cfg(test)]
 pub(crate) use record::{decode_metadata, encode as encode_metadata};
+
+pub use standby::STANDBY_LOOK_EVERY;
 
 use std::{
     path::{Path, PathBuf},
@@ -69,6 +72,12 @@ pub enum LocalBusError {
         directory: PathBuf,
         /// Why.
         source: OpenError,
+    },
+    /// It was deleted while another process had it open, and this one waited for that.
+    #[error("{directory} was deleted while this process waited for it: stop who still has it open, and start again")]
+    Deleted {
+        /// Where it was.
+        directory: PathBuf,
     },
     /// Its topics cannot be read.
     #[error("the topics of the bus in {directory} cannot be read: {source}")]
