@@ -22,6 +22,8 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 const EVENTS_PAGE: usize = 1_000;
 /// The accounts service's port above the base.
 const ACCOUNTS: u16 = 1;
+/// The transfers service's port above the base.
+const TRANSFERS: u16 = 2;
 /// The statements service's port above the base.
 const STATEMENTS: u16 = 3;
 
@@ -30,14 +32,20 @@ const STATEMENTS: u16 = 3;
 pub enum Side {
     /// Commands: accounts.
     Write,
+    /// Commands: transfers.
+    Transfers,
     /// Queries: statements.
     Read,
 }
 
 impl Side {
+    /// Every surface.
+    pub const ALL: [Self; 3] = [Self::Write, Self::Transfers, Self::Read];
+
     const fn port(self) -> u16 {
         match self {
             Self::Write => ACCOUNTS,
+            Self::Transfers => TRANSFERS,
             Self::Read => STATEMENTS,
         }
     }
@@ -92,13 +100,14 @@ impl Surfaces {
         Self { http: Client::builder(TokioExecutor::new()).build(connector), port_base }
     }
 
-    /// Sends a command to accounts.
+    /// Sends a command to who decides about it: accounts, or transfers.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn command(&self, name: &str, body: &Value, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
         let headers = [&[("content-type", "application/json")], headers].concat();
-        self.send(Side::Write, "POST", &format!("/commands/{name}"), body.to_string().into_bytes(), &headers).await
+        let side = if name == "request-transfer" { Side::Transfers } else { Side::Write };
+        self.send(side, "POST", &format!("/commands/{name}"), body.to_string().into_bytes(), &headers).await
     }
 
     /// Asks statements.
@@ -135,11 +144,19 @@ impl Surfaces {
     /// # Errors
     /// When there is no answer, or it is no page of events.
     pub async fn events(&self) -> anyhow::Result<Vec<Value>> {
+        self.events_of(Side::Write).await
+    }
+
+    /// Every event of the service behind a surface for commands, page by page.
+    ///
+    /// # Errors
+    /// As [`Surfaces::events`].
+    pub async fn events_of(&self, side: Side) -> anyhow::Result<Vec<Value>> {
         let mut events: Vec<Value> = Vec::new();
         loop {
             let after = events.last().map_or(0, |event| event["position"].as_u64().unwrap_or_default());
             let path = format!("/admin/events?after={after}&limit={EVENTS_PAGE}");
-            let page = self.send(Side::Write, "GET", &path, Vec::new(), &[]).await?.accepted()?;
+            let page = self.send(side, "GET", &path, Vec::new(), &[]).await?.accepted()?;
             if page.text.is_empty() {
                 return Ok(events);
             }
@@ -169,7 +186,7 @@ impl Surfaces {
 
     /// Whether every surface answers 200 on `/readyz`.
     pub async fn are_ready(&self) -> bool {
-        for side in [Side::Write, Side::Read] {
+        for side in Side::ALL {
             match self.send(side, "GET", "/readyz", Vec::new(), &[]).await {
                 Ok(answer) if answer.status == 200 => {}
                 _ => return false,

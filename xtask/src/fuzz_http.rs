@@ -19,11 +19,12 @@ const PORT_BASES: std::ops::Range<u16> = 14_000..15_000;
 /// The surfaces: what they are, their ports above the base, and what they are spared. On the read surface cursors and
 /// tokens are opaque: no schema tells those that were given out from others, so that what it allows may be refused; and
 /// live queries have no end.
-const SURFACES: [(&str, u16, &[&str]); 2] = [
+const SURFACES: [(&str, u16, &[&str]); 3] = [
     ("write", 1, &[]),
+    ("transfers", 2, &[]),
     ("read", 3, &["--exclude-checks", "positive_data_acceptance", "--exclude-path-regex", "/live$"]),
 ];
-/// How long the bank may take until both surfaces are ready.
+/// How long the bank may take until every surface is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
 /// How long one look at a surface may take.
 const LOOK_MAX: Duration = Duration::from_secs(2);

@@ -53,6 +53,16 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// The bank under load with transfers, killed with SIGKILL again and again, audited after each restart. Minutes; the
+    /// seed is printed.
+    BankKill {
+        /// How often.
+        #[arg(long, default_value_t = 30)]
+        times: u64,
+        /// Of the load and the moments of death.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Every bit of a small store's files, flipped: found, or of no account, never served. Minutes.
     EngineFlip,
     /// Mutated bytes for every decoder. A minute; the seed and the executions of each decoder are printed.
@@ -67,7 +77,7 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
-    /// A schema-driven fuzzer against both surfaces of a bank of its own; needs Python 3, installs the rest. The seed is
+    /// A schema-driven fuzzer against every surface of a bank of its own; needs Python 3, installs the rest. The seed is
     /// printed.
     FuzzHttp {
         /// How long, for each surface.
@@ -87,6 +97,7 @@ fn main() -> ExitCode {
         Task::CheckDependencies => said(ci::check_dependencies(&root)),
         Task::EngineModel { operations, seed } => said(proof::engine_model(&root, operations, seed)),
         Task::EngineKill { times, seed } => said(proof::engine_kill(&root, times, seed)),
+        Task::BankKill { times, seed } => said(proof::bank_kill(&root, times, seed)),
         Task::EngineFlip => said(proof::engine_flip(&root)),
         Task::Fuzz { executions, seed, keep } => said(proof::fuzz(&root, executions, seed, keep)),
         Task::FuzzHttp { minutes, seed } => said(fuzz_http(&root, minutes, seed)),

@@ -1,4 +1,5 @@
 //! The long runs that show the engine and the decoders correct. Each is an ignored test, driven by its environment.
+//! One more is of the bank, and drives it from outside.
 
 use std::{path::Path, process::Command};
 
@@ -85,4 +86,16 @@ pub fn fuzz(root: &Path, executions: u64, seed: u64, keep: bool) -> anyhow::Resu
         finish(&mut command)?;
     }
     Ok(())
+}
+
+/// The bank killed under load again and again, with an audit after each restart; prints what was acknowledged.
+///
+/// # Errors
+/// When something acknowledged was lost, a transfer did not end, or cargo failed.
+pub fn bank_kill(root: &Path, times: u64, seed: u64) -> anyhow::Result<()> {
+    finish(&mut cargo_command(root, &["build", "--package", "bank"]))?;
+    let test = "killed::killed_at_random_under_load_it_keeps_what_it_acknowledged";
+    let mut command = cargo_command(root, &["test", "--package", "system-tests", "--test", "it"]);
+    command.args(["--", "--exact", test, "--nocapture"]);
+    finish(command.env("FACTUM_TEST_KILLS", times.to_string()).env("FACTUM_TEST_SEED", seed.to_string()))
 }

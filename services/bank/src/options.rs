@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-/// Each service listens on this port plus its own number: accounts 1, statements 3.
+/// Each service listens on this port plus its own number: accounts 1, transfers 2, statements 3.
 const PORT_BASE_DEFAULT: u16 = 7000;
 /// The highest base whose services all have a port.
 const PORT_BASE_MAX: u16 = u16::MAX - 3;
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     /// A TOML file with any of the settings below (`port_base = 7000`); what is given here or in the environment wins.
     #[arg(long, value_name = "FILE", env = "BANK_CONFIG")]
     config: Option<PathBuf>,
-    /// Accounts listen on this port + 1, statements on + 3 [default: 7000]
+    /// Accounts listen on this port + 1, transfers on + 2, statements on + 3 [default: 7000]
     #[arg(long, value_name = "PORT", env = "BANK_PORT_BASE")]
     port_base: Option<u16>,
     /// The address to listen on; anything but loopback is reachable for others, without any authentication

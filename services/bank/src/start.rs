@@ -15,6 +15,8 @@ use crate::options::{Options, Settings};
 
 /// The port of the accounts, above the port base.
 const ACCOUNTS_PORT: u16 = 1;
+/// The port of the transfers, above the port base.
+const TRANSFERS_PORT: u16 = 2;
 /// The port of the statements, above the port base.
 const STATEMENTS_PORT: u16 = 3;
 
@@ -37,7 +39,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     // Before anything is made in the folder of a bank that cannot start.
     let bind = |port| Server::bind(SocketAddr::new(listen, port_base + port));
-    let listeners = [bind(ACCOUNTS_PORT).await?, bind(STATEMENTS_PORT).await?];
+    let listeners = [bind(ACCOUNTS_PORT).await?, bind(TRANSFERS_PORT).await?, bind(STATEMENTS_PORT).await?];
     let addresses = listeners.each_ref().map(Bound::local_addr);
     let bus: Arc<dyn Bus> = match waited {
         Some(bus) => Arc::new(bus),
@@ -51,9 +53,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
     };
     greet(addresses, &data);
-    let [accounts, statements] = &services;
+    let [accounts, transfers, statements] = &services;
     let failed = tokio::select! {
         reason = accounts.failed() => Some(reason),
+        reason = transfers.failed() => Some(reason),
         reason = statements.failed() => Some(reason),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
@@ -62,23 +65,32 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
 }
 
-async fn start(data: &Path, listeners: [Bound; 2], bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 2]> {
-    let [for_accounts, for_statements] = listeners;
+async fn start(data: &Path, listeners: [Bound; 3], bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 3]> {
+    let [for_accounts, for_transfers, for_statements] = listeners;
     let config = accounts::Config { data: data.join(accounts::NAME), listener: for_accounts };
     let accounts = accounts::service(config, Arc::clone(bus)).await.context(accounts::NAME)?;
+    let config = transfers::Config { data: data.join(transfers::NAME), listener: for_transfers };
+    let transfers = match transfers::service(config, Arc::clone(bus)).await.context(transfers::NAME) {
+        Ok(transfers) => transfers,
+        Err(error) => return Err(give_up([accounts], error).await),
+    };
     let config = statements::Config { data: data.join(statements::NAME), listener: for_statements };
     match statements::service(config, Arc::clone(bus)).await.context(statements::NAME) {
-        Ok(statements) => Ok([accounts, statements]),
-        Err(error) => {
-            // What has started is stopped; the error that matters is the other one.
-            let _ = accounts.stop(STOP_LIMIT_DEFAULT).await;
-            Err(error)
-        }
+        Ok(statements) => Ok([accounts, transfers, statements]),
+        Err(error) => Err(give_up([accounts, transfers], error).await),
     }
 }
 
+/// What has started is stopped; the error that matters is the other one.
+async fn give_up(started: impl IntoIterator<Item = Service>, error: anyhow::Error) -> anyhow::Error {
+    for service in started {
+        let _ = service.stop(STOP_LIMIT_DEFAULT).await;
+    }
+    error
+}
+
 /// The write side first, so that the read side sees the end of it; the bus last.
-async fn stop(services: [Service; 2], bus: Arc<dyn Bus>) -> anyhow::Result<()> {
+async fn stop(services: [Service; 3], bus: Arc<dyn Bus>) -> anyhow::Result<()> {
     let mut unclean = Vec::new();
     for service in services {
         unclean.extend(service.stop(STOP_LIMIT_DEFAULT).await.err().unwrap_or_default());
@@ -88,17 +100,22 @@ async fn stop(services: [Service; 2], bus: Arc<dyn Bus>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn greet([accounts, statements]: [SocketAddr; 2], data: &Path) {
-    let id = "6f1a7c1e-0000-4000-8000-000000000001";
+fn greet([accounts, transfers, statements]: [SocketAddr; 3], data: &Path) {
+    let (ada, bob) = ("6f1a7c1e-0000-4000-8000-000000000001", "6f1a7c1e-0000-4000-8000-000000000002");
+    let transfer = "7a2b8d2f-0000-4000-8000-000000000001";
     println!(
         "The bank is open; its data is in {}. Ctrl-C closes it.
   accounts    http://{accounts}   commands
+  transfers   http://{transfers}   commands
   statements  http://{statements}   queries
 
 Try, in another terminal:
-  curl -s http://{accounts}/commands/open-account --json '{{\"account_id\":\"{id}\",\"holder\":\"Ada\",\"currency\":\"EUR\"}}'
-  curl -s http://{accounts}/commands/deposit-funds --json '{{\"account_id\":\"{id}\",\"amount\":\"125.00\",\"currency\":\"EUR\"}}'
-  curl -s 'http://{statements}/queries/account-summary?account_id={id}'",
+  curl -s http://{accounts}/commands/open-account --json '{{\"account_id\":\"{ada}\",\"holder\":\"Ada\",\"currency\":\"EUR\"}}'
+  curl -s http://{accounts}/commands/open-account --json '{{\"account_id\":\"{bob}\",\"holder\":\"Bob\",\"currency\":\"EUR\"}}'
+  curl -s http://{accounts}/commands/deposit-funds --json '{{\"account_id\":\"{ada}\",\"amount\":\"125.00\",\"currency\":\"EUR\"}}'
+  curl -s http://{transfers}/commands/request-transfer --json '{{\"transfer_id\":\"{transfer}\",\"from\":\"{ada}\",\"to\":\"{bob}\",\"amount\":\"25.00\",\"currency\":\"EUR\"}}'
+  curl -s 'http://{statements}/queries/transfer?transfer_id={transfer}'
+  curl -s 'http://{statements}/queries/account-summary?account_id={ada}'",
         data.display()
     );
 }

@@ -13,7 +13,10 @@ use factum::{
 };
 use factum_http::Bound;
 
-use crate::{domain::RequestTransfer, messages::TransferPublication};
+use crate::{
+    domain::{RequestTransfer, Transfer},
+    messages::TransferPublication,
+};
 
 /// The service's name, in topics, folders and logs.
 pub const NAME: &str = "transfers";
@@ -92,6 +95,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .bus(bus)
         .handles::<RequestTransfer>()
         .publishes::<TransferPublication>()
+        .manages::<Transfer>()
         .start()
         .await?;
     config.listener.serve_commands(&mut service);

@@ -25,12 +25,17 @@ const COPY_VERSION: &str = "0.0.0-alone";
 static ONE_COPY_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[tokio::test]
-async fn accounts_compiles_and_runs_without_the_bank_and_statements() {
+async fn accounts_compiles_and_runs_without_the_bank_and_the_others() {
     runs(&compiled_alone("accounts")).await;
 }
 
 #[tokio::test]
-async fn statements_compiles_and_runs_without_the_bank_and_accounts() {
+async fn transfers_compiles_and_runs_without_the_bank_and_the_others() {
+    runs(&compiled_alone("transfers")).await;
+}
+
+#[tokio::test]
+async fn statements_compiles_and_runs_without_the_bank_and_the_others() {
     runs(&compiled_alone("statements")).await;
 }
 

@@ -1,6 +1,6 @@
 //! What the stories say to a bank, in their words.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -8,6 +8,8 @@ use system_tests::{Answer, Site, Surfaces};
 
 /// How long an audit may take: it waits up to 30 s for statements to catch up.
 const AUDIT_MAX: Duration = Duration::from_secs(120);
+/// How long a transfer may take on a busy machine.
+const TRANSFER_MAX: Duration = Duration::from_secs(60);
 
 /// Opens an account; answers its id.
 pub async fn open(bank: &Surfaces, holder: &str, currency: &str) -> anyhow::Result<String> {
@@ -19,6 +21,25 @@ pub async fn open(bank: &Surfaces, holder: &str, currency: &str) -> anyhow::Resu
 /// The body of a deposit or a withdrawal in euros.
 pub fn euros(account: &str, amount: &str) -> Value {
     json!({ "account_id": account, "amount": amount, "currency": "EUR" })
+}
+
+/// The body of a transfer in euros.
+pub fn transfer(from: &str, to: &str, amount: &str) -> Value {
+    json!({ "from": from, "to": to, "amount": amount, "currency": "EUR" })
+}
+
+/// The transfer once it has ended.
+pub async fn ended(bank: &Surfaces, requested: &Answer) -> anyhow::Result<Value> {
+    let begun = Instant::now();
+    let path = format!("/queries/transfer?transfer_id={}", requested.field("id"));
+    loop {
+        let shown = bank.query_when_there(&path, &token(requested)?).await?.json;
+        if shown["status"] != "pending" {
+            return Ok(shown);
+        }
+        ensure!(begun.elapsed() < TRANSFER_MAX, "still pending after {TRANSFER_MAX:?}: {shown}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The account's summary, once it shows what `token` stands for.

@@ -89,13 +89,14 @@ pub(super) fn not_comparable(error: ClientError) -> Result<NotComparable, Client
 /// What a summary at the fold's version says that the fold does not.
 pub(super) fn summary_difference(id: Uuid, summary: &Summary, fold: &AccountFold) -> Option<String> {
     let balance = money::to_decimal(fold.balance(), fold.decimals);
+    let available = money::to_decimal(fold.available(), fold.decimals);
     let status = if fold.closed { "closed" } else { "open" };
     let texts = [
         ("account_id", summary.account_id.clone(), id.to_string()),
         ("holder", shown(&summary.holder), shown(&fold.holder)),
         ("status", summary.status.clone(), status.to_owned()),
-        ("balance", summary.balance.clone(), balance.clone()),
-        ("available", summary.available.clone(), balance),
+        ("balance", summary.balance.clone(), balance),
+        ("available", summary.available.clone(), available),
         ("currency", summary.currency.clone(), fold.currency.clone()),
         ("updated_at", summary.updated_at.clone().unwrap_or_default(), fold.updated_at.clone()),
     ];
@@ -170,10 +171,9 @@ impl Walk<'_> {
             Some(text) => minor(text).ok_or_else(|| wrong(&format!("shows the amount {text:?}")))?,
         };
         let balance = minor(&line.balance).ok_or_else(|| wrong(&format!("shows the balance {:?}", line.balance)))?;
-        let moves_as_it_says = match movement {
-            Movement::Opened | Movement::Closed => line.amount.is_none(),
-            Movement::Deposited => amount > 0,
-            Movement::Withdrawn => amount < 0,
+        let moves_as_it_says = match movement.sign() {
+            0 => line.amount.is_none(),
+            sign => amount.signum() == sign,
         };
         if !moves_as_it_says {
             return Err(wrong(&format!("is {}, but shows the amount {:?}", line.kind, line.amount)));
@@ -185,7 +185,8 @@ impl Walk<'_> {
         }
         (self.version, self.balance) = (line.version, balance);
         let at = line.at.as_deref().unwrap_or_default();
-        self.trail = self.trail.then(Step { version: line.version, at, movement, balance });
+        let transfer = line.transfer_id.as_deref().map(|id| Uuid::parse_str(id).unwrap_or_default());
+        self.trail = self.trail.then(Step { version: line.version, at, movement, balance, transfer });
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The auditor's own fold of the event log: per account what it must be, and every rule an event breaks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde_json::Value;
@@ -8,10 +8,19 @@ use uuid::Uuid;
 
 use super::money;
 use super::trail::{Movement, Step, Trail};
-use crate::client::LoggedEvent;
+use super::transfer::{Leg, Legs, TransferFold};
+use crate::client::{Log, LoggedEvent};
 
 /// What stands before the account's UUID in a stream's name.
-const STREAM_PREFIX: &str = "account-";
+const ACCOUNT_PREFIX: &str = "account-";
+/// What stands before the command's id in the name of a stream that holds how a bus command ended.
+const OUTCOME_PREFIX: &str = "outcome-";
+/// What an outcome may be.
+const OUTCOMES: [&str; 2] = ["outcome.refused", "outcome.nothing-to-do"];
+/// What stands before the transfer's UUID in a stream's name.
+const TRANSFER_PREFIX: &str = "transfer-";
+/// What stands before a transfer's stream in the name of the one of its timers.
+const TIMER_PREFIX: &str = "timer-transfer-";
 
 /// What an account must be, after its events.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +37,12 @@ pub struct AccountFold {
     pub deposited: i128,
     /// What went out, in minor units.
     pub withdrawn: i128,
+    /// What transfers brought, in minor units.
+    pub credited: i128,
+    /// What transfers took, in minor units.
+    pub captured: i128,
+    /// What is held, in minor units, by transfer.
+    pub holds: BTreeMap<Uuid, i128>,
     /// Whether nothing may come any more.
     pub closed: bool,
     /// When the last event was recorded.
@@ -43,35 +58,77 @@ pub struct DayFold {
     pub deposited: i128,
     /// What went out.
     pub withdrawn: i128,
+    /// What transfers brought.
+    pub transferred: i128,
+}
+
+impl DayFold {
+    /// Whether no sum is more than the other's.
+    pub fn is_within(&self, most: &Self) -> bool {
+        self.deposited <= most.deposited && self.withdrawn <= most.withdrawn && self.transferred <= most.transferred
+    }
 }
 
 impl fmt::Display for DayFold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "deposited {} and withdrawn {} minor units", self.deposited, self.withdrawn)
+        let Self { deposited, withdrawn, transferred } = self;
+        write!(f, "deposited {deposited}, withdrawn {withdrawn} and transferred {transferred} minor units")
     }
 }
 
-/// Everything the log says, as of its last folded event. Memory grows with accounts, and by 16 bytes an event for the
-/// ids of the commands seen.
+/// A log, as far as it was folded.
 #[derive(Debug, Default)]
-pub struct Ledger {
+struct Read {
     position: u64,
-    accounts: HashMap<Uuid, AccountFold>,
-    days: HashMap<(String, String), DayFold>,
     commands: HashSet<Uuid>,
 }
 
+/// Everything the logs say, as of their last folded events. Memory grows with accounts and transfers, and by 16 bytes an
+/// event for the ids of the commands seen.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    of_accounts: Read,
+    of_transfers: Read,
+    accounts: HashMap<Uuid, AccountFold>,
+    transfers: HashMap<Uuid, TransferFold>,
+    legs: HashMap<Uuid, Legs>,
+    days: HashMap<(String, String), DayFold>,
+}
+
 impl AccountFold {
-    /// Deposits less withdrawals, in minor units.
+    /// What came in less what went out, in minor units.
     pub fn balance(&self) -> i128 {
-        self.deposited - self.withdrawn
+        self.deposited - self.withdrawn + self.credited - self.captured
+    }
+
+    /// What is held, in minor units.
+    pub fn held(&self) -> i128 {
+        self.holds.values().sum()
+    }
+
+    /// What of the balance is not held, in minor units.
+    pub fn available(&self) -> i128 {
+        self.balance() - self.held()
     }
 }
 
 impl Ledger {
-    /// The position of the last folded event.
-    pub fn position(&self) -> u64 {
-        self.position
+    /// The position of the last folded event of a service.
+    pub fn position(&self, log: Log) -> u64 {
+        match log {
+            Log::Accounts => self.of_accounts.position,
+            Log::Transfers => self.of_transfers.position,
+        }
+    }
+
+    /// The transfers ever asked for.
+    pub fn transfers(&self) -> &HashMap<Uuid, TransferFold> {
+        &self.transfers
+    }
+
+    /// What happened to accounts on behalf of transfers, by transfer.
+    pub fn legs(&self) -> &HashMap<Uuid, Legs> {
+        &self.legs
     }
 
     /// The accounts ever opened.
@@ -84,29 +141,49 @@ impl Ledger {
         &self.days
     }
 
-    /// Folds the next event of the log; returns every rule it breaks.
-    pub fn apply(&mut self, event: &LoggedEvent) -> Vec<String> {
+    /// Folds the next event of a service's log; returns every rule it breaks.
+    pub fn apply(&mut self, log: Log, event: &LoggedEvent) -> Vec<String> {
         let mut broken = Vec::new();
-        if event.position != self.position + 1 {
-            broken.push(format!("follows position {}: positions are not dense", self.position));
+        match log {
+            Log::Accounts => {
+                self.of_accounts.go_on(event, &mut broken);
+                self.of_accounts.note_command(event, &mut broken);
+                self.apply_of_accounts(event, &mut broken);
+            }
+            Log::Transfers => {
+                self.of_transfers.go_on(event, &mut broken);
+                self.apply_of_transfers(event, &mut broken);
+            }
         }
-        self.position = event.position;
-        self.note_command(event, &mut broken);
-        match event.stream.strip_prefix(STREAM_PREFIX).map(Uuid::parse_str) {
-            Some(Ok(id)) => self.apply_to_account(id, event, &mut broken),
-            _ => broken.push("is in a stream that is no account's".to_owned()),
-        }
-        let place = format!("position {}, {} version {}", event.position, event.stream, event.version);
+        let place = format!("{log} position {}, {} version {}", event.position, event.stream, event.version);
         broken.iter().map(|rule| format!("{place}: {} {rule}", event.name)).collect()
     }
 
-    fn note_command(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
-        let Some(command) = &event.metadata.command_id else {
-            return broken.push("names no command".to_owned());
-        };
-        let id = Uuid::parse_str(command).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, command.as_bytes()));
-        if !self.commands.insert(id) {
-            broken.push(format!("repeats the effect of command {command}"));
+    fn apply_of_accounts(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
+        if event.stream.starts_with(OUTCOME_PREFIX) {
+            if event.version != 1 || !OUTCOMES.contains(&event.name.as_str()) {
+                broken.push("is no outcome, or not the only one".to_owned());
+            }
+            return;
+        }
+        match id_after(ACCOUNT_PREFIX, &event.stream) {
+            Some(id) => self.apply_to_account(id, event, broken),
+            None => broken.push("is in a stream that is no account's".to_owned()),
+        }
+    }
+
+    fn apply_of_transfers(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
+        if id_after(TIMER_PREFIX, &event.stream).is_some() {
+            // It was recorded with what the transfer made of it, under the same command.
+            if event.name != "timer.fired" {
+                broken.push("is of a type the audit does not know".to_owned());
+            }
+            return;
+        }
+        self.of_transfers.note_command(event, broken);
+        match id_after(TRANSFER_PREFIX, &event.stream) {
+            Some(id) => TransferFold::apply(self.transfers.entry(id), event, broken),
+            None => broken.push("is in a stream that is no transfer's".to_owned()),
         }
     }
 
@@ -122,23 +199,29 @@ impl Ledger {
         if account.closed {
             broken.push("comes after the account was closed".to_owned());
         }
-        match event.name.as_str() {
-            "account.funds-deposited" => {
-                let amount = account.move_money(Movement::Deposited, event, at, broken);
-                day_of(&mut self.days, at, account).deposited += amount;
-            }
-            "account.funds-withdrawn" => {
-                let amount = account.move_money(Movement::Withdrawn, event, at, broken);
-                day_of(&mut self.days, at, account).withdrawn += amount;
-            }
-            "account.closed" => {
-                if account.balance() != 0 {
-                    broken.push(format!("leaves a balance of {}", account.balance()));
-                }
-                account.closed = true;
-                account.step(Movement::Closed, at);
-            }
-            _ => broken.push("is of a type the audit does not know".to_owned()),
+        let movement = match event.name.as_str() {
+            "account.funds-deposited" => Movement::Deposited,
+            "account.funds-withdrawn" => Movement::Withdrawn,
+            "account.funds-held" => Movement::Held,
+            "account.credited" => Movement::Credited,
+            "account.hold-captured" => Movement::Captured,
+            "account.hold-released" => Movement::Released,
+            "account.closed" => return account.close(at, broken),
+            _ => return broken.push("is of a type the audit does not know".to_owned()),
+        };
+        let transfer = movement.is_of_a_transfer().then(|| transfer_of(event, broken));
+        let amount = account.move_money(movement, transfer, event, at, broken);
+        let day = at.split('T').next().unwrap_or_default();
+        let day = self.days.entry((day.to_owned(), account.currency.clone())).or_default();
+        match movement {
+            Movement::Deposited => day.deposited += amount,
+            Movement::Withdrawn => day.withdrawn += amount,
+            Movement::Credited => day.transferred += amount,
+            _ => {}
+        }
+        if let Some(transfer) = transfer {
+            let leg = Leg { account: id, amount, currency: account.currency.clone() };
+            self.legs.entry(transfer).or_default().note(movement, leg, broken);
         }
     }
 
@@ -159,20 +242,50 @@ impl Ledger {
             decimals: decimals.unwrap_or_default(),
             deposited: 0,
             withdrawn: 0,
+            credited: 0,
+            captured: 0,
+            holds: BTreeMap::new(),
             closed: false,
             updated_at: String::new(),
             trail: Trail::default(),
         };
         account.note_version(event.version, broken);
-        account.step(Movement::Opened, at);
+        account.step(Movement::Opened, None, at);
         self.accounts.insert(id, account);
     }
 }
 
-/// The day of a moment, in the account's currency. Moments are recorded in UTC, the day first.
-fn day_of<'a>(days: &'a mut HashMap<(String, String), DayFold>, at: &str, account: &AccountFold) -> &'a mut DayFold {
-    let day = at.split('T').next().unwrap_or_default();
-    days.entry((day.to_owned(), account.currency.clone())).or_default()
+impl Read {
+    fn go_on(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
+        if event.position != self.position + 1 {
+            broken.push(format!("follows position {}: positions are not dense", self.position));
+        }
+        self.position = event.position;
+    }
+
+    fn note_command(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
+        let Some(command) = &event.metadata.command_id else {
+            return broken.push("names no command".to_owned());
+        };
+        let id = Uuid::parse_str(command).unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, command.as_bytes()));
+        if !self.commands.insert(id) {
+            broken.push(format!("repeats the effect of command {command}"));
+        }
+    }
+}
+
+/// The id in a stream's name.
+fn id_after(prefix: &str, stream: &str) -> Option<Uuid> {
+    Uuid::parse_str(stream.strip_prefix(prefix)?).ok()
+}
+
+/// Whom the event names as its cause.
+fn transfer_of(event: &LoggedEvent, broken: &mut Vec<String>) -> Uuid {
+    let id = event.data.get("transfer_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    id.unwrap_or_else(|| {
+        broken.push("names no transfer".to_owned());
+        Uuid::nil()
+    })
 }
 
 impl AccountFold {
@@ -183,34 +296,73 @@ impl AccountFold {
         self.version = version;
     }
 
+    fn close(&mut self, at: &str, broken: &mut Vec<String>) {
+        if self.balance() != 0 || !self.holds.is_empty() {
+            broken.push(format!("leaves a balance of {}, {} of it held", self.balance(), self.held()));
+        }
+        self.closed = true;
+        self.step(Movement::Closed, None, at);
+    }
+
     /// Answers the amount.
-    fn move_money(&mut self, movement: Movement, event: &LoggedEvent, at: &str, broken: &mut Vec<String>) -> i128 {
+    fn move_money(
+        &mut self,
+        movement: Movement,
+        transfer: Option<Uuid>,
+        event: &LoggedEvent,
+        at: &str,
+        broken: &mut Vec<String>,
+    ) -> i128 {
         let currency = event.data.get("currency").and_then(Value::as_str).unwrap_or_default();
         if currency != self.currency {
             broken.push(format!("moves {currency:?} on an account in {}", self.currency));
         }
-        let amount = event.data.get("amount").and_then(Value::as_i64).map_or(0, i128::from);
+        let number = |field: &str| event.data.get(field).and_then(Value::as_i64).map(i128::from);
+        let amount = number("amount").unwrap_or_default();
         if amount <= 0 {
             broken.push("moves no positive amount".to_owned());
         }
         match movement {
+            Movement::Deposited => self.deposited += amount,
             Movement::Withdrawn => self.withdrawn += amount,
-            _ => self.deposited += amount,
+            Movement::Credited => self.credited += amount,
+            Movement::Captured => self.captured += amount,
+            Movement::Held | Movement::Released | Movement::Opened | Movement::Closed => {}
         }
-        if self.balance() < 0 {
-            broken.push(format!("leaves a negative balance of {}", self.balance()));
+        if let Some(transfer) = transfer {
+            self.change_hold(movement, transfer, amount, broken);
         }
-        let recorded = event.data.get("balance").and_then(Value::as_i64).map(i128::from);
-        if recorded != Some(self.balance()) {
-            broken.push(format!("records the balance {recorded:?}, folded is {}", self.balance()));
+        if self.available() < 0 {
+            broken.push(format!("leaves a balance of {} with {} held", self.balance(), self.held()));
         }
-        self.step(movement, at);
+        if number("balance") != Some(self.balance()) {
+            broken.push(format!("records the balance {:?}, folded is {}", number("balance"), self.balance()));
+        }
+        // Events from before there were holds do not say that nothing is held.
+        if number("held").unwrap_or_default() != self.held() {
+            broken.push(format!("records {:?} as held, folded is {}", number("held"), self.held()));
+        }
+        self.step(movement, transfer, at);
         amount
     }
 
-    fn step(&mut self, movement: Movement, at: &str) {
+    fn change_hold(&mut self, movement: Movement, transfer: Uuid, amount: i128, broken: &mut Vec<String>) {
+        if movement == Movement::Held {
+            if self.holds.insert(transfer, amount).is_some() {
+                broken.push(format!("holds twice for transfer {transfer}"));
+            }
+        } else if matches!(movement, Movement::Captured | Movement::Released) {
+            let held = self.holds.remove(&transfer);
+            if held != Some(amount) {
+                broken.push(format!("ends a hold of {held:?} for transfer {transfer} with {amount}"));
+            }
+        }
+    }
+
+    fn step(&mut self, movement: Movement, transfer: Option<Uuid>, at: &str) {
         at.clone_into(&mut self.updated_at);
-        self.trail = self.trail.then(Step { version: self.version, at, movement, balance: self.balance() });
+        let (version, balance) = (self.version, self.balance());
+        self.trail = self.trail.then(Step { version, at, movement, balance, transfer });
     }
 }
 

@@ -4,6 +4,10 @@ use super::*;
 
 const STREAM: &str = "account-018f3c1e-0000-7000-8000-000000000001";
 
+/// The transfers of these tests.
+const TRANSFER: &str = "018f3c1e-0000-7000-8000-0000000000f1";
+const OTHER: &str = "018f3c1e-0000-7000-8000-0000000000f2";
+
 /// An account of one stream, as its events are written.
 #[derive(Default)]
 struct History {
@@ -33,6 +37,22 @@ impl History {
         self.then("account.funds-withdrawn", json!({ "amount": amount, "currency": "EUR", "balance": balance }))
     }
 
+    /// A step of a transfer.
+    fn of_transfer(self, name: &str, transfer: &str, amount: i64, balance: i64, held: i64) -> Self {
+        let data = json!({
+            "transfer_id": transfer, "amount": amount, "currency": "EUR", "balance": balance, "held": held
+        });
+        self.then(name, data)
+    }
+
+    fn held(self, transfer: &str, amount: i64, balance: i64, held: i64) -> Self {
+        self.of_transfer("account.funds-held", transfer, amount, balance, held)
+    }
+
+    fn captured(self, transfer: &str, amount: i64, balance: i64, held: i64) -> Self {
+        self.of_transfer("account.hold-captured", transfer, amount, balance, held)
+    }
+
     fn changed(mut self, index: usize, change: impl FnOnce(&mut LoggedEvent)) -> Self {
         change(&mut self.events[index]);
         self
@@ -40,7 +60,7 @@ impl History {
 
     fn fold(&self) -> (Ledger, Vec<String>) {
         let mut ledger = Ledger::default();
-        let broken = self.events.iter().flat_map(|event| ledger.apply(event)).collect();
+        let broken = self.events.iter().flat_map(|event| ledger.apply(Log::Accounts, event)).collect();
         (ledger, broken)
     }
 
@@ -58,7 +78,7 @@ fn a_sound_history_breaks_nothing_and_adds_up() {
     let (ledger, broken) = history.fold();
     assert!(broken.is_empty(), "{broken:?}");
     let account = ledger.accounts().values().next().unwrap();
-    assert_eq!((account.version, account.balance(), ledger.position()), (3, 9_950, 3));
+    assert_eq!((account.version, account.balance(), ledger.position(Log::Accounts)), (3, 9_950, 3));
     assert_eq!((account.deposited, account.withdrawn, account.closed), (12_500, 2_550, false));
 }
 
@@ -71,7 +91,7 @@ fn a_hole_in_positions_or_versions_is_seen() {
 
 #[test]
 fn money_that_is_not_there_cannot_go_out() {
-    History::opened("EUR").deposited(100, 100).withdrawn(101, -1).breaks("leaves a negative balance of -1");
+    History::opened("EUR").deposited(100, 100).withdrawn(101, -1).breaks("leaves a balance of -1 with 0 held");
 }
 
 #[test]
@@ -85,7 +105,7 @@ fn an_account_has_one_currency() {
 fn nothing_comes_after_closing_and_closing_leaves_nothing() {
     let closed = |history: History| history.then("account.closed", json!({}));
     closed(History::opened("EUR")).deposited(1, 1).breaks("comes after the account was closed");
-    closed(History::opened("EUR").deposited(1, 1)).breaks("leaves a balance of 1");
+    closed(History::opened("EUR").deposited(1, 1)).breaks("leaves a balance of 1, 0 of it held");
 }
 
 #[test]
@@ -109,4 +129,61 @@ fn what_the_audit_does_not_know_is_not_passed_over() {
     let elsewhere = |event: &mut LoggedEvent| event.stream = "transfer-1".to_owned();
     History::opened("EUR").deposited(1, 1).changed(1, elsewhere).breaks("in a stream that is no account's");
     History::default().then("account.closed", json!({})).breaks("comes before its account was opened");
+}
+
+#[test]
+fn what_is_held_is_there_and_not_available() {
+    let history = History::opened("EUR").deposited(100, 100).held(TRANSFER, 60, 100, 60);
+    let (ledger, broken) = history.fold();
+    assert!(broken.is_empty(), "{broken:?}");
+    let account = ledger.accounts().values().next().unwrap();
+    assert_eq!((account.balance(), account.held(), account.available()), (100, 60, 40));
+    history.held(OTHER, 41, 100, 101).breaks("leaves a balance of 100 with 101 held");
+    let held = || History::opened("EUR").deposited(100, 100).held(TRANSFER, 60, 100, 60);
+    let taken = |history: History| {
+        let data = json!({ "amount": 41, "currency": "EUR", "balance": 59, "held": 60 });
+        history.then("account.funds-withdrawn", data)
+    };
+    taken(held()).breaks("leaves a balance of 59 with 60 held");
+    let closed = History::opened("EUR").deposited(1, 1).held(TRANSFER, 1, 1, 1).then("account.closed", json!({}));
+    closed.breaks("leaves a balance of 1, 1 of it held");
+}
+
+#[test]
+fn a_hold_ends_once_and_as_a_whole() {
+    let held = || History::opened("EUR").deposited(100, 100).held(TRANSFER, 60, 100, 60);
+    let (ledger, broken) = held().captured(TRANSFER, 60, 40, 0).fold();
+    assert!(broken.is_empty(), "{broken:?}");
+    assert_eq!(ledger.accounts().values().next().unwrap().captured, 60);
+    held().captured(TRANSFER, 59, 41, 0).breaks("ends a hold of Some(60)");
+    held().captured(OTHER, 30, 70, 60).breaks("ends a hold of None");
+    let (_, broken) = held().captured(TRANSFER, 60, 40, 0).captured(TRANSFER, 40, 0, 0).fold();
+    assert_eq!(broken.len(), 2, "{broken:?}");
+    assert!(broken[0].contains("ends a hold of None") && broken[1].contains("captured twice for one transfer"));
+    held().of_transfer("account.credited", "nobody", 1, 101, 60).breaks("names no transfer");
+}
+
+#[test]
+fn what_is_recorded_as_held_must_be_the_folded_sum() {
+    History::opened("EUR").deposited(100, 100).held(TRANSFER, 60, 100, 59).breaks("records Some(59) as held");
+}
+
+#[test]
+fn a_command_is_done_or_refused_and_never_both() {
+    let refused = |event: &mut LoggedEvent| {
+        (event.stream, event.version) = ("outcome-c".to_owned(), 1);
+        event.name = "outcome.refused".to_owned();
+    };
+    let history = || History::opened("EUR").deposited(1, 1);
+    assert!(history().changed(1, refused).fold().1.is_empty());
+    let of_the_same = |event: &mut LoggedEvent| {
+        refused(event);
+        event.metadata.command_id = Some("command-1".to_owned());
+    };
+    history().changed(1, of_the_same).breaks("repeats the effect of command command-1");
+    let twice = |event: &mut LoggedEvent| {
+        refused(event);
+        event.version = 2;
+    };
+    history().changed(1, twice).breaks("is no outcome, or not the only one");
 }

@@ -1,18 +1,22 @@
 //! `bank audit`: folds every event with code of its own and compares what the services answer.
 //!
-//! Every account's summary and statement are compared, then what is asked of the bank as a whole: the lists of accounts,
-//! which show what no event made as well, and the totals of days.
+//! Every transfer has to end, with what accounts did for it as it says. Then every account's summary and statement are compared,
+//! and what is asked of the bank as a whole: the lists of accounts, which show what no event made as well, and the totals of days.
 //!
 //! It may run while others write: an account that moved on between the fold and the answer is folded on and compared
 //! anew; one whose answers lag is asked again, for a bounded time. A difference at the same version is final at once.
 
 mod compare;
 mod fold;
+mod journeys;
+#[cfg(test)]
+mod journeys_tests;
 mod money;
 mod report;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod transfer;
 mod views;
 
 pub use report::Report;
@@ -26,9 +30,11 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::client::{BankAddress, BankClient, ClientError, EVENTS_PAGE_MAX};
+use crate::client::{BankAddress, BankClient, ClientError, EVENTS_PAGE_MAX, Log};
 use compare::{Comparison, compare};
 use fold::Ledger;
+use journeys::compare_transfers;
+use report::Totals;
 use views::compare_views;
 
 /// How long answers may lag behind the fold before that counts as a difference.
@@ -83,18 +89,21 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
     let mut report = Report::default();
     let mut ledger = Ledger::default();
     fold_to_head(client, &mut ledger, &mut report).await?;
+    compare_transfers(client, &mut ledger, started + catch_up, &mut report).await?;
+    let settled = Log::ALL.map(|log| ledger.position(log));
     report.accounts = ledger.accounts().len() as u64;
     let mut ids: Vec<Uuid> = ledger.accounts().keys().copied().collect();
     ids.sort_unstable();
     let mut pending: Vec<Pending> =
         ids.into_iter().map(|id| Pending { id, shown: 0, because: String::new() }).collect();
     let mut flawed = HashSet::new();
+    let deadline = Instant::now() + catch_up;
     loop {
         pending = compare_all(client, &ledger, pending, &mut flawed, &mut report).await?;
         if pending.is_empty() {
             break;
         }
-        if started.elapsed() >= catch_up {
+        if Instant::now() >= deadline {
             for left in pending {
                 flawed.insert(left.id);
                 report.differs(format!("account {}: not settled after {catch_up:?}: {}", left.id, left.because));
@@ -104,29 +113,34 @@ pub async fn audit(client: &BankClient, catch_up: Duration) -> anyhow::Result<Re
         tokio::time::sleep(CATCH_UP_PAUSE).await;
         fold_to_head(client, &mut ledger, &mut report).await?;
     }
-    let ledger = compare_views(client, ledger, flawed, started + catch_up, &mut report).await?;
-    report.position = ledger.position();
+    let ledger = compare_views(client, ledger, flawed, deadline, &mut report).await?;
+    report.position = ledger.position(Log::Accounts);
     // Equal today, and never again: with a loop that failed, what happens next would not be shown.
     let unready = client.unready().await.context("asking whether the services are ready")?;
     unready.into_iter().for_each(|reason| report.differs(format!("not ready: {reason}")));
-    conclude(&mut report);
+    let at_rest = settled == Log::ALL.map(|log| ledger.position(log));
+    conclude(at_rest && ledger.transfers().values().all(|transfer| transfer.state.is_end()), &mut report);
     Ok(report)
 }
 
+/// Folds what is new. The transfers' log first: what they heard of accounts is in the accounts' log then.
 async fn fold_to_head(client: &BankClient, ledger: &mut Ledger, report: &mut Report) -> anyhow::Result<()> {
-    loop {
-        let page = client.events(ledger.position(), EVENTS_PAGE_MAX).await;
-        let page = page.with_context(|| format!("reading the events after position {}", ledger.position()))?;
-        if page.is_empty() {
-            return Ok(());
+    for log in [Log::Transfers, Log::Accounts] {
+        loop {
+            let before = ledger.position(log);
+            let page = client.events(log, before, EVENTS_PAGE_MAX).await;
+            let page = page.with_context(|| format!("reading the events of {log} after position {before}"))?;
+            if page.is_empty() {
+                break;
+            }
+            for event in &page {
+                ledger.apply(log, event).into_iter().for_each(|broken| report.differs(broken));
+            }
+            // Without this, a log that repeats a page would be read for ever.
+            anyhow::ensure!(ledger.position(log) > before, "the events of {log} after position {before} do not go on");
         }
-        let before = ledger.position();
-        for event in &page {
-            ledger.apply(event).into_iter().for_each(|broken| report.differs(broken));
-        }
-        // Without this, a log that repeats a page would be read for ever.
-        anyhow::ensure!(ledger.position() > before, "the events after position {before} do not go on");
     }
+    Ok(())
 }
 
 /// Compares the accounts, a bounded number at once; returns those that are not settled.
@@ -195,16 +209,21 @@ fn settle(ledger: &Ledger, account: Pending, comparison: Comparison, report: &mu
     }
 }
 
-/// Money is neither made nor lost: what came in less what went out is what the statements show.
-fn conclude(report: &mut Report) {
-    let missing: Vec<String> = report
-        .totals
-        .iter()
-        .filter(|(_, totals)| totals.deposited - totals.withdrawn != totals.balances)
-        .map(|(currency, totals)| {
-            let kept = totals.deposited - totals.withdrawn;
-            format!("{currency}: the events leave {kept} minor units, the statements show {}", totals.balances)
-        })
-        .collect();
+/// Money is neither made nor lost: what came in less what went out is what the statements show. `at_rest`: nothing
+/// happened while the accounts were compared, and no transfer is under way.
+fn conclude(at_rest: bool, report: &mut Report) {
+    let mut missing = Vec::new();
+    for (currency, totals) in &report.totals {
+        let Totals { deposited, withdrawn, credited, captured, held, balances } = *totals;
+        let kept = deposited - withdrawn + credited - captured;
+        if kept != balances {
+            missing.push(format!("{currency}: the events leave {kept} minor units, the statements show {balances}"));
+        }
+        if at_rest && (credited != captured || held != 0) {
+            missing.push(format!(
+                "{currency}: transfers brought {credited} minor units and took {captured}, {held} are still held"
+            ));
+        }
+    }
     missing.into_iter().for_each(|difference| report.differs(difference));
 }

@@ -19,6 +19,12 @@ pub struct Totals {
     pub deposited: i128,
     /// What the events took out.
     pub withdrawn: i128,
+    /// What transfers brought to accounts.
+    pub credited: i128,
+    /// What transfers took from accounts.
+    pub captured: i128,
+    /// What is held for transfers.
+    pub held: i128,
     /// The sum of the balances that `statements` shows.
     pub balances: i128,
 }
@@ -26,10 +32,12 @@ pub struct Totals {
 /// What an audit found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The position of the last event that was folded, which is their number.
+    /// The position of the last event of accounts that was folded, which is their number.
     pub position: u64,
     /// How many accounts were compared.
     pub accounts: u64,
+    /// How many transfers were compared.
+    pub transfers: u64,
     /// Per ISO 4217 code.
     pub totals: BTreeMap<String, Totals>,
     differences: Vec<String>,
@@ -41,6 +49,9 @@ impl Totals {
     pub fn add(&mut self, fold: &AccountFold, shown: i128) {
         self.deposited += fold.deposited;
         self.withdrawn += fold.withdrawn;
+        self.credited += fold.credited;
+        self.captured += fold.captured;
+        self.held += fold.held();
         self.balances += shown;
     }
 }
@@ -77,6 +88,7 @@ impl Report {
             "clean": self.is_clean(),
             "position": self.position,
             "accounts": self.accounts,
+            "transfers": self.transfers,
             "totals": self.totals,
             "differences_total": self.differences_total(),
             "differences": self.differences,
@@ -88,14 +100,15 @@ impl Report {
     /// # Errors
     /// When `out` refuses them.
     pub fn write_text(&self, out: &mut impl Write) -> io::Result<()> {
-        writeln!(out, "audit of {} accounts, {} events", self.accounts, self.position)?;
+        writeln!(out, "audit of {} accounts, {} events, {} transfers", self.accounts, self.position, self.transfers)?;
         for (currency, totals) in &self.totals {
             let text = |minor| money::to_decimal(minor, money::decimals(currency).unwrap_or_default());
             writeln!(
                 out,
-                "  {currency}  deposited {}  withdrawn {}  balances {}",
+                "  {currency}  deposited {}  withdrawn {}  transferred {}  balances {}",
                 text(totals.deposited),
                 text(totals.withdrawn),
+                text(totals.credited),
                 text(totals.balances)
             )?;
         }

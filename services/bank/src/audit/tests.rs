@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use super::*;
+use crate::client::Surfaces;
 use crate::client::fake::{Answered, Asked, FakeServer};
 
 const ANN: &str = "018f3c1e-0000-7000-8000-000000000001";
 const BEN: &str = "018f3c1e-0000-7000-8000-000000000002";
+/// A transfer of 25.00 EUR from Ann to Cyn.
+pub const PAID: &str = "018f3c1e-0000-7000-8000-0000000000f1";
 const AT: &str = "2026-11-23T10:00:00Z";
 const DAY: &str = "2026-11-23";
 /// Long enough for a loopback answer, short enough to wait for it to pass.
@@ -17,8 +20,10 @@ const SHORT: Duration = Duration::from_millis(300);
 
 /// What the fake bank answers.
 #[derive(Clone, Default)]
-struct Books {
-    events: Vec<serde_json::Value>,
+pub struct Books {
+    pub events: Vec<serde_json::Value>,
+    pub of_transfers: Vec<serde_json::Value>,
+    pub transfers: BTreeMap<&'static str, serde_json::Value>,
     summaries: BTreeMap<String, serde_json::Value>,
     statements: BTreeMap<String, Vec<serde_json::Value>>,
     /// The ids that each list of accounts shows; under no name, all of them.
@@ -29,9 +34,10 @@ struct Books {
 }
 
 /// The books, and the server that shows them.
-struct FakeBank {
+pub struct FakeBank {
     books: Arc<Mutex<Books>>,
     server: FakeServer,
+    transfers: FakeServer,
 }
 
 impl Books {
@@ -58,6 +64,52 @@ impl Books {
         books.lists = [("", vec![ANN, BEN]), ("Ann", vec![ANN]), ("Ben", vec![BEN])].into();
         books.days.insert((DAY, "EUR"), ["125.00", "25.50", "0.00"]);
         books.days.insert((DAY, "JPY"), ["0", "0", "0"]);
+        books
+    }
+
+    /// The sound books, and a transfer that completed: Ann has 74.50 EUR, Cyn 25.00.
+    pub fn with_a_transfer() -> Self {
+        const CYN: &str = "018f3c1e-0000-7000-8000-000000000003";
+        let mut books = Self::sound();
+        books.event(CYN, 1, "account.opened", &json!({ "holder": "Cyn", "currency": "EUR" }));
+        let moved = |balance: i64, held: i64| json!({ "transfer_id": PAID, "amount": 2_500, "currency": "EUR", "balance": balance, "held": held });
+        books.event(ANN, 4, "account.funds-held", &moved(9_950, 2_500));
+        books.event(CYN, 2, "account.credited", &moved(2_500, 0));
+        books.event(ANN, 5, "account.hold-captured", &moved(7_450, 0));
+        let terms = json!({ "from": ANN, "to": CYN, "amount": 2_500, "currency": "EUR" });
+        for (name, data) in [
+            ("transfer.requested", &terms),
+            ("transfer.funds-held", &terms),
+            ("transfer.target-credited", &json!({ "from": ANN })),
+            ("transfer.completed", &json!({})),
+        ] {
+            let position = books.of_transfers.len() + 1;
+            books.of_transfers.push(json!({
+                "position": position, "stream": format!("transfer-{PAID}"), "version": position, "type": name,
+                "data": data, "metadata": { "command_id": format!("command-{position}"), "recorded_at": AT }
+            }));
+        }
+        books.transfers.insert(
+            PAID,
+            json!({
+                "transfer_id": PAID, "from": ANN, "to": CYN, "amount": "25.00", "currency": "EUR", "status": "completed"
+            }),
+        );
+        let line = |version: u64, kind: &str, amount: Option<&str>, balance: &str| {
+            let mut line =
+                json!({ "version": version, "at": AT, "kind": kind, "balance": balance, "transfer_id": PAID });
+            amount.into_iter().for_each(|amount| line["amount"] = json!(amount));
+            line
+        };
+        books.line(ANN, &line(4, "held", None, "99.50"));
+        books.line(ANN, &line(5, "captured", Some("-25.00"), "74.50"));
+        books.line(CYN, &json!({ "version": 1, "at": AT, "kind": "opened", "balance": "0.00" }));
+        books.line(CYN, &line(2, "credited", Some("25.00"), "25.00"));
+        books.summary(ANN, "Ann", "open", "74.50", "EUR", 5);
+        books.summary(CYN, "Cyn", "open", "25.00", "EUR", 2);
+        books.lists.insert("", vec![ANN, BEN, CYN]);
+        books.lists.insert("Cyn", vec![CYN]);
+        books.days.insert((DAY, "EUR"), ["125.00", "25.50", "25.00"]);
         books
     }
 
@@ -108,6 +160,10 @@ impl Books {
                 let next = (from + 2 < lines.len()).then(|| format!("/{}", from + 2));
                 Answered::json(&json!({ "lines": lines.iter().skip(from).take(2).collect::<Vec<_>>(), "next": next }))
             }
+            "/queries/transfer" => match self.transfers.get(asked.parameter("transfer_id").unwrap()) {
+                Some(transfer) => Answered::json(transfer),
+                None => Answered::problem(404, "transfer-not-found"),
+            },
             "/queries/accounts" => {
                 let listed = &self.lists[asked.parameter("holder").unwrap_or_default()];
                 let summaries: Vec<_> = listed.iter().filter_map(|account| self.summaries.get(*account)).collect();
@@ -128,26 +184,46 @@ impl Books {
     }
 }
 
+impl Books {
+    fn answer_of_transfers(&self, asked: &Asked) -> Answered {
+        match asked.path_and_query.split('?').next().unwrap() {
+            "/readyz" => Answered::json(&json!({ "ready": true, "reason": "", "loops": [] })),
+            "/admin/events" => {
+                let after: usize = asked.parameter("after").unwrap().parse().unwrap();
+                Answered::lines(&self.of_transfers.iter().skip(after).take(2).cloned().collect::<Vec<_>>())
+            }
+            other => panic!("the audit asks transfers for {other}"),
+        }
+    }
+}
+
 impl FakeBank {
-    async fn with(books: Books) -> Self {
+    pub async fn with(books: Books) -> Self {
         let books = Arc::new(Mutex::new(books));
         let shown = Arc::clone(&books);
         let server = FakeServer::start(move |asked| shown.lock().unwrap().answer(asked)).await;
-        Self { books, server }
+        let shown = Arc::clone(&books);
+        let transfers = FakeServer::start(move |asked| shown.lock().unwrap().answer_of_transfers(asked)).await;
+        Self { books, server, transfers }
     }
 
     fn client(&self) -> BankClient {
-        BankClient::at(self.server.address, self.server.address)
+        let others = self.server.address;
+        BankClient::at(Surfaces { accounts: others, transfers: self.transfers.address, statements: others })
     }
 
-    async fn audit(&self, catch_up: Duration) -> Report {
+    pub async fn audit(&self, catch_up: Duration) -> Report {
         audit(&self.client(), catch_up).await.unwrap()
     }
 }
 
 /// Makes sound books lie, and expects the audit to find exactly these differences.
 async fn finds(lie: impl FnOnce(&mut Books), differences: &[&str]) {
-    let mut books = Books::sound();
+    finds_in(Books::sound(), lie, differences).await;
+}
+
+/// The same of other books.
+pub async fn finds_in(mut books: Books, lie: impl FnOnce(&mut Books), differences: &[&str]) {
     lie(&mut books);
     let bank = FakeBank::with(books).await;
     let report = bank.audit(SHORT).await;
@@ -169,8 +245,8 @@ async fn sound_books_are_clean() {
     let mut text = Vec::new();
     report.write_text(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
-    assert!(text.starts_with("audit of 2 accounts, 5 events\n"), "{text}");
-    assert!(text.contains("EUR  deposited 125.00  withdrawn 25.50  balances 99.50"), "{text}");
+    assert!(text.starts_with("audit of 2 accounts, 5 events, 0 transfers\n"), "{text}");
+    assert!(text.contains("EUR  deposited 125.00  withdrawn 25.50  transferred 0.00  balances 99.50"), "{text}");
 }
 
 #[tokio::test]
@@ -311,15 +387,16 @@ async fn an_account_that_a_list_lacks_or_repeats_is_found() {
 #[tokio::test]
 async fn an_altered_total_of_a_day_is_found() {
     let eur = |totals| move |books: &mut Books| books.days.extend([((DAY, "EUR"), totals)]);
-    let more = "the totals of 2026-11-23 in EUR: deposited 12501 and withdrawn 2550 minor units is shown";
+    let more =
+        "the totals of 2026-11-23 in EUR: deposited 12501, withdrawn 2550 and transferred 0 minor units is shown";
     finds(eur(["125.01", "25.50", "0.00"]), &[more]).await;
-    finds(eur(["125.00", "25.51", "0.00"]), &["the events make it deposited 12500 and withdrawn 2550"]).await;
+    finds(eur(["125.00", "25.51", "0.00"]), &["the events make it deposited 12500, withdrawn 2550"]).await;
     finds(eur(["124.99", "25.50", "0.00"]), &["not settled in time: deposited 12499"]).await;
-    finds(eur(["125.00", "25.49", "0.00"]), &["not settled in time: deposited 12500 and withdrawn 2549"]).await;
-    finds(eur(["125.00", "25.50", "0.01"]), &["transferred \"0.01\" cannot be"]).await;
+    finds(eur(["125.00", "25.49", "0.00"]), &["not settled in time: deposited 12500, withdrawn 2549"]).await;
+    finds(eur(["125.00", "25.50", "0.01"]), &["transferred 1 minor units is shown"]).await;
     finds(eur(["125", "25.50", "0.00"]), &["deposited \"125\""]).await;
     let in_yen = |books: &mut Books| books.days.extend([((DAY, "JPY"), ["1", "0", "0"])]);
-    finds(in_yen, &["the totals of 2026-11-23 in JPY: deposited 1 "]).await;
+    finds(in_yen, &["the totals of 2026-11-23 in JPY: deposited 1,"]).await;
 }
 
 #[tokio::test]

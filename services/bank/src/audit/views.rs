@@ -266,7 +266,9 @@ fn day_shown(shown: &DayOfTotals, day: &str, currency: &str) -> Looked {
     let decimals = money::decimals(currency).unwrap_or_default();
     let read = |text: &str| money::to_minor(text, decimals);
     match (read(&shown.deposited), read(&shown.withdrawn), read(&shown.transferred)) {
-        (Some(deposited), Some(withdrawn), Some(0)) => Looked::Shown(Content::Day(DayFold { deposited, withdrawn })),
+        (Some(deposited), Some(withdrawn), Some(transferred)) => {
+            Looked::Shown(Content::Day(DayFold { deposited, withdrawn, transferred }))
+        }
         _ => {
             let DayOfTotals { deposited, withdrawn, transferred, .. } = shown;
             Looked::Different(format!(
@@ -294,10 +296,10 @@ fn judge(asked: &Pending, shown: &Content, most: &Content, flawed: &HashSet<Uuid
             }
         }
         (Content::Day(least), Content::Day(shown), Content::Day(most)) => {
-            if shown.deposited > most.deposited || shown.withdrawn > most.withdrawn {
+            if !shown.is_within(most) {
                 return Looked::Different(format!("{shown} is shown, the events make it {most}"));
             }
-            if shown.deposited < least.deposited || shown.withdrawn < least.withdrawn {
+            if !least.is_within(shown) {
                 return Looked::Behind(format!("{shown} is shown, the events make it {least}"));
             }
         }

@@ -2,10 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::BankClient;
+use super::{BankClient, Surfaces};
 
 /// Where the accounts service listens, above the port base.
 const ACCOUNTS_PORT: u16 = 1;
+/// Where the transfers service listens, above the port base.
+const TRANSFERS_PORT: u16 = 2;
 /// Where the statements service listens, above the port base.
 const STATEMENTS_PORT: u16 = 3;
 /// The highest port base that leaves room for every surface.
@@ -24,7 +26,11 @@ impl BankAddress {
     /// A client for this bank. Connects when it is first used.
     pub fn client(self) -> BankClient {
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, self.port_base + port));
-        BankClient::at(at(ACCOUNTS_PORT), at(STATEMENTS_PORT))
+        BankClient::at(Surfaces {
+            accounts: at(ACCOUNTS_PORT),
+            transfers: at(TRANSFERS_PORT),
+            statements: at(STATEMENTS_PORT),
+        })
     }
 
     /// The bank above a port base, for tests.

@@ -94,13 +94,36 @@ pub struct StatementLine {
     /// When it was recorded.
     #[serde(default)]
     pub at: Option<String>,
-    /// `opened`, `deposited`, `withdrawn` or `closed`.
+    /// `opened`, `deposited`, `withdrawn`, `held`, `credited`, `captured`, `released` or `closed`.
     pub kind: String,
     /// A signed decimal; none where no money moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
     /// The balance after it.
     pub balance: String,
+    /// The transfer that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_id: Option<String>,
+}
+
+/// The answer to `transfer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferStatus {
+    /// The transfer's UUID.
+    pub transfer_id: String,
+    /// The account that gives.
+    pub from: String,
+    /// The account that takes.
+    pub to: String,
+    /// A decimal with exactly the currency's decimals.
+    pub amount: String,
+    /// The ISO 4217 code.
+    pub currency: String,
+    /// `pending`, `completed` or `rejected`.
+    pub status: String,
+    /// Why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// One page of the answer to `accounts`.

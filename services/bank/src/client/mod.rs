@@ -12,9 +12,12 @@ pub mod fake;
 mod tests;
 
 pub use address::BankAddress;
-pub use answer::{AccountsPage, DayOfTotals, LoggedEvent, Readiness, Receipt, Statement, StatementLine, Summary};
+pub use answer::{
+    AccountsPage, DayOfTotals, LoggedEvent, Readiness, Receipt, Statement, StatementLine, Summary, TransferStatus,
+};
 pub use error::{ClientError, Problem};
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -54,6 +57,8 @@ const FACTUM_AT_LEAST: HeaderName = HeaderName::from_static("factum-at-least");
 
 /// A command as it goes over the wire.
 pub struct CommandRequest<'a> {
+    /// Who decides about it.
+    pub to: Log,
     /// The command's name in kebab-case: `deposit-funds`.
     pub name: &'a str,
     /// The JSON body.
@@ -64,12 +69,31 @@ pub struct CommandRequest<'a> {
     pub if_match: Option<u64>,
 }
 
+/// A service that takes commands, and so has a log of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Log {
+    /// What happened to accounts.
+    Accounts,
+    /// What happened to transfers.
+    Transfers,
+}
+
+/// Where a bank's surfaces listen.
+#[derive(Clone, Copy, Debug)]
+pub struct Surfaces {
+    /// Commands to accounts.
+    pub accounts: SocketAddr,
+    /// Commands to transfers.
+    pub transfers: SocketAddr,
+    /// Queries.
+    pub statements: SocketAddr,
+}
+
 /// A pool of connections to one bank. Cloning shares the pool.
 #[derive(Clone)]
 pub struct BankClient {
     http: Client<HttpConnector, Full<Bytes>>,
-    accounts: SocketAddr,
-    statements: SocketAddr,
+    surfaces: Surfaces,
 }
 
 /// One request, as often as it may be sent.
@@ -90,9 +114,31 @@ struct Answer {
     body: Bytes,
 }
 
+#[cfg(test)]
+impl Surfaces {
+    /// All in one place.
+    pub fn all_at(address: SocketAddr) -> Self {
+        Self { accounts: address, transfers: address, statements: address }
+    }
+}
+
+impl Log {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Accounts, Self::Transfers];
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accounts => "accounts",
+            Self::Transfers => "transfers",
+        })
+    }
+}
+
 impl BankClient {
     /// A client for surfaces at known addresses.
-    pub fn at(accounts: SocketAddr, statements: SocketAddr) -> Self {
+    pub fn at(surfaces: Surfaces) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
@@ -100,10 +146,10 @@ impl BankClient {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .build(connector);
-        Self { http, accounts, statements }
+        Self { http, surfaces }
     }
 
-    /// Sends a command to the accounts service.
+    /// Sends a command to a service.
     ///
     /// # Errors
     /// [`ClientError::Problem`] is the service's own answer; everything else says that there was none to understand.
@@ -118,7 +164,7 @@ impl BankClient {
         }
         let answer = self
             .ask(&Ask {
-                to: self.accounts,
+                to: self.address(command.to),
                 method: Method::POST,
                 path_and_query: format!("/commands/{}", command.name),
                 headers,
@@ -143,34 +189,42 @@ impl BankClient {
         if let Some(token) = at_least {
             headers.push((FACTUM_AT_LEAST, header_value(token)?));
         }
-        self.get(self.statements, path_and_query, headers).await?.json()
+        self.get(self.surfaces.statements, path_and_query, headers).await?.json()
     }
 
-    /// One page of the accounts service's events, oldest first: those above position `after`, at most `limit`
+    /// One page of a service's events, oldest first: those above position `after`, at most `limit`
     /// (1–[`EVENTS_PAGE_MAX`]). An empty page is the end, for now.
     ///
     /// # Errors
     /// As [`BankClient::query`].
-    pub async fn events(&self, after: u64, limit: u32) -> Result<Vec<LoggedEvent>, ClientError> {
+    pub async fn events(&self, log: Log, after: u64, limit: u32) -> Result<Vec<LoggedEvent>, ClientError> {
         let path = format!("/admin/events?after={after}&limit={limit}");
-        let answer = self.get(self.accounts, path, Vec::new()).await?;
+        let answer = self.get(self.address(log), path, Vec::new()).await?;
         let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).map_err(ClientError::Malformed)).collect()
     }
 
-    /// What `accounts` and `statements` say keeps them from being ready; nothing when both are.
+    /// What the services say keeps them from being ready; nothing when all are.
     ///
     /// # Errors
     /// One of them does not answer, or answers nonsense.
     pub async fn unready(&self) -> Result<Vec<String>, ClientError> {
         let mut reasons = Vec::new();
-        for to in [self.accounts, self.statements] {
+        let Surfaces { accounts, transfers, statements } = self.surfaces;
+        for to in [accounts, transfers, statements] {
             let (path_and_query, headers) = ("/readyz".to_owned(), Vec::new());
             let ask = Ask { to, method: Method::GET, path_and_query, headers, body: Bytes::new(), repeatable: false };
             let readiness: Readiness = self.attempt(&ask).await?.json()?;
             reasons.extend((!readiness.ready).then_some(readiness.reason));
         }
         Ok(reasons)
+    }
+
+    fn address(&self, log: Log) -> SocketAddr {
+        match log {
+            Log::Accounts => self.surfaces.accounts,
+            Log::Transfers => self.surfaces.transfers,
+        }
     }
 
     async fn get(

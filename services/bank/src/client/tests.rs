@@ -17,7 +17,7 @@ async fn server(answers: Vec<Answered>) -> FakeServer {
 }
 
 fn client(server: &FakeServer) -> BankClient {
-    BankClient::at(server.address, server.address)
+    BankClient::at(Surfaces::all_at(server.address))
 }
 
 fn receipt() -> Answered {
@@ -27,7 +27,7 @@ fn receipt() -> Answered {
 }
 
 fn deposit<'a>(body: &'a Value, idempotency_key: Option<&'a str>) -> CommandRequest<'a> {
-    CommandRequest { name: "deposit-funds", body, idempotency_key, if_match: None }
+    CommandRequest { to: Log::Accounts, name: "deposit-funds", body, idempotency_key, if_match: None }
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn nobody_listening_is_said_in_a_line() {
     let bound = tokio::net::TcpSocket::new_v4().unwrap();
     bound.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let at = bound.local_addr().unwrap();
-    let client = BankClient::at(at, at);
+    let client = BankClient::at(Surfaces::all_at(at));
 
     let lost = client.command(deposit(&json!({}), None)).await.unwrap_err();
 
@@ -129,9 +129,11 @@ async fn a_foreign_body_is_shortened_and_a_wrong_answer_is_named() {
     let server = server(vec![Answered::raw(500, &"x".repeat(10_000)), Answered::raw(200, "<html>")]).await;
     let client = client(&server);
 
-    let ClientError::Problem(problem) = client.events(0, 10).await.unwrap_err() else { panic!("a problem") };
+    let ClientError::Problem(problem) = client.events(Log::Accounts, 0, 10).await.unwrap_err() else {
+        panic!("a problem")
+    };
     assert_eq!((problem.status, problem.code.as_str(), problem.detail.len()), (500, "", 200));
-    assert!(matches!(client.events(0, 10).await.unwrap_err(), ClientError::Malformed(_)));
+    assert!(matches!(client.events(Log::Accounts, 0, 10).await.unwrap_err(), ClientError::Malformed(_)));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::client::{BankAddress, BankClient, EVENTS_PAGE_MAX, LoggedEvent};
+use crate::client::{BankAddress, BankClient, EVENTS_PAGE_MAX, Log, LoggedEvent};
 
 /// How often a followed log is asked for more.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
@@ -21,6 +21,9 @@ const INTERRUPTED: u8 = 130;
 pub struct EventsArgs {
     #[command(flatten)]
     bank: BankAddress,
+    /// Whose events.
+    #[arg(long, value_enum, default_value_t = Log::Accounts)]
+    of: Log,
     /// Begin after this position.
     #[arg(long, default_value_t = 0)]
     after: u64,
@@ -49,7 +52,7 @@ pub async fn run(args: EventsArgs) -> anyhow::Result<ExitCode> {
 async fn print_events(client: &BankClient, args: &EventsArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let mut after = args.after;
     loop {
-        let page = client.events(after, EVENTS_PAGE_MAX).await;
+        let page = client.events(args.of, after, EVENTS_PAGE_MAX).await;
         let page = page.with_context(|| format!("reading the events after position {after}"))?;
         match page.last() {
             Some(last) => {

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::client::Surfaces;
 use crate::client::fake::{Answered, FakeServer};
 
 fn event(position: u64) -> serde_json::Value {
@@ -19,12 +20,12 @@ async fn log_of_five() -> (FakeServer, BankClient) {
         Answered::lines(&page)
     })
     .await;
-    let client = BankClient::at(server.address, server.address);
+    let client = BankClient::at(Surfaces::all_at(server.address));
     (server, client)
 }
 
 fn args(after: u64, json: bool) -> EventsArgs {
-    EventsArgs { bank: BankAddress::above(7000), after, follow: false, json }
+    EventsArgs { bank: BankAddress::above(7000), of: Log::Accounts, after, follow: false, json }
 }
 
 #[tokio::test]

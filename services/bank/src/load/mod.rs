@@ -1,5 +1,6 @@
 //! `bank load`: opens accounts in a running bank, moves money at random from many connections, and audits.
 
+mod ends;
 mod latencies;
 mod plan;
 mod tally;
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use crate::audit::{self, CATCH_UP_MAX, Report};
 use crate::client::BankAddress;
+use ends::{Ends, wait_for_ends};
 use plan::Plan;
 use tally::Tally;
 use workers::{Planned, Work, send_all};
@@ -38,6 +40,9 @@ pub struct LoadArgs {
     /// How many deposits and withdrawals to send.
     #[arg(long, default_value_t = 20_000)]
     operations: u64,
+    /// How many transfers between accounts to request; a run with one account makes none.
+    #[arg(long, default_value_t = 0)]
+    transfers: u64,
     /// How many commands are under way at once.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=CONCURRENCY_MAX))]
     concurrency: u16,
@@ -54,8 +59,21 @@ struct Outcome {
     opened: Tally,
     operated: Tally,
     elapsed: Duration,
+    requested: Tally,
+    /// From the first request to the last answer.
+    requests_elapsed: Duration,
+    ends: Ends,
+    /// From the first request to the last end.
+    ends_elapsed: Duration,
     /// None when the run was stopped before.
     audit: Option<Report>,
+}
+
+impl Outcome {
+    /// Whether every command did what it should, and every transfer ended.
+    fn is_clean(&self) -> bool {
+        [&self.opened, &self.operated, &self.requested].into_iter().all(Tally::is_clean) && self.ends.open == 0
+    }
 }
 
 /// Runs the load and prints what came of it. Success only when no command failed and the audit is clean.
@@ -71,9 +89,7 @@ pub async fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     print(&args, &outcome)?;
     Ok(match &outcome.audit {
         None => ExitCode::from(EXIT_INTERRUPTED),
-        Some(report) if report.is_clean() && outcome.opened.is_clean() && outcome.operated.is_clean() => {
-            ExitCode::SUCCESS
-        }
+        Some(report) if report.is_clean() && outcome.is_clean() => ExitCode::SUCCESS,
         Some(_) => ExitCode::FAILURE,
     })
 }
@@ -110,11 +126,20 @@ async fn load_and_audit(args: &LoadArgs, stop: &Arc<AtomicBool>) -> anyhow::Resu
     let begun = Instant::now();
     let operated = send("moving money", args.operations, Box::new(move |index| plan.operation(index))).await?;
     let elapsed = begun.elapsed();
+    let transfers = if args.accounts > 1 { args.transfers } else { 0 };
+    let begun = Instant::now();
+    let mut requested = send("requesting transfers", transfers, Box::new(move |index| plan.transfer(index))).await?;
+    let requests_elapsed = begun.elapsed();
+    let accepted = std::mem::take(&mut requested.transfers);
+    let progress = progress_line("waiting for their ends", accepted.len() as u64);
+    let ends = wait_for_ends(&client, accepted, stop, &progress).await?;
+    progress.finish_and_clear();
+    let ends_elapsed = begun.elapsed();
     let audit = match stop.load(Ordering::Relaxed) {
         true => None,
         false => Some(audit::audit(&client, CATCH_UP_MAX).await?),
     };
-    Ok(Outcome { opened, operated, elapsed, audit })
+    Ok(Outcome { opened, operated, elapsed, requested, requests_elapsed, ends, ends_elapsed, audit })
 }
 
 /// A line on standard error; indicatif hides it where that is no terminal.
@@ -131,12 +156,18 @@ fn print(args: &LoadArgs, outcome: &Outcome) -> io::Result<()> {
             "seed": args.seed,
             "opened": { "accepted": outcome.opened.accepted, "failed": outcome.opened.failed },
             "operations": outcome.operated.to_json(outcome.elapsed),
+            "transfers": outcome.requested.to_json(outcome.requests_elapsed),
+            "ends": outcome.ends.to_json(outcome.ends_elapsed),
             "audit": outcome.audit.as_ref().map(Report::to_json),
         });
         return writeln!(out, "{document}");
     }
     writeln!(out, "{} accounts open, {} refused", outcome.opened.accepted, outcome.opened.failed)?;
-    write!(out, "{}", outcome.operated.to_text(outcome.elapsed))?;
+    write!(out, "{}", outcome.operated.to_text("operations", outcome.elapsed))?;
+    if outcome.requested.total() > 0 {
+        write!(out, "{}", outcome.requested.to_text("transfers", outcome.requests_elapsed))?;
+        write!(out, "{}", outcome.ends.to_text(outcome.ends_elapsed))?;
+    }
     match &outcome.audit {
         None => writeln!(out, "stopped before the end; not audited"),
         Some(report) => report.write_text(&mut out),

@@ -4,6 +4,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::client::Log;
+
 /// The currencies of the accounts, with their decimals; one of them has none.
 const CURRENCIES: [(&str, u32); 3] = [("EUR", 2), ("USD", 2), ("JPY", 0)];
 /// The largest amount, in minor units.
@@ -12,6 +14,12 @@ const AMOUNT_MAX: u64 = 50_000;
 const OVERDRAW_ONE_IN: u64 = 20;
 /// What such a withdrawal is multiplied by.
 const OVERDRAW_FACTOR: u64 = 1_000_000;
+/// Of this many transfers one is of far more than is there.
+const OVERDRAWN_TRANSFER_ONE_IN: u64 = 20;
+/// Of this many transfers one may go to any account, whatever its currency.
+const STRAY_TRANSFER_ONE_IN: u64 = 10;
+/// How often another account is drawn until its currency fits.
+const TARGET_DRAWS_MAX: usize = 32;
 
 /// A run's commands.
 #[derive(Debug, Clone, Copy)]
@@ -25,14 +33,16 @@ pub struct Plan {
 /// One command of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedCommand {
+    /// Who decides about it.
+    pub to: Log,
     /// The command's wire name.
     pub name: &'static str,
     /// Its JSON body.
     pub body: Value,
     /// The same for the same seed and index.
     pub idempotency_key: String,
-    /// The account it changes.
-    pub account: Uuid,
+    /// The account or transfer it changes.
+    pub subject: Uuid,
 }
 
 impl Plan {
@@ -41,10 +51,11 @@ impl Plan {
         let account = self.account_id(index);
         let holder = format!("Holder {index} of run {}", self.seed);
         PlannedCommand {
+            to: Log::Accounts,
             name: "open-account",
             body: json!({ "account_id": account, "holder": holder, "currency": self.currency(index).0 }),
             idempotency_key: format!("load-{}-open-{index}", self.seed),
-            account,
+            subject: account,
         }
     }
 
@@ -63,10 +74,39 @@ impl Plan {
             ("withdraw-funds", amount)
         };
         PlannedCommand {
+            to: Log::Accounts,
             name,
             body: json!({ "account_id": account, "amount": decimal(amount, decimals), "currency": currency }),
             idempotency_key: format!("load-{}-operation-{index}", self.seed),
-            account,
+            subject: account,
+        }
+    }
+
+    /// Transfer `index`, from 0: between two accounts, most of one currency, now and then of far too much. A run needs
+    /// two accounts for it.
+    pub fn transfer(&self, index: u64) -> PlannedCommand {
+        let mut random = self.random("transfer", index);
+        let from = random.u64(0..self.accounts);
+        let (currency, decimals) = self.currency(from);
+        // Anyone but the source.
+        let mut draw = || (from + random.u64(1..self.accounts.max(2))) % self.accounts.max(2);
+        let stray = index.is_multiple_of(STRAY_TRANSFER_ONE_IN);
+        let drawn: Vec<u64> = (0..TARGET_DRAWS_MAX).map(|_| draw()).collect();
+        let fitting = drawn.iter().find(|to| stray || self.currency(**to).0 == currency);
+        let to = *fitting.unwrap_or(&drawn[0]);
+        let much = if random.u64(0..OVERDRAWN_TRANSFER_ONE_IN) == 0 { OVERDRAW_FACTOR } else { 1 };
+        let amount = random.u64(1..=AMOUNT_MAX) * much;
+        let transfer =
+            Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("bank load, seed {}, transfer {index}", self.seed).as_bytes());
+        PlannedCommand {
+            to: Log::Transfers,
+            name: "request-transfer",
+            body: json!({
+                "transfer_id": transfer, "from": self.account_id(from), "to": self.account_id(to),
+                "amount": decimal(amount, decimals), "currency": currency
+            }),
+            idempotency_key: format!("load-{}-transfer-{index}", self.seed),
+            subject: transfer,
         }
     }
 
@@ -105,7 +145,7 @@ mod tests {
         assert_eq!(plan.opening(3), Plan { seed: 7, accounts: 10 }.opening(3));
         assert_eq!(plan.operation(99), Plan { seed: 7, accounts: 10 }.operation(99));
         let other = Plan { seed: 8, accounts: 10 };
-        assert_ne!(plan.opening(3).account, other.opening(3).account);
+        assert_ne!(plan.opening(3).subject, other.opening(3).subject);
         assert_ne!(plan.operation(99).idempotency_key, other.operation(99).idempotency_key);
     }
 
@@ -118,7 +158,7 @@ mod tests {
         let mut names = HashSet::new();
         for index in 0..2_000 {
             let operation = plan.operation(index);
-            let opening = openings.iter().find(|open| open.account == operation.account).unwrap();
+            let opening = openings.iter().find(|open| open.subject == operation.subject).unwrap();
             assert_eq!(operation.body["currency"], opening.body["currency"]);
             let has_decimals = operation.body["amount"].as_str().unwrap().contains('.');
             assert_eq!(has_decimals, operation.body["currency"] != "JPY");
@@ -127,6 +167,25 @@ mod tests {
         assert_eq!(names.len(), 2, "deposits and withdrawals are mixed");
         let currencies: HashSet<&str> = openings.iter().filter_map(|open| open.body["currency"].as_str()).collect();
         assert_eq!(currencies.len(), 3);
+    }
+
+    #[test]
+    fn transfers_go_between_two_accounts_most_of_one_currency() {
+        let plan = Plan { seed: 1, accounts: 20 };
+        let currency = |id: &Value| {
+            let opened = (0..20).map(|index| plan.opening(index)).find(|open| open.body["account_id"] == *id);
+            opened.map(|open| open.body["currency"].clone()).expect("it is an account of the run")
+        };
+        let (mut transfers, mut strays) = (HashSet::new(), 0);
+        for index in 0..500 {
+            let PlannedCommand { body, subject, .. } = plan.transfer(index);
+            assert_ne!(body["from"], body["to"]);
+            assert_eq!(currency(&body["from"]), body["currency"], "the source pays in its own");
+            strays += usize::from(currency(&body["to"]) != body["currency"]);
+            transfers.insert(subject);
+        }
+        assert_eq!(transfers.len(), 500);
+        assert!((1..100).contains(&strays), "{strays} go to an account in another currency");
     }
 
     #[test]

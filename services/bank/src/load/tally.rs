@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::latencies::Latencies;
 use crate::client::ClientError;
@@ -26,6 +27,8 @@ pub struct Tally {
     pub answered: Latencies,
     /// From sending a command to a summary that shows it, for a sample of the accepted.
     pub visible: Latencies,
+    /// The transfers that were accepted.
+    pub transfers: Vec<Uuid>,
     failures: BTreeMap<String, u64>,
 }
 
@@ -61,6 +64,7 @@ impl Tally {
         self.unread += other.unread;
         self.answered.add(&other.answered);
         self.visible.add(&other.visible);
+        self.transfers.extend(other.transfers);
         for (text, times) in other.failures {
             self.fail_because(text, times);
         }
@@ -86,8 +90,8 @@ impl Tally {
         })
     }
 
-    /// The tally as lines for people.
-    pub fn to_text(&self, elapsed: Duration) -> String {
+    /// The tally as lines for people; `what` was sent.
+    pub fn to_text(&self, what: &str, elapsed: Duration) -> String {
         let line = |name: &str, latencies: &Latencies| {
             format!(
                 "  {name:<9}p50 {:.1?}  p99 {:.1?}  max {:.1?}  ({} measured)\n",
@@ -98,7 +102,7 @@ impl Tally {
             )
         };
         let mut text = format!(
-            "{} operations in {elapsed:.1?}, {:.0}/s: {} accepted, {} without the money for it, {} failed, {} not read back\n",
+            "{} {what} in {elapsed:.1?}, {:.0}/s: {} accepted, {} without the money for it, {} failed, {} not read back\n",
             self.total(),
             self.rate(elapsed),
             self.accepted,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::plan::PlannedCommand;
 use super::tally::Tally;
-use crate::client::{BankClient, ClientError, CommandRequest, Receipt, Summary};
+use crate::client::{BankClient, ClientError, CommandRequest, Log, Receipt, Summary, TransferStatus};
 
 /// Of this many accepted operations one is also read back.
 const VISIBILITY_ONE_IN: u64 = 50;
@@ -71,6 +71,7 @@ async fn worker(work: Arc<Work>) -> Result<Tally, ClientError> {
 async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tally) -> Result<(), ClientError> {
     let sent = Instant::now();
     let request = CommandRequest {
+        to: command.to,
         name: command.name,
         body: &command.body,
         idempotency_key: Some(&command.idempotency_key),
@@ -81,6 +82,9 @@ async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tal
     match answer {
         Ok(receipt) => {
             tally.accepted += 1;
+            if command.to == Log::Transfers {
+                tally.transfers.push(command.subject);
+            }
             if index.is_multiple_of(VISIBILITY_ONE_IN) {
                 read_back(work, command, &receipt, sent, tally).await;
             }
@@ -92,9 +96,18 @@ async fn send(work: &Work, command: &PlannedCommand, index: u64, tally: &mut Tal
     Ok(())
 }
 
-/// Who has a token reads his own write: the summary must show at least the receipt's version.
+/// Who has a token reads his own write: the summary must show at least the receipt's version, and a
+/// transfer must be known.
 async fn read_back(work: &Work, command: &PlannedCommand, receipt: &Receipt, sent: Instant, tally: &mut Tally) {
-    let path = format!("/queries/account-summary?account_id={}", command.account);
+    let id = command.subject;
+    if command.to == Log::Transfers {
+        let path = format!("/queries/transfer?transfer_id={id}");
+        return match work.client.query::<TransferStatus>(path, Some(&receipt.token)).await {
+            Ok(_) => tally.visible.note(sent.elapsed()),
+            Err(error) => tally.fail_to_read(format!("reading back: {error}")),
+        };
+    }
+    let path = format!("/queries/account-summary?account_id={id}");
     let shown: Result<Summary, ClientError> = work.client.query(path, Some(&receipt.token)).await;
     match shown {
         Ok(summary) if summary.version >= receipt.version => tally.visible.note(sent.elapsed()),

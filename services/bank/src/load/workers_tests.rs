@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::*;
+use crate::client::Surfaces;
 use crate::client::fake::{Answered, Asked, FakeServer};
 use crate::load::plan::Plan;
 
@@ -24,7 +25,7 @@ fn work(server: &FakeServer, count: u64) -> (Arc<Work>, Arc<AtomicBool>) {
     let plan = Plan { seed: 1, accounts: 3 };
     let stop = Arc::new(AtomicBool::new(false));
     let work = Work {
-        client: BankClient::at(server.address, server.address),
+        client: BankClient::at(Surfaces::all_at(server.address)),
         planned: Box::new(move |index| plan.operation(index)),
         count,
         stop: Arc::clone(&stop),
@@ -68,7 +69,7 @@ async fn a_summary_older_than_the_token_is_no_success() {
 
     assert_eq!((tally.accepted, tally.unread), (1, 1));
     assert!(!tally.is_clean());
-    let text = tally.to_text(std::time::Duration::from_secs(1));
+    let text = tally.to_text("operations", std::time::Duration::from_secs(1));
     assert!(text.contains("1 × version 4 is shown to a token that stands for version 5"), "{text}");
 }
 

@@ -27,6 +27,10 @@ pub const RELEASE: &str = "release";
 /// How long a step may take. A constant and no setting: what an event sets off is a function of the event.
 pub const STEP_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// What is written down as the reason when an account says that there was nothing to do. Nothing came of the command, as
+/// of one that is refused: no money is taken for moved that no account says it moved.
+const NOTHING_TO_DO: &str = "nothing-to-do";
+
 impl ProcessManager for Transfer {
     type Message = AccountMessage;
     const TOPICS: &'static [&'static str] = &[ACCOUNT_TOPIC, OUTCOME_TOPIC];
@@ -81,10 +85,11 @@ impl ProcessManager for Transfer {
 
 fn holding(terms: &Terms, overdue: bool, input: Input<'_, AccountMessage>) -> Events<TransferEvent> {
     match input {
-        Input::Message { message: AccountMessage::Held(_), step: Some(HOLD) } | Input::NothingToDo { step: HOLD } => {
+        Input::Message { message: AccountMessage::Held(_), step: Some(HOLD) } => {
             Events::one(FundsHeld { terms: terms.clone() })
         }
         Input::Refused { step: HOLD, refusal } => Events::one(TransferRejected { reason: refusal.code.clone() }),
+        Input::NothingToDo { step: HOLD } => Events::one(TransferRejected { reason: NOTHING_TO_DO.to_owned() }),
         Input::Due { timer: HOLD } if !overdue => Events::one(HoldOverdue { from: terms.from }),
         _ => Events::none(),
     }
@@ -92,10 +97,14 @@ fn holding(terms: &Terms, overdue: bool, input: Input<'_, AccountMessage>) -> Ev
 
 fn crediting(terms: &Terms, overdue: bool, input: Input<'_, AccountMessage>) -> Events<TransferEvent> {
     match input {
-        Input::Message { message: AccountMessage::Credited(_), step: Some(CREDIT) }
-        | Input::NothingToDo { step: CREDIT } => Events::one(TargetCredited { from: terms.from }),
+        Input::Message { message: AccountMessage::Credited(_), step: Some(CREDIT) } => {
+            Events::one(TargetCredited { from: terms.from })
+        }
         Input::Refused { step: CREDIT, refusal } => {
             Events::one(CreditRefused { from: terms.from, reason: refusal.code.clone() })
+        }
+        Input::NothingToDo { step: CREDIT } => {
+            Events::one(CreditRefused { from: terms.from, reason: NOTHING_TO_DO.to_owned() })
         }
         Input::Due { timer: CREDIT } if !overdue => Events::one(CreditOverdue { to: terms.to }),
         _ => Events::none(),
@@ -104,24 +113,28 @@ fn crediting(terms: &Terms, overdue: bool, input: Input<'_, AccountMessage>) -> 
 
 fn capturing(input: Input<'_, AccountMessage>) -> Events<TransferEvent> {
     match input {
-        Input::Message { message: AccountMessage::Captured(_), step: Some(CAPTURE) }
-        | Input::NothingToDo { step: CAPTURE } => Events::one(TransferCompleted {}),
-        Input::Refused { step: CAPTURE, refusal } => {
-            Events::one(TransferStalled { step: Settlement::Capture, refused: Some(refusal.code.clone()) })
+        Input::Message { message: AccountMessage::Captured(_), step: Some(CAPTURE) } => {
+            Events::one(TransferCompleted {})
         }
-        Input::Due { timer: CAPTURE } => Events::one(TransferStalled { step: Settlement::Capture, refused: None }),
+        Input::Refused { step: CAPTURE, refusal } => stalled(Settlement::Capture, Some(&refusal.code)),
+        Input::NothingToDo { step: CAPTURE } => stalled(Settlement::Capture, Some(NOTHING_TO_DO)),
+        Input::Due { timer: CAPTURE } => stalled(Settlement::Capture, None),
         _ => Events::none(),
     }
 }
 
 fn releasing(reason: &str, input: Input<'_, AccountMessage>) -> Events<TransferEvent> {
     match input {
-        Input::Message { message: AccountMessage::Released(_), step: Some(RELEASE) }
-        | Input::NothingToDo { step: RELEASE } => Events::one(TransferRejected { reason: reason.to_owned() }),
-        Input::Refused { step: RELEASE, refusal } => {
-            Events::one(TransferStalled { step: Settlement::Release, refused: Some(refusal.code.clone()) })
+        Input::Message { message: AccountMessage::Released(_), step: Some(RELEASE) } => {
+            Events::one(TransferRejected { reason: reason.to_owned() })
         }
-        Input::Due { timer: RELEASE } => Events::one(TransferStalled { step: Settlement::Release, refused: None }),
+        Input::Refused { step: RELEASE, refusal } => stalled(Settlement::Release, Some(&refusal.code)),
+        Input::NothingToDo { step: RELEASE } => stalled(Settlement::Release, Some(NOTHING_TO_DO)),
+        Input::Due { timer: RELEASE } => stalled(Settlement::Release, None),
         _ => Events::none(),
     }
+}
+
+fn stalled(step: Settlement, refused: Option<&str>) -> Events<TransferEvent> {
+    Events::one(TransferStalled { step, refused: refused.map(str::to_owned) })
 }

@@ -146,7 +146,7 @@ fn hears_only(happened: &[TransferEvent], listed: &[(Heard, TransferEvent)]) {
 fn a_hold_is_recorded_refused_cancelled_or_late() {
     let answers = [
         (Heard::Of(message_held(), Some(HOLD)), held()),
-        (Heard::Nothing(HOLD), held()),
+        (Heard::Nothing(HOLD), rejected("nothing-to-do")),
         (Heard::No(HOLD, "account-closed"), rejected("account-closed")),
         (Heard::No(HOLD, Refusal::CANCELLED), rejected("cancelled")),
     ];
@@ -160,7 +160,7 @@ fn a_hold_is_recorded_refused_cancelled_or_late() {
 fn a_credit_is_recorded_refused_cancelled_or_late() {
     let answers = [
         (Heard::Of(message_credited(), Some(CREDIT)), credited()),
-        (Heard::Nothing(CREDIT), credited()),
+        (Heard::Nothing(CREDIT), credit_refused("nothing-to-do")),
         (Heard::No(CREDIT, "account-closed"), credit_refused("account-closed")),
         (Heard::No(CREDIT, Refusal::CANCELLED), credit_refused("cancelled")),
     ];
@@ -173,7 +173,7 @@ fn a_credit_is_recorded_refused_cancelled_or_late() {
 fn a_capture_is_waited_for_however_late() {
     let listed = [
         (Heard::Of(message_captured(), Some(CAPTURE)), completed()),
-        (Heard::Nothing(CAPTURE), completed()),
+        (Heard::Nothing(CAPTURE), stalled(Settlement::Capture, Some("nothing-to-do"))),
         (Heard::No(CAPTURE, "account-closed"), stalled(Settlement::Capture, Some("account-closed"))),
         (Heard::No(CAPTURE, Refusal::CANCELLED), stalled(Settlement::Capture, Some("cancelled"))),
         (Heard::Late(CAPTURE), stalled(Settlement::Capture, None)),
@@ -187,7 +187,7 @@ fn a_capture_is_waited_for_however_late() {
 fn a_release_is_waited_for_however_late() {
     let listed = [
         (Heard::Of(message_released(), Some(RELEASE)), rejected("currency-mismatch")),
-        (Heard::Nothing(RELEASE), rejected("currency-mismatch")),
+        (Heard::Nothing(RELEASE), stalled(Settlement::Release, Some("nothing-to-do"))),
         (Heard::No(RELEASE, "account-closed"), stalled(Settlement::Release, Some("account-closed"))),
         (Heard::No(RELEASE, Refusal::CANCELLED), stalled(Settlement::Release, Some("cancelled"))),
         (Heard::Late(RELEASE), stalled(Settlement::Release, None)),

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use system_tests::{Ended, PortBase, Process, Side, Surfaces, binary, skipped};
 use tokio::time::sleep;
 
-use crate::teller::{euros, open};
+use crate::teller::{euros, open, transfer};
 
 /// How long a refusal, a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,14 +33,14 @@ pub(super) struct Program {
 }
 
 /// All of them.
-pub(super) const PROGRAMS: [Program; 3] = [
+pub(super) const PROGRAMS: [Program; 4] = [
     Program {
         name: "bank",
         port_option: "--port-base",
         port: 0,
         listens: 3,
         store: "accounts/events",
-        sides: &[Side::Write, Side::Read],
+        sides: &Side::ALL,
     },
     Program {
         name: "accounts",
@@ -49,6 +49,14 @@ pub(super) const PROGRAMS: [Program; 3] = [
         listens: 1,
         store: "accounts/events",
         sides: &[Side::Write],
+    },
+    Program {
+        name: "transfers",
+        port_option: "--port",
+        port: 2,
+        listens: 2,
+        store: "transfers/events",
+        sides: &[Side::Transfers],
     },
     Program {
         name: "statements",
@@ -102,7 +110,10 @@ pub(super) async fn is_ready(process: &mut Process, surfaces: &Surfaces, sides: 
 /// A command without what the environment may say to our programs.
 pub(super) fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
-        if ["BANK_", "ACCOUNTS_", "STATEMENTS_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+        if ["BANK_", "ACCOUNTS_", "TRANSFERS_", "STATEMENTS_"]
+            .iter()
+            .any(|prefix| name.to_string_lossy().starts_with(prefix))
+        {
             command.env_remove(name);
         }
     }
@@ -233,7 +244,7 @@ const IN_BODY: u64 = 30;
 /// Behind the header of a segment, and inside its first group.
 const IN_FIRST_GROUP: u64 = 4_096 + 100;
 
-/// Starts and stops the program, so that there is data; the bank and accounts record something.
+/// Starts and stops the program, so that there is data; those that take commands record something.
 async fn with_data(program: Program, folder: &Path, ports: &PortBase) -> anyhow::Result<PathBuf> {
     let data = folder.join("data");
     let running = program.runs(folder, ports, &data).await?;
@@ -241,6 +252,11 @@ async fn with_data(program: Program, folder: &Path, ports: &PortBase) -> anyhow:
         let surfaces = Surfaces::above(ports.get());
         let account = open(&surfaces, "Ann", "EUR").await?;
         surfaces.command("deposit-funds", &euros(&account, "1.00"), &[]).await?.accepted()?;
+    }
+    if program.sides.contains(&Side::Transfers) {
+        let (from, to) = ("6f1a7c1e-0000-4000-8000-000000000001", "6f1a7c1e-0000-4000-8000-000000000002");
+        let surfaces = Surfaces::above(ports.get());
+        surfaces.command("request-transfer", &transfer(from, to, "1.00"), &[]).await?.accepted()?;
     }
     ended_cleanly(running).await?;
     Ok(data)
@@ -265,10 +281,12 @@ async fn a_folder_of_a_newer_format_is_refused_and_left_as_it_is() -> anyhow::Re
 
 #[tokio::test]
 async fn a_damaged_segment_is_refused_with_its_place() -> anyhow::Result<()> {
-    let [bank, accounts, _] = PROGRAMS;
+    let [bank, accounts, transfers, _] = PROGRAMS;
     for (program, store, remedy) in [
         (bank, "accounts/events", "restore a backup"),
         (accounts, "accounts/events", "restore a backup"),
+        (bank, "transfers/events", "restore a backup"),
+        (transfers, "transfers/events", "restore a backup"),
         (bank, "bus", "delete the folder, it is filled again"),
         (accounts, "accounts/bus", "delete the folder, it is filled again"),
     ] {
@@ -286,7 +304,7 @@ async fn a_damaged_segment_is_refused_with_its_place() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_damaged_bus_folder_may_be_deleted_as_it_says() -> anyhow::Result<()> {
-    let [bank, _, statements] = PROGRAMS;
+    let [bank, _, _, statements] = PROGRAMS;
     for (program, bus) in [(bank, "bus"), (statements, "statements/bus")] {
         let (folder, ports) = (tempfile::tempdir()?, PortBase::take()?);
         let data = with_data(program, folder.path(), &ports).await?;
@@ -302,7 +320,7 @@ async fn a_damaged_bus_folder_may_be_deleted_as_it_says() -> anyhow::Result<()> 
 
 #[tokio::test]
 async fn a_read_database_of_a_newer_format_is_named_and_garbage_is_put_aside() -> anyhow::Result<()> {
-    let [bank, _, statements] = PROGRAMS;
+    let [bank, _, _, statements] = PROGRAMS;
     for program in [bank, statements] {
         let (folder, ports) = (tempfile::tempdir()?, PortBase::take()?);
         let data = with_data(program, folder.path(), &ports).await?;

@@ -18,6 +18,7 @@ pub struct RequestTransfer {
     /// Which account gives.
     pub from: AccountId,
     /// Which account takes; another one.
+    #[schemars(extend("examples" = ["6f1a7c1e-0000-4000-8000-000000000002"]))]
     pub to: AccountId,
     /// How much; at most what is available in the account that gives.
     pub amount: Amount,
