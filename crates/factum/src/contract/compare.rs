@@ -24,7 +24,7 @@ pub enum Difference {
         /// The same line, as the code has it.
         code: String,
     },
-    /// A message has no sample, so that no consumer can be held against it.
+    /// A message or command has no sample, so that no consumer can be held against it.
     NoSample(String),
 }
 
@@ -59,8 +59,9 @@ pub fn compare(contract: &Contract, folder: &Path) -> io::Result<Vec<Difference>
         }
     }
     differences.extend(kept.into_keys().map(Difference::Surplus));
-    let without = contract.messages().filter(|message| contract.samples_of(message.name).next().is_none());
-    differences.extend(without.map(|message| Difference::NoSample(message.name.to_owned())));
+    let names = contract.messages().map(|message| message.name).chain(contract.commands());
+    let without = names.filter(|name| contract.samples_of(name).next().is_none());
+    differences.extend(without.map(|name| Difference::NoSample(name.to_owned())));
     Ok(differences)
 }
 

@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 
 use super::json::pretty;
 use crate::{
-    model::{Message, MessageType},
+    bus::{command_topic, wire_name},
+    model::{Command, Message, MessageType},
+    receiver::{CommandNothingToDo, CommandRefused, OUTCOME_MESSAGES, OUTCOME_PARTITIONS, Takes, outcome_topic},
     relay::Publication,
 };
 
-/// What a service publishes: topics, messages, samples.
+/// What a service publishes, and which commands it takes from which services: topics, messages, samples.
 ///
 /// ```
 /// # use factum::{Delivery, Message, MessageType, OutgoingMessage, Publication, testing::NoEvent};
@@ -41,12 +43,24 @@ pub struct Contract {
     system: String,
     service: String,
     topics: Vec<Topic>,
-    samples: BTreeMap<(&'static str, String), Value>,
+    commands: Vec<CommandTopic>,
+    /// The schemas of commands, by their names on the wire.
+    command_schemas: BTreeMap<String, Value>,
+    samples: BTreeMap<(String, String), Value>,
+}
+
+/// The commands taken from one sender.
+#[derive(Clone, Debug)]
+struct CommandTopic {
+    name: String,
+    sender: String,
+    /// By their names on the wire.
+    commands: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 struct Topic {
-    name: &'static str,
+    name: String,
     partitions: u32,
     messages: &'static [MessageType],
 }
@@ -54,7 +68,14 @@ struct Topic {
 impl Contract {
     /// A service that publishes nothing yet.
     pub fn new(system: &str, service: &str) -> Self {
-        Self { system: system.to_owned(), service: service.to_owned(), topics: Vec::new(), samples: BTreeMap::new() }
+        Self {
+            system: system.to_owned(),
+            service: service.to_owned(),
+            topics: Vec::new(),
+            commands: Vec::new(),
+            command_schemas: BTreeMap::new(),
+            samples: BTreeMap::new(),
+        }
     }
 
     /// Adds a topic with its messages.
@@ -63,11 +84,54 @@ impl Contract {
     /// One of its messages is on another topic already, or listed twice: a name means one thing.
     #[must_use]
     pub fn publishes<P: Publication>(mut self) -> Self {
-        for (index, message) in P::MESSAGES.iter().enumerate() {
-            let listed = MessageType::lists(&P::MESSAGES[..index], message.name);
+        self.topic(P::TOPIC.to_owned(), P::PARTITIONS, P::MESSAGES);
+        self
+    }
+
+    fn topic(&mut self, name: String, partitions: u32, messages: &'static [MessageType]) {
+        for (index, message) in messages.iter().enumerate() {
+            let listed = MessageType::lists(&messages[..index], message.name);
             assert!(!listed && !self.lists(message.name), "the message `{}` is published twice", message.name);
         }
-        self.topics.push(Topic { name: P::TOPIC, partitions: P::PARTITIONS, messages: P::MESSAGES });
+        self.topics.push(Topic { name, partitions, messages });
+    }
+
+    /// Adds the commands taken from a service, as [`receives_from`](crate::service::ServiceBuilder::receives_from)
+    /// names them; and with the first ones the topic of their outcomes.
+    ///
+    /// # Panics
+    /// A command is taken twice from one sender.
+    #[must_use]
+    pub fn receives_from(mut self, sender: &str, takes: impl FnOnce(Takes) -> Takes) -> Self {
+        if self.commands.is_empty() {
+            self.topic(outcome_topic(&self.system, &self.service), OUTCOME_PARTITIONS, OUTCOME_MESSAGES);
+            let refused =
+                CommandRefused { code: "insufficient-funds".to_owned(), message: "there is not enough".to_owned() };
+            self = self.sample("full", &refused).sample("full", &CommandNothingToDo {});
+        }
+        let name = command_topic(&self.system, &self.service, sender);
+        let mut commands = Vec::new();
+        for info in takes(Takes::default()).infos() {
+            let command = wire_name(&self.system, &self.service, info.name);
+            assert!(!commands.contains(&command), "the command `{}` is taken twice from {sender}", info.name);
+            let mut schema = info.schema.to_value();
+            schema["$id"] = format!("urn:factum:message:{command}").into();
+            self.command_schemas.insert(command.clone(), schema);
+            commands.push(command);
+        }
+        self.commands.push(CommandTopic { name, sender: sender.to_owned(), commands });
+        self
+    }
+
+    /// Adds a golden sample of a command as it comes over the bus.
+    ///
+    /// # Panics
+    /// The command is taken from nobody, cannot be written as JSON, or has a sample of this label already.
+    #[must_use]
+    pub fn command_sample<C: Command>(mut self, label: &str, command: &C) -> Self {
+        let name = wire_name(&self.system, &self.service, C::NAME);
+        assert!(self.command_schemas.contains_key(&name), "`{}` is taken from nobody: name its sender first", C::NAME);
+        self.add_sample(name, label, command);
         self
     }
 
@@ -79,10 +143,14 @@ impl Contract {
     pub fn sample<M: Message>(mut self, label: &str, message: &M) -> Self {
         let name = M::NAME;
         assert!(self.lists(name), "`{name}` is on no topic: name its publication first");
-        let sample = serde_json::to_value(message).expect("a message is made of JSON types");
-        let before = self.samples.insert((name, label.to_owned()), sample);
-        assert!(before.is_none(), "`{name}` has two samples called `{label}`");
+        self.add_sample(name.to_owned(), label, message);
         self
+    }
+
+    fn add_sample<M: Message>(&mut self, name: String, label: &str, message: &M) {
+        let sample = serde_json::to_value(message).expect("a message is made of JSON types");
+        let before = self.samples.insert((name.clone(), label.to_owned()), sample);
+        assert!(before.is_none(), "`{name}` has two samples called `{label}`");
     }
 
     /// Its messages, by topic.
@@ -90,7 +158,12 @@ impl Contract {
         self.topics.iter().flat_map(|topic| topic.messages)
     }
 
-    /// The samples of a message, by label.
+    /// The commands it takes, by their names on the wire.
+    pub fn commands(&self) -> impl Iterator<Item = &str> {
+        self.command_schemas.keys().map(String::as_str)
+    }
+
+    /// The samples of a message or command, by label.
     pub fn samples_of<'a>(&'a self, message: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let all = self.samples.iter().filter(move |((name, _), _)| *name == message);
         all.map(|((_, label), sample)| (label.as_str(), sample))
@@ -110,6 +183,9 @@ impl Contract {
         for message in self.messages() {
             files.insert(format!("schemas/{}.json", message.name), pretty(&Self::schema_of(message)));
         }
+        for (command, schema) in &self.command_schemas {
+            files.insert(format!("schemas/{command}.json"), pretty(schema));
+        }
         for ((name, label), sample) in &self.samples {
             files.insert(format!("samples/{name}/{label}.json"), pretty(sample));
         }
@@ -122,7 +198,18 @@ impl Contract {
 
     fn index(&self) -> Value {
         let topics: Vec<Value> = self.topics.iter().map(Topic::index).collect();
-        json!({ "system": self.system, "service": self.service, "topics": topics })
+        let mut index = json!({ "system": self.system, "service": self.service, "topics": topics });
+        if !self.commands.is_empty() {
+            index["commands"] = self.commands.iter().map(CommandTopic::index).collect();
+        }
+        index
+    }
+}
+
+impl CommandTopic {
+    fn index(&self) -> Value {
+        let key = "the stream of the aggregate it is for";
+        json!({ "name": self.name, "sender": self.sender, "key": key, "commands": self.commands })
     }
 }
 

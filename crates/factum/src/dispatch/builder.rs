@@ -14,6 +14,7 @@ use crate::{
     model::Command,
     principal::{AllowAll, Authorize},
     process::TIMER_CATEGORY,
+    receiver::{DEAD_LETTER_CATEGORY, OUTCOME_CATEGORY},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
     store::{EventStore, Fork, Identity, Position},
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// Categories of streams that are not decided on by aggregates.
-const RESERVED_CATEGORIES: [&str; 1] = [TIMER_CATEGORY];
+const RESERVED_CATEGORIES: [&str; 3] = [TIMER_CATEGORY, OUTCOME_CATEGORY, DEAD_LETTER_CATEGORY];
 
 /// Puts a [`CommandDispatcher`] together.
 #[must_use = "a builder does nothing until `build`"]
@@ -154,9 +155,17 @@ impl CommandDispatcherBuilder {
     /// Two commands share a name or two aggregates a category, a category is not well-formed, or there are too many
     /// topics.
     pub fn build(self) -> Result<CommandDispatcher, BuildError> {
-        let mut commands = BTreeMap::new();
+        self.build_with(Vec::new()).map(|(own, _)| own)
+    }
+
+    /// Builds the dispatcher, and others beside it that share its states, each with commands of its own.
+    pub(crate) fn build_with(
+        self,
+        others: Vec<Vec<Box<dyn AnyCommand>>>,
+    ) -> Result<(CommandDispatcher, Vec<CommandDispatcher>), BuildError> {
         let mut aggregates = BTreeMap::new();
-        let handling = self.commands.iter().map(|command| (command.category(), command.aggregate()));
+        let all = self.commands.iter().chain(others.iter().flatten());
+        let handling = all.map(|command| (command.category(), command.aggregate()));
         for (category, aggregate) in self.deciders.into_iter().chain(handling) {
             check_category(category)?;
             // Two types folding the same streams would read each other's events.
@@ -164,12 +173,7 @@ impl CommandDispatcherBuilder {
                 return Err(BuildError::DuplicateName { what: "aggregates", name: category.to_owned() });
             }
         }
-        for command in self.commands {
-            let name = command.name();
-            if commands.insert(name, command).is_some() {
-                return Err(BuildError::DuplicateName { what: "commands", name: name.to_owned() });
-            }
-        }
+        let commands = by_name(self.commands)?;
         check_token(self.store.identity(), &self.publications)?;
         let cache = Cache::new(self.cached_aggregates_max, self.cached_bytes_max);
         let core = Core {
@@ -179,8 +183,22 @@ impl CommandDispatcherBuilder {
             policy: self.policy,
             publications: self.publications,
         };
-        Ok(CommandDispatcher { core: Arc::new(core), commands: Arc::new(commands) })
+        let core = Arc::new(core);
+        let dispatcher = |commands| CommandDispatcher { core: Arc::clone(&core), commands: Arc::new(commands) };
+        let others = others.into_iter().map(|commands| by_name(commands).map(&dispatcher)).collect::<Result<_, _>>()?;
+        Ok((dispatcher(commands), others))
     }
+}
+
+fn by_name(commands: Vec<Box<dyn AnyCommand>>) -> Result<BTreeMap<&'static str, Box<dyn AnyCommand>>, BuildError> {
+    let mut named = BTreeMap::new();
+    for command in commands {
+        let name = command.name();
+        if named.insert(name, command).is_some() {
+            return Err(BuildError::DuplicateName { what: "commands", name: name.to_owned() });
+        }
+    }
+    Ok(named)
 }
 
 pub(crate) fn check_category(category: &str) -> Result<(), BuildError> {

@@ -32,7 +32,7 @@ pub struct CommandDispatcher {
 }
 
 /// What every command goes through.
-pub(super) struct Core {
+pub(crate) struct Core {
     pub(super) service: String,
     pub(super) streams: Arc<Streams>,
     pub(super) source: Source,
@@ -106,6 +106,17 @@ impl CommandDispatcher {
     /// The event store behind it.
     pub fn store(&self) -> &Arc<dyn EventStore> {
         &self.core.streams.store
+    }
+
+    /// What the store remembers of a request under a key: the same as when it is dispatched by name.
+    pub(crate) fn record_of(&self, key: &CommandKey, name: &str, document: &[u8]) -> CommandRecord {
+        let id = key
+            .effective(&self.core.service)
+            .unwrap_or_else(|| CommandId::from_uuid(self.core.streams.runtime.new_id()));
+        // What is no document has no canonical form.
+        let canonical = canonical(document);
+        let document = canonical.as_deref().unwrap_or(document);
+        CommandRecord { id, fingerprint: fingerprint(&self.core.streams.store.identity().key, name, document) }
     }
 
     /// What its decisions are taken on, for those who decide on the same streams.

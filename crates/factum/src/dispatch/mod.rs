@@ -28,6 +28,7 @@ pub use registry::CommandInfo;
 pub(crate) use builder::check_category;
 pub(crate) use identity::fingerprint;
 pub(crate) use record::new_events;
+pub(crate) use registry::{AnyCommand, erase};
 pub(crate) use streams::Streams;
 
 // Fuzzed.

@@ -28,6 +28,8 @@ pub struct CommandReceipt {
     pub command_id: CommandId,
     /// The command had been accepted before, under the same id; this is the original answer.
     pub repeated: bool,
+    /// It was accepted now, and led to no event.
+    pub(crate) nothing_to_do: bool,
     pub(super) token: Token,
 }
 
@@ -86,7 +88,15 @@ impl CommandReceipt {
             fill(core, &mut topics, batch.events.iter());
         }
         let token = Token::of(core.streams.store.identity(), position, topics);
-        Ok(Self { stream, version, position, command_id: request.record.id, repeated: false, token })
+        Ok(Self {
+            stream,
+            version,
+            position,
+            command_id: request.record.id,
+            repeated: false,
+            nothing_to_do: true,
+            token,
+        })
     }
 
     fn of_events<R>(
@@ -103,7 +113,7 @@ impl CommandReceipt {
         let mut topics = marks(core, &stream);
         fill(core, &mut topics, events.iter().rev());
         let token = Token::of(core.streams.store.identity(), position, topics);
-        Ok(Self { stream, version, position, command_id, repeated, token })
+        Ok(Self { stream, version, position, command_id, repeated, nothing_to_do: false, token })
     }
 }
 

@@ -30,7 +30,7 @@ pub struct CommandInfo {
 }
 
 /// A command whose type is forgotten.
-pub(super) trait AnyCommand: Send + Sync {
+pub(crate) trait AnyCommand: Send + Sync {
     fn name(&self) -> &'static str;
     fn category(&self) -> &'static str;
     /// Which type decides about it.
@@ -45,7 +45,7 @@ pub(super) trait AnyCommand: Send + Sync {
     ) -> BoxFuture<'a, Result<CommandReceipt, DispatchError>>;
 }
 
-pub(super) fn erase<C: Command>() -> Box<dyn AnyCommand> {
+pub(crate) fn erase<C: Command>() -> Box<dyn AnyCommand> {
     Box::new(Erased::<C>(PhantomData))
 }
 

@@ -23,7 +23,7 @@ struct Channel<P> {
 }
 
 impl<P: ProcessManager> AnyPublication for Channel<P> {
-    fn topic(&self) -> &'static str {
+    fn topic(&self) -> &str {
         self.spec.topic
     }
 

@@ -77,7 +77,7 @@ pub type DynPublication = Arc<dyn AnyPublication>;
 /// What relay and dispatcher need of a publication.
 pub trait AnyPublication: Send + Sync {
     /// [`Publication::TOPIC`].
-    fn topic(&self) -> &'static str;
+    fn topic(&self) -> &str;
 
     /// [`Publication::PARTITIONS`].
     fn partitions(&self) -> u32;
@@ -97,7 +97,7 @@ pub fn erase<P: Publication>() -> DynPublication {
 struct Erased<P>(std::marker::PhantomData<fn() -> P>);
 
 impl<P: Publication> AnyPublication for Erased<P> {
-    fn topic(&self) -> &'static str {
+    fn topic(&self) -> &str {
         P::TOPIC
     }
 

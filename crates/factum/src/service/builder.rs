@@ -12,6 +12,7 @@ use crate::{
     projections::{self, DynProjection, Feed, Watermarks},
     query::{QueryDispatcher, QueryDispatcherBuilder},
     read::ReadStore,
+    receiver::{Takes, outcome_topic, outcomes},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
     store::EventStore,
@@ -34,6 +35,7 @@ pub struct ServiceBuilder {
     on_queries: Vec<OnQueries>,
     publications: Vec<DynPublication>,
     processes: Vec<Managed>,
+    receives: Vec<(String, Takes)>,
     projections: Vec<(DynProjection, Feed)>,
     queries: Vec<(&'static str, &'static [ProjectionKey])>,
     commands: bool,
@@ -71,6 +73,7 @@ impl ServiceBuilder {
             on_queries: Vec::new(),
             publications: Vec::new(),
             processes: Vec::new(),
+            receives: Vec::new(),
             projections: Vec::new(),
             queries: Vec::new(),
             commands: false,
@@ -127,6 +130,21 @@ impl ServiceBuilder {
         self
     }
 
+    /// Takes commands from another service over the bus: those that `takes` names, and no others. What becomes of each
+    /// is recorded and published; the outcomes that are no events of an aggregate on
+    /// `<system>.<service>.outcome.events`.
+    ///
+    /// ```no_run
+    /// # use factum::{Command, Service, service::ServiceBuilder};
+    /// # fn receive<HoldFunds: Command, ReleaseHold: Command>(builder: ServiceBuilder) -> ServiceBuilder {
+    /// builder.receives_from("transfers", |commands| commands.takes::<HoldFunds>().takes::<ReleaseHold>())
+    /// # }
+    /// ```
+    pub fn receives_from(mut self, sender: &str, takes: impl FnOnce(Takes) -> Takes) -> Self {
+        self.receives.push((sender.to_owned(), takes(Takes::default())));
+        self
+    }
+
     /// Folds the service's own events into a read model.
     pub fn projects<P: Projection>(mut self) -> Self {
         self.projections.push((projections::erase::<P>(), Feed::OwnStore));
@@ -166,11 +184,13 @@ impl ServiceBuilder {
     pub async fn start(self) -> Result<Service, StartError> {
         self.check()?;
         let watermarks = Arc::new(Watermarks::default());
-        let handles_commands = self.commands;
+        let handles_commands = self.commands || !self.receives.is_empty();
+        let (senders, taken): (Vec<_>, Vec<_>) =
+            self.receives.into_iter().map(|(sender, takes)| (sender, takes.commands)).unzip();
         let Self {
             system, name, version, runtime, store, read_store, bus, on_commands, on_queries, publications, ..
         } = self;
-        let commands = match (&store, handles_commands) {
+        let (commands, received) = match (&store, handles_commands) {
             (Some(store), true) => {
                 let mut builder = CommandDispatcher::builder(Arc::clone(store)).service(&name).runtime(runtime.clone());
                 for publication in &publications {
@@ -179,9 +199,11 @@ impl ServiceBuilder {
                 for process in &self.processes {
                     builder = builder.decider(process.category, process.aggregate);
                 }
-                Some(on_commands.into_iter().fold(builder, |builder, on| on(builder)).build()?)
+                let builder = on_commands.into_iter().fold(builder, |builder, on| on(builder));
+                let (commands, received) = builder.build_with(taken)?;
+                (Some(commands), received)
             }
-            _ => None,
+            _ => (None, Vec::new()),
         };
         let queries = match (&read_store, on_queries.is_empty()) {
             (Some(read_store), false) => {
@@ -201,47 +223,16 @@ impl ServiceBuilder {
                 store.as_ref().map(with)
             }
         };
-        let health = Health::default();
-        let mut supervisor = Supervisor::new(runtime.clone());
-        let parts = loops::Parts { system, service: name.clone(), runtime, store, read_store, bus, watermarks };
-        let mut own_loops = Vec::new();
-        for publication in publications {
-            let (status, start) = loops::relay(&parts, publication);
-            health.watch(status.clone());
-            own_loops.push(status.clone());
-            supervisor.own(Stage::Relays, status, start);
-        }
-        let (mut effects, mut deadlines) = (Vec::new(), Vec::new());
+        let parts = loops::Parts { system, service: name, runtime, store, read_store, bus, watermarks };
+        let mut started = Started::new(version, commands, queries, parts);
+        publications.into_iter().for_each(|publication| started.relay(publication));
+        started.receivers(senders.into_iter().zip(received));
         for process in self.processes {
-            let streams = streams.as_ref().expect("checked: processes need an event store");
-            for publication in &process.channels {
-                let (status, start) = loops::relay(&parts, Arc::clone(publication));
-                health.watch(status.clone());
-                own_loops.push(status.clone());
-                supervisor.own(Stage::Relays, status, start);
-            }
-            let (hearing, timers) = loops::process(&parts, &process, streams);
-            if let Some(loops::Effects { topics, status, seen, start }) = hearing {
-                effects.push((topics, status.clone(), seen));
-                health.watch(status.clone());
-                supervisor.own(Stage::Consumers, status, start);
-            }
-            deadlines.push((timers.status.clone(), timers.deadlines));
-            own_loops.push(timers.status.clone());
-            health.watch(timers.status.clone());
-            supervisor.own(Stage::Consumers, timers.status, timers.start);
+            started.process(&process, streams.as_ref().expect("checked: processes need an event store"));
         }
-        for (projection, feed) in self.projections {
-            let stage = if feed == Feed::OwnStore { Stage::Projections } else { Stage::Consumers };
-            let (status, start) = loops::projection(&parts, projection, feed);
-            health.watch(status.clone());
-            if stage == Stage::Projections {
-                own_loops.push(status.clone());
-            }
-            supervisor.own(stage, status, start);
-        }
-        health.started();
-        Ok(Service { name, version, commands, queries, health, supervisor, own_loops, effects, deadlines, parts })
+        self.projections.into_iter().for_each(|(projection, feed)| started.projection(projection, feed));
+        started.0.health.started();
+        Ok(started.0)
     }
 
     /// Every part that something needs is there, and names are unique.
@@ -252,6 +243,8 @@ impl ServiceBuilder {
             ("publications", !self.publications.is_empty(), "bus", self.bus.is_none()),
             ("process managers", !self.processes.is_empty(), "event store", self.store.is_none()),
             ("process managers", !self.processes.is_empty(), "bus", self.bus.is_none()),
+            ("received commands", !self.receives.is_empty(), "event store", self.store.is_none()),
+            ("received commands", !self.receives.is_empty(), "bus", self.bus.is_none()),
             ("projections of its own events", self.has_feed(true), "event store", self.store.is_none()),
             ("projections of topics", self.has_feed(false), "bus", self.bus.is_none()),
             ("projections", !self.projections.is_empty(), "read store", self.read_store.is_none()),
@@ -262,7 +255,9 @@ impl ServiceBuilder {
         }
         let channels = self.processes.iter().flat_map(|process| &process.channels);
         let publications = self.publications.iter().chain(channels);
-        unique("topics", publications.map(|publication| publication.topic().to_owned()))?;
+        let outcomes = (!self.receives.is_empty()).then(|| outcome_topic(&self.system, &self.name));
+        unique("topics", publications.map(|publication| publication.topic().to_owned()).chain(outcomes))?;
+        unique("senders", self.receives.iter().map(|(sender, _)| sender.clone()))?;
         self.processes.iter().try_for_each(|process| check_category(process.category))?;
         unique("process managers", self.processes.iter().map(|process| process.category.to_owned()))?;
         unique("projections", self.projections.iter().map(|(projection, _)| projection.key().to_string()))?;
@@ -277,6 +272,72 @@ impl ServiceBuilder {
 
     fn has_feed(&self, own: bool) -> bool {
         self.projections.iter().any(|(_, feed)| (*feed == Feed::OwnStore) == own)
+    }
+}
+
+/// A service, and loops added to it one after the other.
+struct Started(Service);
+
+impl Started {
+    fn new(
+        version: String,
+        commands: Option<CommandDispatcher>,
+        queries: Option<QueryDispatcher>,
+        parts: loops::Parts,
+    ) -> Self {
+        Self(Service {
+            name: parts.service.clone(),
+            version,
+            commands,
+            queries,
+            health: Health::default(),
+            supervisor: Supervisor::new(parts.runtime.clone()),
+            own_loops: Vec::new(),
+            effects: Vec::new(),
+            deadlines: Vec::new(),
+            parts,
+        })
+    }
+
+    fn relay(&mut self, publication: DynPublication) {
+        let (status, start) = loops::relay(&self.0.parts, publication);
+        self.0.own_loops.push(status.clone());
+        self.0.own(Stage::Relays, status, start);
+    }
+
+    fn effects(&mut self, loops::Effects { topics, status, seen, start }: loops::Effects) {
+        self.0.effects.push((topics, status.clone(), seen));
+        self.0.own(Stage::Consumers, status, start);
+    }
+
+    /// One for each sender, and the relay of what comes of their commands.
+    fn receivers(&mut self, senders: impl ExactSizeIterator<Item = (String, CommandDispatcher)>) {
+        if senders.len() > 0 {
+            self.relay(outcomes(&self.0.parts.system, &self.0.parts.service));
+        }
+        for (sender, commands) in senders {
+            self.effects(loops::receiver(&self.0.parts, &sender, commands));
+        }
+    }
+
+    fn process(&mut self, process: &Managed, streams: &Arc<Streams>) {
+        process.channels.iter().for_each(|publication| self.relay(Arc::clone(publication)));
+        let (hearing, timers) = loops::process(&self.0.parts, process, streams);
+        if let Some(hearing) = hearing {
+            self.effects(hearing);
+        }
+        self.0.deadlines.push((timers.status.clone(), timers.deadlines));
+        self.0.own_loops.push(timers.status.clone());
+        self.0.own(Stage::Consumers, timers.status, timers.start);
+    }
+
+    fn projection(&mut self, projection: DynProjection, feed: Feed) {
+        let stage = if feed == Feed::OwnStore { Stage::Projections } else { Stage::Consumers };
+        let (status, start) = loops::projection(&self.0.parts, projection, feed);
+        if stage == Stage::Projections {
+            self.0.own_loops.push(status.clone());
+        }
+        self.0.own(stage, status, start);
     }
 }
 

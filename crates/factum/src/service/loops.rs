@@ -8,14 +8,18 @@ use super::{LoopEnd, StartLoop};
 use crate::{
     bus::{Assignment, Bus, ConsumerOptions},
     consumer::{ConsumerEnd, Effect, EffectConsumer, ProjectionConsumer, Seen},
-    dispatch::Streams,
+    dispatch::{CommandDispatcher, Streams},
     process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
     projections::{DynProjection, Feed, ProjectionEnd, ProjectionRunner, Watermarks},
     read::ReadStore,
+    receiver::Receiver,
     relay::{DynPublication, Relay, RelayEnd},
     runtime::{Runtime, Status, Stop},
     store::EventStore,
 };
+
+/// What the progress of receivers is named with, before the topic.
+const COMMANDS_PROGRESS: &str = "commands";
 
 /// What loops are made on. [`ServiceBuilder`](super::ServiceBuilder) has checked that each loop finds what it needs.
 #[derive(Clone)]
@@ -60,16 +64,31 @@ pub(super) struct Effects {
 }
 
 /// The loop that has effects of what is on topics; `name` is what its progress is named with.
-pub(super) fn effects(parts: &Parts, name: &str, effect: Arc<dyn Effect>, topics: Vec<Arc<str>>) -> Effects {
+fn effects(
+    parts: &Parts,
+    (name, status): (&str, Option<Status>),
+    effect: Arc<dyn Effect>,
+    topics: Vec<Arc<str>>,
+) -> Effects {
     let options = ConsumerOptions {
         group: format!("{}.{}.{}", parts.system, parts.service, name.replace('/', ".")),
         topics: topics.clone(),
         // The progress' epoch lets only one instance have effects.
         assignment: Assignment::Everything,
     };
-    let consumer = EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone());
+    let mut consumer = EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone());
+    if let Some(status) = status {
+        consumer = consumer.with_status(status);
+    }
     let (status, seen) = (consumer.status().clone(), consumer.seen());
     Effects { topics, status, seen, start: start(consumer, |consumer, stop| async move { consumer.run(stop).await }) }
+}
+
+/// The loop that takes the commands of one sender.
+pub(super) fn receiver(parts: &Parts, sender: &str, commands: CommandDispatcher) -> Effects {
+    let receiver = Receiver::new(&parts.system, &parts.service, sender, commands, parts.runtime.clone());
+    let (status, topics) = (receiver.status().clone(), vec![receiver.topic()]);
+    effects(parts, (COMMANDS_PROGRESS, Some(status)), Arc::new(receiver), topics)
 }
 
 /// The loop of a process manager's timers.
@@ -84,7 +103,7 @@ pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) 
     let process = (managed.on)(Arc::clone(streams));
     let topics: Vec<Arc<str>> = managed.topics.iter().map(|topic| Arc::from(*topic)).collect();
     let name = format!("process/{}", managed.category);
-    let hears = || effects(parts, &name, Arc::new(Hears(Arc::clone(&process))), topics.clone());
+    let hears = || effects(parts, (&name, None), Arc::new(Hears(Arc::clone(&process))), topics.clone());
     let hearing = (!topics.is_empty()).then(hears);
     let seen = hearing.as_ref().map(|hearing| hearing.seen.clone());
     let keeper = TimerKeeper::new(process, managed.category, parts.store(), parts.runtime.clone(), seen);

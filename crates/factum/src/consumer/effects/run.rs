@@ -110,6 +110,12 @@ impl EffectConsumer {
         Self { effect, name: name.to_owned(), options, bus, store, runtime, status, seen }
     }
 
+    /// The same, showing itself in a status that others show something in as well.
+    #[must_use]
+    pub fn with_status(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
     /// What the loop shows of itself. Its position is the one last dealt with, of whichever source and partition, until
     /// nothing is known to be missing on any.
     pub const fn status(&self) -> &Status {

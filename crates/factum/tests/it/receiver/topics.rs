@@ -1,0 +1,173 @@
+//! What comes on a topic of commands that is no command, and topics whose sender was restored.
+
+use factum::bus::Headers;
+
+use super::*;
+
+/// A record with one header changed, or taken away.
+fn with(record: NewRecord, header: &str, value: Option<&str>) -> NewRecord {
+    let mut headers = Headers::new();
+    for (name, own) in record.headers.iter() {
+        match value {
+            _ if name != header => headers.push(name.to_owned(), own.to_owned()),
+            Some(value) => headers.push(name.to_owned(), value.to_owned()),
+            None => {}
+        }
+    }
+    NewRecord { headers, ..record }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_refused_by_its_id() {
+    let mut story = Story::with(0).await;
+    story.sender.deposit("1", 5).await;
+    let (partition, sent) = story.sender.next(Some("2"), "bank.accounts.deposit.v1", &json!({}));
+    story.sender.produce(partition, with(sent.encode(), "ce_time", Some("yesterday"))).await;
+    story.sender.deposit("3", 6).await;
+    story.settled().await;
+    let [(id, name, document)]: [_; 1] = story.outcomes().try_into().unwrap();
+    assert_eq!((id.as_str(), name.as_str()), ("2", "factum.command-refused.v1"));
+    assert_eq!(document["code"], "malformed");
+    assert_eq!(story.balance().await, 11, "what follows goes on: it left no hole");
+    assert!(story.receiver().alarms.is_empty());
+    story.end().await;
+}
+
+#[tokio::test]
+async fn what_has_no_id_is_put_aside_once_with_an_alarm() {
+    let mut story = Story::with(0).await;
+    story.sender.deposit("1", 5).await;
+    let (partition, sent) = story.sender.next(None, "bank.accounts.deposit.v1", &json!({ "amount": 1 }));
+    story.sender.produce(partition.clone(), sent.encode()).await;
+    let junk = NewRecord { headers: Headers::new(), value: "what?".into(), ..sent.encode() };
+    story.sender.produce(partition, junk).await;
+    story.sender.deposit("2", 6).await;
+    story.settled().await;
+    assert_eq!(story.balance().await, 11);
+    let letters = |all: Vec<(String, String, Value)>| -> Vec<Value> {
+        all.into_iter().filter(|(_, name, _)| name == "dead-letter.received").map(|(_, _, letter)| letter).collect()
+    };
+    let kept = letters(story.recorded().await);
+    assert_eq!(kept.len(), 2);
+    assert_eq!(kept[1]["value"], "d2hhdD8=");
+    assert_eq!((&kept[1]["topic"], &kept[1]["value_bytes"]), (&json!(topic()), &json!(5)));
+    let alarm = story.receiver().alarms["dead letters"].clone();
+    assert!(alarm.starts_with("2 records"), "{alarm}");
+
+    // The same records again: they are known.
+    let Story { service, store, bus, sender } = story;
+    drop(service);
+    let forgetful: Arc<dyn EventStore> = Arc::new(factum::testing::FaultyStore::new(&store).named(restored(&store)));
+    let story = Story { service: start(&forgetful, &bus).await, store, bus, sender };
+    story.settled().await;
+    assert_eq!(letters(story.recorded().await), kept);
+    assert_eq!(story.balance().await, 11);
+    story.end().await;
+}
+
+/// The identity of a store after a restore: its progress was written in another history.
+fn restored(store: &Arc<dyn EventStore>) -> factum::store::Identity {
+    let identity = store.identity().clone();
+    factum::store::Identity { incarnation: Incarnation::from_uuid(Uuid::from_u128(77)), ..identity }
+}
+
+#[tokio::test]
+async fn a_restored_receiver_deals_with_what_its_restore_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, copy) = (folder.path().join("live"), folder.path().join("copy"));
+    let open_store = |path: &std::path::Path| -> Arc<dyn EventStore> {
+        Arc::new(factum::store::EngineStore::open(path, factum::store::EngineOptions::default()).unwrap())
+    };
+    let store = open_store(&live);
+    let bus = MemoryBus::new();
+    let service = start_patiently(&store, &bus).await;
+    open(&service, 10).await;
+    let sender = Sender::new(&bus).await;
+    let mut story = Story { service, store, bus, sender };
+    story.sender.deposit("1", 1).await;
+    story.settled().await;
+    let Story { service, store, bus, sender } = story;
+    service.stop(LIMIT).await.unwrap();
+    drop(store);
+    copy_folder(&live, &copy);
+
+    // What comes after the copy was made is lost with the store, and its progress too.
+    let store = open_store(&live);
+    let mut story = Story { service: start_patiently(&store, &bus).await, store, bus, sender };
+    story.sender.deposit("2", 2).await;
+    story.sender.withdraw("3", 1_000).await;
+    story.settled().await;
+    assert_eq!(story.balance().await, 13);
+    let Story { service, store, bus, sender } = story;
+    service.stop(LIMIT).await.unwrap();
+    drop(store);
+    std::fs::remove_dir_all(&live).unwrap();
+    factum::store::EngineStore::restore(&copy, &live, &factum::store::EngineOptions::default()).unwrap();
+
+    let store = open_store(&live);
+    let story = Story { service: start_patiently(&store, &bus).await, store, bus, sender };
+    story.settled().await;
+    assert_eq!(story.balance().await, 13);
+    let names: Vec<_> = story.recorded().await.into_iter().map(|(id, name, _)| (id, name)).collect();
+    let expected = [("1", "account.deposited"), ("2", "account.deposited"), ("3", "outcome.refused")];
+    assert_eq!(names, expected.map(|(id, name)| (id.to_owned(), name.to_owned())));
+    story.end().await;
+}
+
+/// As in a process: closing a store takes its time.
+async fn start_patiently(store: &Arc<dyn EventStore>, bus: &MemoryBus) -> Service {
+    let bus: Arc<dyn Bus> = Arc::new(bus.clone());
+    builder(store, &bus, &Runtime::tokio()).start().await.unwrap()
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &to.join(entry.file_name()));
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sender_restored_to_before_what_was_taken_stops_its_partition() {
+    let mut story = Story::with(0).await;
+    story.sender.deposit("1", 1).await;
+    story.sender.deposit("2", 2).await;
+    story.settled().await;
+    // Restored to its first event: what it sends now stands where another command stood.
+    let parent = story.sender.source.incarnation;
+    story.sender.source.incarnation = Incarnation::from_uuid(Uuid::from_u128(99));
+    story.sender.lineage = vec![Fork { parent, position: Position::new(1) }];
+    story.sender.position = 1;
+    story.sender.last.fill(1);
+    story.sender.deposit("3", 4).await;
+    story.shows(|report| !report.alarms.is_empty()).await;
+    let alarms = story.receiver().alarms;
+    assert!(alarms.values().any(|text| text.contains("forked at 1")), "{alarms:?}");
+    assert_eq!(story.balance().await, 3);
+    story.end().await;
+}
+
+#[tokio::test]
+async fn a_hole_on_the_wire_is_seen_and_nothing_behind_it_is_done_until_it_is_filled() {
+    let mut story = Story::with(0).await;
+    story.sender.deposit("1", 1).await;
+    story.settled().await;
+    let (partition, lost) =
+        story.sender.next(Some("2"), "bank.accounts.deposit.v1", &json!({ "account_id": ACCOUNT, "amount": 2 }));
+    let (_, after) =
+        story.sender.next(Some("3"), "bank.accounts.deposit.v1", &json!({ "account_id": ACCOUNT, "amount": 4 }));
+    story.sender.produce(partition.clone(), after.encode()).await;
+    story.shows(|report| !report.alarms.is_empty()).await;
+    assert_eq!(story.balance().await, 1);
+    story.sender.produce(partition.clone(), lost.encode()).await;
+    story.sender.produce(partition, after.encode()).await;
+    story.shows(|report| report.alarms.is_empty()).await;
+    story.settled().await;
+    assert_eq!(story.balance().await, 7);
+    story.end().await;
+}
