@@ -18,6 +18,7 @@ use rusqlite::Connection;
 
 use crate::{
     OpenError, SqliteOptions, checkpoints,
+    damage::STARTS_OVER_MAX,
     error::read_error,
     generations::{self, Place, Resolved},
     log::Log,
@@ -219,6 +220,10 @@ impl ReadStore for SqliteReadStore {
 
     fn life(&self) -> u64 {
         self.shared.life.load(Ordering::SeqCst)
+    }
+
+    fn can_start_over(&self) -> bool {
+        self.life() < STARTS_OVER_MAX
     }
 
     fn start_over(&self, life: u64, damage: &ReadError) -> Result<(), ReadError> {

@@ -35,6 +35,7 @@ pub mod process;
 pub mod projections;
 pub mod query;
 pub mod read;
+pub mod rebuild;
 pub mod receiver;
 pub mod relay;
 pub mod runtime;

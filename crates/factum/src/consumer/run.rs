@@ -1,6 +1,6 @@
 //! The consumer's loop.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     ahead::FetchAhead,
@@ -11,9 +11,9 @@ use super::{
     standstill::Standstill,
 };
 use crate::{
-    bus::{Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, TopicPartition},
+    bus::{Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
     model::StoreId,
-    projections::{BatchPace, DynProjection, Feed, Phase, Watermarks},
+    projections::{BatchPace, DynProjection, Feed, Leash, Phase, Watermarks},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
     store::History,
@@ -39,6 +39,7 @@ pub struct ProjectionConsumer {
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) runtime: Runtime,
     pub(super) status: Status,
+    leash: Option<Leash>,
 }
 
 /// What one run of the loop works with.
@@ -48,6 +49,8 @@ pub(super) struct Session {
     pub(super) consumer: FetchAhead,
     pub(super) standstill: Standstill,
     pub(super) catch_up: CatchUp,
+    /// Partitions at the end of the leash, and the offset of each that is out of reach.
+    held: HashMap<TopicPartition, Offset>,
     pace: BatchPace,
 }
 
@@ -62,12 +65,33 @@ impl ProjectionConsumer {
         runtime: Runtime,
     ) -> Self {
         let key = projection.key();
-        let status = Status::new(&format!("consumer {key}"));
-        let projection = Arc::new(projection);
-        let consumer = Self { projection, options, bus, read_store, watermarks, runtime, status };
-        consumer.watermarks.track(key, consumer.feed(), Vec::new());
+        let consumer = Self::of(Arc::new(projection), options, bus, read_store, watermarks, runtime);
+        consumer.watermarks.track(key, consumer.topics(), Vec::new());
         consumer.watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         consumer
+    }
+
+    /// The same without a word to the watermarks before it has looked at the checkpoints.
+    pub(crate) fn of(
+        projection: Arc<DynProjection>,
+        options: ConsumerOptions,
+        bus: Arc<dyn Bus>,
+        read_store: Arc<dyn ReadStore>,
+        watermarks: Arc<Watermarks>,
+        runtime: Runtime,
+    ) -> Self {
+        let status = Status::new(&format!("consumer {}", projection.key()));
+        Self { projection, options, bus, read_store, watermarks, runtime, status, leash: None }
+    }
+
+    /// Shows what it does here.
+    pub(crate) fn showing(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Gets no farther than this.
+    pub(crate) fn behind(self, leash: Option<Leash>) -> Self {
+        Self { leash, ..self }
     }
 
     /// What the loop shows of itself. Its position is the one last applied, of whichever source and partition, until
@@ -81,12 +105,19 @@ impl ProjectionConsumer {
     ///
     /// # Errors
     /// See [`ConsumerEnd`].
-    pub async fn run(&self, mut stop: Stop) -> Result<(), ConsumerEnd> {
+    pub async fn run(&self, stop: Stop) -> Result<(), ConsumerEnd> {
+        self.feed(stop).await?;
+        self.status.update(|report| report.state = LoopState::Stopped);
+        Ok(())
+    }
+
+    /// As [`ProjectionConsumer::run`], for whoever goes on by another loop: it does not show that it has stopped.
+    pub(crate) async fn feed(&self, mut stop: Stop) -> Result<(), ConsumerEnd> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
         let mut epoch = None;
         loop {
             match self.consume(&mut stop, &mut epoch, &mut backoff).await {
-                Ok(()) => break,
+                Ok(()) => return Ok(()),
                 Err(Trouble::End(end)) => {
                     let stood_down = matches!(end, ConsumerEnd::StoodDown);
                     self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
@@ -95,13 +126,11 @@ impl ProjectionConsumer {
                 Err(trouble) => {
                     self.show_failure(LoopState::BackingOff, &trouble);
                     if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
-                        break;
+                        return Ok(());
                     }
                 }
             }
         }
-        self.status.update(|report| report.state = LoopState::Stopped);
-        Ok(())
     }
 
     /// One run from the checkpoints to the stop signal or the first trouble.
@@ -117,6 +146,7 @@ impl ProjectionConsumer {
             consumer: FetchAhead::new(consumer?),
             standstill: Standstill::default(),
             catch_up,
+            held: HashMap::new(),
             pace: BatchPace::new(BATCH_RECORDS_MAX),
         };
         self.show_progress(&session);
@@ -125,15 +155,20 @@ impl ProjectionConsumer {
                 tokio::select! {
                     biased;
                     () = session.standstill.due(&self.runtime) => None,
+                    () = self.in_reach(&session.held) => None,
                     event = session.consumer.next() => Some(event),
                 }
             });
             let Some(event) = waiting.await else { return Ok(()) };
             match event {
-                None => session.resume_due(&self.runtime),
+                None => {
+                    session.resume_due(&self.runtime);
+                    self.resume_held(&mut session);
+                }
                 Some(event) => {
                     let fed = matches!(event, Ok(BusEvent::Records(..)));
                     self.take(event, &mut session).await?;
+                    self.note_whole(&mut session).await?;
                     if fed {
                         backoff.reset();
                     }
@@ -147,23 +182,28 @@ impl ProjectionConsumer {
             Ok(BusEvent::Assigned(partitions)) => self.assigned(&partitions, session).await,
             Ok(BusEvent::Records(partition, records)) => {
                 let records: Records = records.into();
+                let reach = self.reach(&partition, &records);
                 let mut start = 0;
-                while start < records.len() {
-                    let end = records.len().min(start + session.pace.limit());
+                while start < reach {
+                    let end = reach.min(start + session.pace.limit());
                     let before = self.runtime.now();
                     if !self.apply(&partition, &records, start..end, session).await? {
-                        break;
+                        return Ok(());
                     }
                     session.pace.took(self.runtime.now().since(before));
                     start = end;
                 }
-                Ok(())
+                match records.get(reach) {
+                    Some(next) => self.hold(&partition, next.offset, session).await,
+                    None => Ok(()),
+                }
             }
             Ok(BusEvent::Revoked(partitions, revocation)) => {
                 // Nothing is under way between two events, so the next owner may go on at once.
                 for partition in &partitions {
                     session.standstill.forget(partition);
                     session.catch_up.give_up(partition);
+                    session.held.remove(partition);
                 }
                 drop(revocation);
                 Ok(())
@@ -189,12 +229,55 @@ impl ProjectionConsumer {
         });
         let (epoch, checkpoints) = loaded.await??;
         *claimed = Some(epoch);
-        self.watermarks.track(key, self.feed(), checkpoints.clone());
+        self.watermarks.track(key, self.topics(), checkpoints.clone());
         let book = Book::new(checkpoints);
         // A filling that was interrupted is not over.
         let catch_up = CatchUp::new(book.is_part());
         self.watermarks.set_phase(key, catch_up.phase());
         Ok((epoch, book, catch_up))
+    }
+
+    /// A refill that is over is known to be over from now on, also when no message ever comes again.
+    async fn note_whole(&self, session: &mut Session) -> Result<(), Trouble> {
+        let Some(step) = session.book.refill_move(false).filter(|_| !session.catch_up.is_refilling()) else {
+            return Ok(());
+        };
+        let (key, epoch, read_store) = (self.projection.key(), session.epoch, Arc::clone(&self.read_store));
+        let moves = [step];
+        let write = move || read_store.write(key, epoch, &moves, &mut |_| Ok(())).map(|()| moves);
+        session.book.written(&self.runtime.blocking(write).await??);
+        Ok(())
+    }
+
+    /// How many of these records the leash lets it apply.
+    fn reach(&self, partition: &TopicPartition, records: &[Record]) -> usize {
+        let Some(leash) = &self.leash else { return records.len() };
+        let end = leash.offset(partition);
+        records.partition_point(|record| record.offset < end)
+    }
+
+    /// A partition waits at a record that is out of reach.
+    async fn hold(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
+        session.consumer.pause(partition);
+        session.consumer.seek(partition, at).await?;
+        session.held.insert(partition.clone(), at);
+        Ok(())
+    }
+
+    /// Waits until a partition that is held may go on.
+    async fn in_reach(&self, held: &HashMap<TopicPartition, Offset>) {
+        match &self.leash {
+            Some(leash) if !held.is_empty() => leash.reaches(held.iter()).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn resume_held(&self, session: &mut Session) {
+        let Some(leash) = &self.leash else { return };
+        let reached = session.held.extract_if(|partition, at| *at < leash.offset(partition));
+        for (partition, _) in reached {
+            session.consumer.resume(&partition);
+        }
     }
 
     async fn any_topic(&self) -> Result<bool, BusError> {
@@ -220,7 +303,7 @@ impl ProjectionConsumer {
     async fn assigned(&self, partitions: &[TopicPartition], session: &mut Session) -> Result<(), Trouble> {
         let (key, read_store) = (self.projection.key(), self.read_store.clone());
         let checkpoints = self.runtime.blocking(move || read_store.checkpoints(key)).await??;
-        self.watermarks.track(key, self.feed(), checkpoints.clone());
+        self.watermarks.track(key, self.topics(), checkpoints.clone());
         session.book.reload(checkpoints);
         for partition in partitions {
             let offset = match session.book.offset(partition) {
@@ -259,7 +342,7 @@ impl ProjectionConsumer {
         self.watermarks.learned(self.projection.key(), store, history);
     }
 
-    fn feed(&self) -> Feed {
+    fn topics(&self) -> Feed {
         Feed::Topics(self.options.topics.iter().map(ToString::to_string).collect())
     }
 

@@ -3,6 +3,7 @@
 mod ahead;
 mod applier;
 mod awaited;
+mod leash;
 mod moves;
 mod pace;
 mod runner;
@@ -12,6 +13,7 @@ pub(crate) use pace::BatchPace;
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use awaited::{Awaited, Lost};
+pub(crate) use leash::Leash;
 pub use moves::Moves;
 pub use runner::{ProjectionEnd, ProjectionRunner};
-pub use watermarks::{Feed, Phase, Watermarks};
+pub use watermarks::{Feed, Phase, Progress, Watermarks};

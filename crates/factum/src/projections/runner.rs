@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use factum_engine::{Direction, Position};
 
-use super::{ApplyError, DynProjection, Feed, Phase, Watermarks, ahead::ReadAhead, pace::BatchPace};
+use super::{ApplyError, DynProjection, Feed, Leash, Phase, Watermarks, ahead::ReadAhead, pace::BatchPace};
 use crate::{
     model::{ProjectionKey, RawEvent},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
@@ -30,6 +30,9 @@ pub enum ProjectionEnd {
     /// The checkpoint means nothing in this store.
     #[error("{0}")]
     Foreign(String),
+    /// The read store is damaged.
+    #[error(transparent)]
+    ReadStore(ReadError),
 }
 
 /// Feeds one projection from the service's own event store: in order, each batch's effects and checkpoint in one
@@ -43,6 +46,7 @@ pub struct ProjectionRunner {
     projection: Arc<DynProjection>,
     runtime: Runtime,
     status: Status,
+    leash: Option<Leash>,
 }
 
 /// What one run of the loop works with.
@@ -82,6 +86,7 @@ impl From<ReadError> for Trouble {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Fenced { .. } => Self::End(ProjectionEnd::StoodDown),
+            ReadError::Damaged { .. } => Self::End(ProjectionEnd::ReadStore(error)),
             other => Self::Read(other),
         }
     }
@@ -100,8 +105,30 @@ impl ProjectionRunner {
         let key = projection.key();
         watermarks.track(key, Feed::OwnStore, Vec::new());
         watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
+        Self::of(Arc::new(projection), store, read_store, watermarks, runtime)
+    }
+
+    /// The same without a word to the watermarks before it has looked at the checkpoint.
+    pub(crate) fn of(
+        projection: Arc<DynProjection>,
+        store: Arc<dyn EventStore>,
+        read_store: Arc<dyn ReadStore>,
+        watermarks: Arc<Watermarks>,
+        runtime: Runtime,
+    ) -> Self {
+        let key = projection.key();
         let status = Status::new(&format!("projection {key}"));
-        Self { key, store, read_store, watermarks, projection: Arc::new(projection), runtime, status }
+        Self { key, store, read_store, watermarks, projection, runtime, status, leash: None }
+    }
+
+    /// Shows what it does here.
+    pub(crate) fn showing(self, status: Status) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Gets no farther than this.
+    pub(crate) fn behind(self, leash: Option<Leash>) -> Self {
+        Self { leash, ..self }
     }
 
     /// What the loop shows of itself.
@@ -113,7 +140,14 @@ impl ProjectionRunner {
     ///
     /// # Errors
     /// See [`ProjectionEnd`].
-    pub async fn run(&self, mut stop: Stop) -> Result<(), ProjectionEnd> {
+    pub async fn run(&self, stop: Stop) -> Result<(), ProjectionEnd> {
+        self.feed(stop).await?;
+        self.status.update(|report| report.state = LoopState::Stopped);
+        Ok(())
+    }
+
+    /// As [`ProjectionRunner::run`], for whoever goes on by another loop: it does not show that it has stopped.
+    pub(crate) async fn feed(&self, mut stop: Stop) -> Result<(), ProjectionEnd> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
         let mut epoch = None;
         while !stop.is_stopped() {
@@ -133,7 +167,6 @@ impl ProjectionRunner {
                 }
             }
         }
-        self.status.update(|report| report.state = LoopState::Stopped);
         Ok(())
     }
 
@@ -141,10 +174,30 @@ impl ProjectionRunner {
     async fn follow(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let mut session = self.take_over(epoch).await?;
         while let Some(batch) = stop.unless(session.events.next(session.pace.limit())).await {
-            self.apply(&mut session, batch?).await?;
-            backoff.reset();
+            let mut rest = batch?;
+            while let Some((within, beyond)) = stop.unless(self.within_reach(rest, session.position())).await {
+                self.apply(&mut session, within).await?;
+                backoff.reset();
+                match beyond {
+                    Some(beyond) => rest = beyond,
+                    None => break,
+                }
+            }
         }
         Ok(())
+    }
+
+    /// What of a batch the leash lets it apply, and the rest; waits until that is something.
+    async fn within_reach(&self, mut batch: Batch, at: Position) -> (Batch, Option<Batch>) {
+        let Some(leash) = &self.leash else { return (batch, None) };
+        leash.beyond(at).await;
+        let end = leash.position();
+        if batch.read_to <= end {
+            return (batch, None);
+        }
+        let beyond = batch.events.split_off(batch.events.partition_point(|event| event.position <= end));
+        let rest = Batch { events: beyond, read_to: batch.read_to, end: batch.end };
+        (Batch { events: batch.events, read_to: end, end: false }, Some(rest))
     }
 
     /// Claims the projection, once: a loop that claimed it again after an error would take it back from a new owner.

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use factum_engine::Position;
@@ -13,8 +14,9 @@ use super::{
     moves::Moves,
 };
 use crate::{
-    model::{ProjectionKey, StoreId},
-    read::{Checkpoint, Lane},
+    model::{ProjectionKey, StoreId, Timestamp},
+    read::{Checkpoint, Lane, ReadError},
+    runtime::Runtime,
     store::History,
 };
 
@@ -42,12 +44,45 @@ pub enum Phase {
     },
 }
 
+/// How far a refill is, and how long it may take yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Positions done.
+    pub done: u64,
+    /// Positions there were to do, when it started; 0 while that is not known yet.
+    pub total: u64,
+    /// Positions a second, since it started or was taken up again; 0 while nothing is known of it.
+    pub rate: u64,
+    /// How long the rest takes at this rate.
+    pub left: Option<Duration>,
+}
+
+/// When a refill was first heard of, and how far it was then.
+#[derive(Clone, Copy)]
+struct Began {
+    at: Timestamp,
+    done: u64,
+}
+
+impl Began {
+    fn progress(self, done: u64, total: u64, now: Timestamp) -> Progress {
+        let took = u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX);
+        let rate = done.saturating_sub(self.done).saturating_mul(1_000).checked_div(took).unwrap_or(0);
+        let left = total.saturating_sub(done).saturating_mul(1_000).checked_div(rate).map(Duration::from_millis);
+        Progress { done, total, rate, left }
+    }
+}
+
 /// A projection, what feeds it, and its checkpoint on every lane.
-type Progress = (ProjectionKey, Feed, Vec<(Lane, Checkpoint)>);
+type Tracking = (ProjectionKey, Feed, Vec<(Lane, Checkpoint)>);
 
 struct Tracked {
     feed: Feed,
     phase: watch::Sender<Phase>,
+    /// What it knows was in a read store that is begun anew.
+    lost: bool,
+    /// Of the refill under way.
+    began: Option<Began>,
     seen: watch::Sender<Seen>,
 }
 
@@ -58,12 +93,61 @@ pub(super) struct Seen {
 }
 
 /// The checkpoints of every running projection of a service, as last committed.
-#[derive(Default)]
 pub struct Watermarks {
     projections: Mutex<HashMap<ProjectionKey, Tracked>>,
+    /// Damage that a query met, and in which life of the read store.
+    damage: watch::Sender<Option<(u64, String)>>,
+    runtime: Runtime,
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self::new(Runtime::tokio())
+    }
 }
 
 impl Watermarks {
+    /// Nothing is tracked yet. The runtime tells how fast a refill goes.
+    pub fn new(runtime: Runtime) -> Self {
+        Self { projections: Mutex::default(), damage: watch::Sender::default(), runtime }
+    }
+
+    /// Tells that the read store is damaged and is to be begun anew, which was in this life then. From now on every
+    /// projection counts as being refilled, until [`Watermarks::begun_anew`].
+    pub(crate) fn damaged(&self, life: u64, damage: &ReadError) {
+        let mut projections = self.projections();
+        let is_new = self.damage.send_if_modified(|known| {
+            let is_new = known.as_ref().is_none_or(|(seen, _)| *seen < life);
+            if is_new {
+                *known = Some((life, damage.to_string()));
+            }
+            is_new
+        });
+        if is_new {
+            for tracked in projections.values_mut() {
+                tracked.lost = true;
+                tracked.phase.send_replace(Phase::Refilling { done: 0, total: 0 });
+            }
+        }
+    }
+
+    /// Tells that a projection is fed into a read store that was begun anew: nothing is there yet.
+    pub(crate) fn begun_anew(&self, projection: ProjectionKey) {
+        if let Some(tracked) = self.projections().get_mut(&projection) {
+            (tracked.lost, tracked.began) = (false, None);
+            tracked.seen.send_modify(|seen| seen.lanes.clear());
+            tracked.phase.send_replace(Phase::Refilling { done: 0, total: 0 });
+        }
+    }
+
+    /// Waits until a query has met damage in a read store that is in this life.
+    pub(crate) async fn damage(&self, life: u64) -> String {
+        let mut damage = self.damage.subscribe();
+        // The sender lives in `self`: the wait cannot fail.
+        let found = damage.wait_for(|found| found.as_ref().is_some_and(|(seen, _)| *seen == life)).await;
+        found.ok().and_then(|found| found.as_ref().map(|(_, text)| text.clone())).unwrap_or_default()
+    }
+
     /// Starts tracking a projection; a second call replaces what was known.
     pub fn track(&self, projection: ProjectionKey, feed: Feed, checkpoints: Vec<(Lane, Checkpoint)>) {
         let lanes: Lanes = checkpoints.into_iter().collect();
@@ -75,7 +159,10 @@ impl Watermarks {
             }
             None => {
                 let seen = watch::Sender::new(Seen { lanes, histories: HashMap::new() });
-                projections.insert(projection, Tracked { feed, phase: watch::Sender::default(), seen });
+                projections.insert(
+                    projection,
+                    Tracked { feed, phase: watch::Sender::default(), lost: false, began: None, seen },
+                );
             }
         }
     }
@@ -110,9 +197,40 @@ impl Watermarks {
 
     /// Tells whether a projection's read models are whole.
     pub fn set_phase(&self, projection: ProjectionKey, phase: Phase) {
-        if let Some(tracked) = self.projections().get(&projection) {
+        let now = self.runtime.now();
+        if let Some(tracked) = self.projections().get_mut(&projection).filter(|tracked| !tracked.lost) {
+            tracked.began = match phase {
+                Phase::Live => None,
+                // Until the total is known, nothing is being done yet.
+                Phase::Refilling { total: 0, .. } => tracked.began,
+                Phase::Refilling { done, .. } => tracked.began.or(Some(Began { at: now, done })),
+            };
             tracked.phase.send_replace(phase);
         }
+    }
+
+    /// How far a projection's refill is; `None` when its read models are whole.
+    pub fn progress(&self, projection: ProjectionKey) -> Option<Progress> {
+        let projections = self.projections();
+        let tracked = projections.get(&projection)?;
+        let Phase::Refilling { done, total } = *tracked.phase.borrow() else { return None };
+        let began = tracked.began.unwrap_or(Began { at: self.runtime.now(), done });
+        Some(began.progress(done, total, self.runtime.now()))
+    }
+
+    /// The checkpoints of a projection.
+    pub(crate) fn lanes(&self, projection: ProjectionKey) -> Vec<(Lane, Checkpoint)> {
+        let lanes =
+            |tracked: &Tracked| tracked.seen.borrow().lanes.iter().map(|(lane, at)| (lane.clone(), *at)).collect();
+        self.projections().get(&projection).map(lanes).unwrap_or_default()
+    }
+
+    /// Waits until a projection has passed one of these positions. Bound it from outside.
+    pub(crate) async fn passed(&self, projection: ProjectionKey, lanes: &[(Lane, Position)]) {
+        let receiver = self.projections().get(&projection).map(|tracked| tracked.seen.subscribe());
+        let Some(mut seen) = receiver else { return std::future::pending().await };
+        // The sender lives in `self`, which outlives this borrow: the wait cannot fail.
+        let _ = seen.wait_for(|seen| lanes.iter().any(|(lane, position)| at(&seen.lanes, lane) > *position)).await;
     }
 
     /// Whether a projection's read models are whole.
@@ -154,7 +272,7 @@ impl Watermarks {
     }
 
     /// Every projection with its lanes and checkpoints, for metrics and for settling.
-    pub fn all(&self) -> Vec<Progress> {
+    pub fn all(&self) -> Vec<Tracking> {
         let projections = self.projections();
         let mut all: Vec<_> = projections
             .iter()

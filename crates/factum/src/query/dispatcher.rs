@@ -298,8 +298,26 @@ impl Core {
         Ok(marks.into_iter().map(|mark| (projection, mark)).collect())
     }
 
-    /// Runs a query on one snapshot, and finishes its answer: here and now when it is quick, else off the async threads.
+    /// Runs a query on one snapshot, and finishes its answer.
     pub(super) async fn answer<Q: Query, T: Send + 'static>(
+        &self,
+        query: Q,
+        pace: &Arc<Pace>,
+        finish: impl FnOnce(<Q as Answers>::Answer) -> Result<T, AskError> + Send + 'static,
+    ) -> Result<T, AskError> {
+        let life = self.read_store.life();
+        let answered = self.answered(query, pace, finish).await;
+        if let Err(AskError::Corrupt(damage @ ReadError::Damaged { .. })) = &answered
+            && self.read_store.can_start_over()
+        {
+            // Whoever feeds the read models begins the store anew.
+            self.watermarks.damaged(life, damage);
+        }
+        answered
+    }
+
+    /// Here and now when it is quick, else off the async threads.
+    async fn answered<Q: Query, T: Send + 'static>(
         &self,
         query: Q,
         pace: &Arc<Pace>,

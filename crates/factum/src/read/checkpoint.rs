@@ -70,6 +70,12 @@ impl Lane {
         Some(Source { store: parts.next()?.parse().ok()?, incarnation: parts.next()?.parse().ok()? })
     }
 
+    /// Whether a checkpoint on this lane is a watermark in force: neither a place to resume reading, nor one of a
+    /// history that was replaced since.
+    pub(crate) fn is_proof(&self, at: &Checkpoint) -> bool {
+        *self == Self::own_store() || self.source().is_some_and(|source| source.incarnation == at.incarnation)
+    }
+
     /// A lane by its stored text.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())

@@ -87,10 +87,10 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Whether it is about the store and has nothing to do with what was to be written: trying again, or standing
-    /// down, may help.
+    /// Whether it is about the store and has nothing to do with what was to be written: trying again, standing down,
+    /// or beginning the store anew may help.
     pub const fn is_the_stores(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Fenced { .. } | Self::Moved { .. })
+        matches!(self, Self::Unavailable(_) | Self::Fenced { .. } | Self::Moved { .. } | Self::Damaged { .. })
     }
 }
 
@@ -175,6 +175,11 @@ pub trait ReadStore: Send + Sync {
     /// in another life, epochs above all, means nothing.
     fn life(&self) -> u64 {
         0
+    }
+
+    /// Whether [`ReadStore::start_over`] can be expected to do so.
+    fn can_start_over(&self) -> bool {
+        false
     }
 
     /// Puts a damaged database aside and begins an empty one in its place, unless that was done since `life`. Whoever

@@ -12,6 +12,7 @@ use crate::{
     projections::{self, DynProjection, Feed, Watermarks},
     query::{QueryDispatcher, QueryDispatcherBuilder},
     read::ReadStore,
+    rebuild::ReadModels,
     receiver::{Takes, outcome_topic, outcomes},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
@@ -183,7 +184,7 @@ impl ServiceBuilder {
     /// The parts do not fit together, or one is missing.
     pub async fn start(self) -> Result<Service, StartError> {
         self.check()?;
-        let watermarks = Arc::new(Watermarks::default());
+        let watermarks = Arc::new(Watermarks::new(self.runtime.clone()));
         let handles_commands = self.commands || !self.receives.is_empty();
         let (senders, taken): (Vec<_>, Vec<_>) =
             self.receives.into_iter().map(|(sender, takes)| (sender, takes.commands)).unzip();
@@ -230,7 +231,7 @@ impl ServiceBuilder {
         for process in self.processes {
             started.process(&process, streams.as_ref().expect("checked: processes need an event store"));
         }
-        self.projections.into_iter().for_each(|(projection, feed)| started.projection(projection, feed));
+        started.read_models(self.projections);
         started.0.health.started();
         Ok(started.0)
     }
@@ -290,6 +291,7 @@ impl Started {
             version,
             commands,
             queries,
+            read_models: ReadModels::default(),
             health: Health::default(),
             supervisor: Supervisor::new(parts.runtime.clone()),
             own_loops: Vec::new(),
@@ -331,13 +333,25 @@ impl Started {
         self.0.own(Stage::Consumers, timers.status, timers.start);
     }
 
-    fn projection(&mut self, projection: DynProjection, feed: Feed) {
-        let stage = if feed == Feed::OwnStore { Stage::Projections } else { Stage::Consumers };
-        let (status, start) = loops::projection(&self.0.parts, projection, feed);
-        if stage == Stage::Projections {
-            self.0.own_loops.push(status.clone());
+    fn read_models(&mut self, projections: Vec<(DynProjection, Feed)>) {
+        let keys: Vec<_> = projections.iter().map(|(projection, _)| projection.key()).collect();
+        let mut models = Vec::new();
+        for (projection, feed) in projections {
+            let versions = keys.iter().filter(|key| key.name == projection.key().name).map(|key| key.version).collect();
+            let model = loops::read_model(&self.0.parts, projection, feed, versions);
+            let (status, start) = loops::projection(&model);
+            if model.is_of_topics() {
+                self.0.own(Stage::Consumers, status, start);
+            } else {
+                self.0.own_loops.push(status.clone());
+                self.0.own(Stage::Projections, status, start);
+            }
+            // What it is doing is shown by the read model: a rebuild that fails leaves the service what it is.
+            let (status, start) = loops::rebuilds(&model);
+            self.0.supervisor.own(Stage::Consumers, status, start);
+            models.push(model);
         }
-        self.0.own(stage, status, start);
+        self.0.read_models = ReadModels::new(models);
     }
 }
 

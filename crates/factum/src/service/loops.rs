@@ -7,11 +7,13 @@ use tokio::sync::watch;
 use super::{LoopEnd, StartLoop};
 use crate::{
     bus::{Assignment, Bus, ConsumerOptions},
-    consumer::{ConsumerEnd, Effect, EffectConsumer, ProjectionConsumer, Seen},
+    consumer::{ConsumerEnd, Effect, EffectConsumer, Seen},
     dispatch::{CommandDispatcher, Streams},
+    model::ProjectionKey,
     process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
-    projections::{DynProjection, Feed, ProjectionEnd, ProjectionRunner, Watermarks},
+    projections::{DynProjection, Feed, Watermarks},
     read::ReadStore,
+    rebuild::{ModelEnd, ReadModel, Sources},
     receiver::Receiver,
     relay::{DynPublication, Relay, RelayEnd},
     runtime::{Runtime, Status, Stop},
@@ -111,35 +113,35 @@ pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) 
     (hearing, Timers { status, deadlines, start: start(keeper, |keeper, stop| async move { keeper.run(stop).await }) })
 }
 
-/// The loop that feeds one projection.
-pub(super) fn projection(parts: &Parts, projection: DynProjection, feed: Feed) -> (Status, StartLoop) {
-    match feed {
-        Feed::OwnStore => own_store(parts, projection),
-        Feed::Topics(topics) => consumer(parts, projection, &topics),
-    }
+/// A projection's read model; `versions` of it are registered.
+pub(super) fn read_model(parts: &Parts, projection: DynProjection, feed: Feed, versions: Vec<u32>) -> Arc<ReadModel> {
+    let sources = match feed {
+        Feed::OwnStore => Sources::OwnStore(parts.store()),
+        Feed::Topics(topics) => Sources::Topics(parts.bus(), consumer_options(parts, projection.key(), &topics)),
+    };
+    let (watermarks, runtime) = (Arc::clone(&parts.watermarks), parts.runtime.clone());
+    Arc::new(ReadModel::new(projection, sources, parts.read_store(), watermarks, runtime, versions))
 }
 
-fn own_store(parts: &Parts, projection: DynProjection) -> (Status, StartLoop) {
-    let watermarks = Arc::clone(&parts.watermarks);
-    let runner =
-        ProjectionRunner::new(projection, parts.store(), parts.read_store(), watermarks, parts.runtime.clone());
-    let status = runner.status().clone();
-    (status, start(runner, |runner, stop| async move { runner.run(stop).await }))
+/// The loop that feeds a projection's live read model.
+pub(super) fn projection(model: &Arc<ReadModel>) -> (Status, StartLoop) {
+    (model.status().clone(), start_shared(Arc::clone(model), |model, stop| async move { model.run(stop).await }))
 }
 
-fn consumer(parts: &Parts, projection: DynProjection, topics: &[String]) -> (Status, StartLoop) {
-    let options = ConsumerOptions {
-        group: format!("{}.{}.{}", parts.system, parts.service, projection.key()),
+/// The loop that rebuilds a projection's read model when asked to.
+pub(super) fn rebuilds(model: &Arc<ReadModel>) -> (Status, StartLoop) {
+    let status = Status::new(&format!("rebuilds of {}", model.key()));
+    (status, start_shared(Arc::clone(model), |model, stop| async move { model.tend(stop).await }))
+}
+
+fn consumer_options(parts: &Parts, projection: ProjectionKey, topics: &[String]) -> ConsumerOptions {
+    ConsumerOptions {
+        group: format!("{}.{}.{projection}", parts.system, parts.service),
         topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
         // Two instances of a service either have a read database each, and each must have everything in it; or they
         // share one, and the projection's epoch lets only one of them write.
         assignment: Assignment::Everything,
-    };
-    let watermarks = Arc::clone(&parts.watermarks);
-    let (bus, read_store, runtime) = (parts.bus(), parts.read_store(), parts.runtime.clone());
-    let consumer = ProjectionConsumer::new(projection, options, bus, read_store, watermarks, runtime);
-    let status = consumer.status().clone();
-    (status, start(consumer, |consumer, stop| async move { consumer.run(stop).await }))
+    }
 }
 
 /// What the supervisor calls to start a loop, and again after a panic.
@@ -149,7 +151,15 @@ where
     E: Into<LoopEnd>,
     F: Future<Output = Result<(), E>> + Send + 'static,
 {
-    let looping = Arc::new(looping);
+    start_shared(Arc::new(looping), run)
+}
+
+fn start_shared<L, E, F>(looping: Arc<L>, run: impl Fn(Arc<L>, Stop) -> F + Send + Sync + 'static) -> StartLoop
+where
+    L: Send + Sync + 'static,
+    E: Into<LoopEnd>,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+{
     Arc::new(move |stop| {
         let ended = run(Arc::clone(&looping), stop);
         Box::pin(async move { ended.await.map_or_else(Into::into, |()| LoopEnd::Stopped) })
@@ -174,11 +184,11 @@ impl From<KeeperEnd> for LoopEnd {
     }
 }
 
-impl From<ProjectionEnd> for LoopEnd {
-    fn from(end: ProjectionEnd) -> Self {
+impl From<ModelEnd> for LoopEnd {
+    fn from(end: ModelEnd) -> Self {
         match end {
-            ProjectionEnd::StoodDown => Self::StoodDown,
-            ProjectionEnd::Foreign(reason) => Self::Halted(reason),
+            ModelEnd::StoodDown => Self::StoodDown,
+            ModelEnd::Halted(reason) => Self::Halted(reason),
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     process::Deadlines,
     projections::Watermarks,
     query::QueryDispatcher,
+    rebuild::ReadModels,
     runtime::{Runtime, Status},
     store::EventStore,
 };
@@ -38,6 +39,7 @@ pub struct Service {
     version: String,
     commands: Option<CommandDispatcher>,
     queries: Option<QueryDispatcher>,
+    read_models: ReadModels,
     health: Health,
     supervisor: Supervisor,
     /// Relays, projections of the own store, timers.
@@ -94,6 +96,11 @@ impl Service {
     /// How far its projections are.
     pub const fn watermarks(&self) -> &Arc<Watermarks> {
         &self.parts.watermarks
+    }
+
+    /// Its read models, which can be rebuilt while they answer.
+    pub const fn read_models(&self) -> &ReadModels {
+        &self.read_models
     }
 
     /// What it shows of itself.

@@ -89,6 +89,8 @@ async fn consumed(service: &Service) -> Result<(), SettleError> {
                 service.watermarks().reached(projection, &lane, position).await;
             }
         }
+        // A moment later: that it was the last of what there was to fill.
+        service.watermarks().whole(projection).await;
     }
     for (topics, status, seen) in &service.effects {
         for topic in topics {

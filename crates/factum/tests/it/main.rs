@@ -24,6 +24,7 @@ mod projections;
 mod queries;
 mod read_store;
 mod readme;
+mod rebuild;
 mod receiver;
 mod relay;
 mod relay_evidence;
