@@ -1,5 +1,5 @@
-//! The bank's accounts: the write side. Takes commands over HTTP, decides, records events, and publishes what happened
-//! on the bus. It knows no other service: whoever wants to know about accounts reads
+//! The bank's accounts: the write side. Takes commands over HTTP, and from `transfers` over the bus; decides, records
+//! events, and publishes what happened on the bus. Whoever wants to know about accounts reads
 //! [`messages::AccountPublication`]'s topic.
 //!
 //! Start reading at [`domain`]: that is where everything is decided. [`service()`] puts it on a store, a bus and a port.

@@ -1,4 +1,4 @@
-//! The service put together: one event store, one topic, one write surface.
+//! The service put together: one event store, its topics, one write surface.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use factum_http::Bound;
 
 use crate::{
     domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds},
-    messages::AccountPublication,
+    messages::{AccountPublication, TRANSFERS, commands_of_transfers},
 };
 
 /// The service's name, in topics, folders and logs.
@@ -97,6 +97,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .handles::<DepositFunds>()
         .handles::<WithdrawFunds>()
         .handles::<CloseAccount>()
+        .receives_from(TRANSFERS, commands_of_transfers)
         .publishes::<AccountPublication>()
         .start()
         .await?;

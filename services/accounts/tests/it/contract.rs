@@ -2,13 +2,19 @@
 
 use accounts::{
     NAME,
-    domain::Currency,
+    domain::{CaptureHold, CreditAccount, Currency, HoldFunds, ReleaseHold},
     messages::{
         AccountClosed, AccountCredited, AccountOpened, AccountPublication, FundsDeposited, FundsHeld, FundsWithdrawn,
-        HoldCaptured, HoldReleased,
+        HoldCaptured, HoldReleased, TRANSFERS, commands_of_transfers,
     },
 };
-use factum::{Personal, contract::Contract, testing::assert_contract};
+use factum::{
+    Message as _, Personal,
+    contract::Contract,
+    receiver::{CommandNothingToDo, CommandRefused},
+    testing::assert_contract,
+};
+use serde_json::json;
 
 /// The smallest id there is.
 const NIL: &str = "00000000-0000-0000-0000-000000000000";
@@ -80,6 +86,25 @@ fn released(
     HoldReleased { account_id, transfer_id, amount_minor, currency, balance_minor, available_minor }
 }
 
+/// A command as a sender writes it.
+fn command<C: factum::Command>(document: serde_json::Value) -> C {
+    serde_json::from_value(document).expect("is a command")
+}
+
+fn moving<C: factum::Command>([account_id, transfer_id]: [&str; 2], amount_minor: u64, currency: &str) -> C {
+    command(
+        json!({ "account_id": account_id, "transfer_id": transfer_id, "amount_minor": amount_minor, "currency": currency }),
+    )
+}
+
+fn about_hold<C: factum::Command>([account_id, transfer_id]: [&str; 2]) -> C {
+    command(json!({ "account_id": account_id, "transfer_id": transfer_id }))
+}
+
+fn refused(code: &str, message: &str) -> CommandRefused {
+    CommandRefused { code: code.to_owned(), message: message.to_owned() }
+}
+
 fn closed(account_id: &str) -> AccountClosed {
     AccountClosed { account_id: account_id.to_owned() }
 }
@@ -116,6 +141,19 @@ fn contract() -> Contract {
         .sample("largest", &released([ADA, RENT], MINOR_MAX, [MINOR_MAX; 2], "EUR"))
         .sample("minimal", &closed(NIL))
         .sample("full", &closed(ADA))
+        .receives_from(TRANSFERS, commands_of_transfers)
+        .command_sample("minimal", &moving::<HoldFunds>([NIL; 2], 1, "JPY"))
+        .command_sample("full", &moving::<HoldFunds>([ADA, RENT], 2_550, "EUR"))
+        .command_sample("largest", &moving::<HoldFunds>([ADA, RENT], MINOR_MAX, "EUR"))
+        .command_sample("minimal", &moving::<CreditAccount>([NIL; 2], 1, "JPY"))
+        .command_sample("full", &moving::<CreditAccount>([ADA, RENT], 2_550, "EUR"))
+        .command_sample("largest", &moving::<CreditAccount>([ADA, RENT], MINOR_MAX, "EUR"))
+        .command_sample("minimal", &about_hold::<CaptureHold>([NIL; 2]))
+        .command_sample("full", &about_hold::<CaptureHold>([ADA, RENT]))
+        .command_sample("minimal", &about_hold::<ReleaseHold>([NIL; 2]))
+        .command_sample("full", &about_hold::<ReleaseHold>([ADA, RENT]))
+        .sample("cancelled", &refused("cancelled", "the command was cancelled before it was dealt with"))
+        .sample("minimal", &CommandNothingToDo {})
 }
 
 #[test]
@@ -125,18 +163,19 @@ fn the_published_contract_is_the_one_that_is_kept() {
 
 #[test]
 fn every_sample_is_valid_by_its_schema_also_with_a_field_added() {
-    let contract = contract();
-    for message in contract.messages() {
-        let schema = Contract::schema_of(message);
+    let (contract, files) = (contract(), contract().files());
+    let messages = contract.messages().map(|message| message.name).chain(contract.commands());
+    for name in messages {
+        let schema = serde_json::from_str(&files[&format!("schemas/{name}.json")]).expect("is JSON");
         let validator = jsonschema::draft202012::options().should_validate_formats(true).build(&schema);
-        let validator = validator.unwrap_or_else(|error| panic!("the schema of {}: {error}", message.name));
-        let samples: Vec<_> = contract.samples_of(message.name).collect();
-        assert!(samples.len() >= 2, "{} has few samples", message.name);
+        let validator = validator.unwrap_or_else(|error| panic!("the schema of {name}: {error}"));
+        let samples: Vec<_> = contract.samples_of(name).collect();
+        assert!(samples.len() >= 2, "{name} has few samples");
         for (label, sample) in samples {
             let mut sample = sample.clone();
-            assert_valid(&validator, &sample, message.name, label);
+            assert_valid(&validator, &sample, name, label);
             sample["added_later"] = "by the sender".into();
-            assert_valid(&validator, &sample, message.name, label);
+            assert_valid(&validator, &sample, name, label);
         }
     }
 }
@@ -150,8 +189,10 @@ fn every_field_is_required_unless_it_came_later_and_told_about() {
     for message in contract().messages() {
         let schema = Contract::schema_of(message);
         assert!(schema["$id"].is_string() && schema["title"].is_string() && schema["description"].is_string());
-        let fields = schema["properties"].as_object().expect("a message has fields");
-        let required = schema["required"].as_array().expect("and requires some");
+        // There is nothing to say about nothing to do.
+        let fields = schema["properties"].as_object().into_iter().flatten();
+        let required: &[serde_json::Value] = schema["required"].as_array().map_or(&[], Vec::as_slice);
+        assert!(!required.is_empty() || message.name == CommandNothingToDo::NAME, "{}", message.name);
         for (name, field) in fields {
             let is_required = required.iter().any(|required| required == name);
             assert_ne!(is_required, ADDED_LATER.contains(&(message.name, name)), "{} of {}", name, message.name);

@@ -1,5 +1,8 @@
 //! What others see of the service.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bus_commands;
 mod contract;
 mod schemas;
+mod transfers;
 mod translation;
