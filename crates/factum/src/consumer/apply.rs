@@ -7,13 +7,13 @@ use super::{
     end::{PartitionStop, Trouble},
     plan::{Plan, PlanEnd, Unreadable},
     run::{ProjectionConsumer, Session},
+    show,
 };
 use crate::{
     bus::{Offset, Record, TopicPartition},
     model::RawEvent,
     projections::{AnyProjection, ApplyError},
     read::{CheckpointMove, Epoch, ReadError, ReadStore},
-    runtime::LoopState,
 };
 
 /// What became of a plan.
@@ -98,37 +98,14 @@ impl ProjectionConsumer {
         self.watermarks.moved(self.projection.key(), moved);
         session.catch_up.reached(partition, plan.resume);
         let over = !plan.moves.is_empty() && session.standstill.forget(partition);
-        for gap in &plan.gaps {
-            self.report_gap(partition, gap);
-        }
-        self.status.update(|report| {
-            report.processed += plan.messages.len() as u64;
-            report.dropped += plan.repeated;
-            report.last_error = None;
-            if let Some((_, last)) = plan.messages.last() {
-                report.position = last.position;
-                report.target = report.target.max(last.position);
-            }
-            if over {
-                report.alarms.remove(&partition.to_string());
-            }
-            for step in &plan.moves {
-                report.alarms.remove(step.lane.as_str());
-            }
-        });
+        let last = plan.messages.last().map(|(_, message)| message.position);
+        show::done(&self.status, partition, plan, (plan.messages.len() as u64, last), over);
         self.show_progress(session);
     }
 
     pub(super) fn show_progress(&self, session: &Session) {
         self.watermarks.set_phase(self.projection.key(), session.catch_up.phase());
-        let caught_up = session.catch_up.is_done();
-        self.status.update(|report| {
-            report.state = if caught_up { LoopState::Live } else { LoopState::CatchingUp };
-            // Partitions end at different positions: with nothing known to be missing on any, nothing lags.
-            if caught_up && report.alarms.is_empty() {
-                report.position = report.target;
-            }
-        });
+        show::progress(&self.status, session.catch_up.is_done());
     }
 
     /// Reads a partition again from its beginning: what is missing may have arrived out of order.
@@ -140,15 +117,6 @@ impl ProjectionConsumer {
         Ok(session.consumer.seek(partition, earliest).await?)
     }
 
-    fn report_gap(&self, partition: &TopicPartition, gap: &Gap) {
-        let text = format!(
-            "messages of store {} above position {} and up to {} are missing on {partition}: \
-             let its relay publish again from position {}",
-            gap.source.store, gap.watermark, gap.previous, gap.watermark
-        );
-        self.alarm(gap.lane.as_str(), text);
-    }
-
     /// Lets a partition stand still at a record, until it is tried again.
     async fn stand_still(
         &self,
@@ -157,22 +125,11 @@ impl ProjectionConsumer {
         stop: &PartitionStop,
         session: &mut Session,
     ) -> Result<(), Trouble> {
-        let text = format!("{partition} stands still at offset {offset}: {stop}");
-        self.status.update(|report| report.last_error = Some(text.clone()));
-        self.alarm(&partition.to_string(), text);
+        show::stands_still(&self.status, partition, offset, stop);
         session.consumer.pause(partition);
         session.consumer.seek(partition, offset).await?;
         session.standstill.stop(partition, &self.runtime);
         Ok(())
-    }
-
-    fn alarm(&self, about: &str, text: String) {
-        self.status.update(|report| {
-            if report.alarms.get(about) != Some(&text) {
-                tracing::error!(consumer = self.status.name(), about, text, "alarm");
-                report.alarms.insert(about.to_owned(), text);
-            }
-        });
     }
 }
 

@@ -8,10 +8,12 @@ use super::{
     book::Book,
     catch_up::CatchUp,
     end::{ConsumerEnd, Trouble},
+    show,
     standstill::Standstill,
+    start::{self, Beginning},
 };
 use crate::{
-    bus::{Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
+    bus::{Bus, BusError, BusEvent, ConsumerOptions, Offset, Record, TopicPartition},
     model::StoreId,
     projections::{BatchPace, DynProjection, Feed, Leash, Phase, Watermarks},
     read::{Epoch, ReadError, ReadStore},
@@ -120,11 +122,12 @@ impl ProjectionConsumer {
                 Ok(()) => return Ok(()),
                 Err(Trouble::End(end)) => {
                     let stood_down = matches!(end, ConsumerEnd::StoodDown);
-                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
+                    let state = if stood_down { LoopState::StoodDown } else { LoopState::Failed };
+                    show::failure(&self.status, state, &end);
                     return Err(end);
                 }
                 Err(trouble) => {
-                    self.show_failure(LoopState::BackingOff, &trouble);
+                    show::failure(&self.status, LoopState::BackingOff, &trouble);
                     if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
                         return Ok(());
                     }
@@ -137,7 +140,7 @@ impl ProjectionConsumer {
     async fn consume(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let (epoch, book, mut catch_up) = self.take_over(epoch).await?;
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
-        if !self.any_topic().await? {
+        if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {
             catch_up.nothing_there();
         }
         let mut session = Session {
@@ -280,25 +283,6 @@ impl ProjectionConsumer {
         }
     }
 
-    async fn any_topic(&self) -> Result<bool, BusError> {
-        let mut any = false;
-        for topic in &self.options.topics {
-            match self.bus.partitions(topic).await {
-                Ok(_) => any = true,
-                // Its publisher may not have started yet; a misspelt name looks the same, so it is said.
-                Err(BusError::UnknownTopic(_)) => {
-                    tracing::warn!(
-                        consumer = self.status.name(),
-                        %topic,
-                        "the bus has no such topic yet: waiting for it"
-                    );
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(any)
-    }
-
     /// Sets where each partition resumes. Another member of the group may have moved the checkpoints meanwhile.
     async fn assigned(&self, partitions: &[TopicPartition], session: &mut Session) -> Result<(), Trouble> {
         let (key, read_store) = (self.projection.key(), self.read_store.clone());
@@ -317,23 +301,17 @@ impl ProjectionConsumer {
         Ok(())
     }
 
-    /// A partition begins at an offset, or at its beginning when everything before the offset was read although the
-    /// last message was never applied: then other records stand there than the ones read. What is there now is to be
-    /// caught up with.
+    /// A partition begins at an offset; what is there now is to be caught up with.
     async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
         session.catch_up.give_up(partition);
-        let mut at = at;
-        let tail = self.bus.tail(partition, None).await?;
-        if let Some(Ok(last)) = tail.as_ref().map(|tail| Envelope::decode(&tail.headers, &tail.value)) {
-            session.book.learn(partition, &last);
+        let Beginning { last, tail, anew } = start::look(self.bus.as_ref(), &mut session.book, partition, at).await?;
+        if let Some(last) = last {
             self.learned(last.origin.source.store, last.history());
             self.status.update(|report| report.target = report.target.max(last.position));
-            if tail.as_ref().is_some_and(|tail| tail.offset < at) && session.book.lacks(partition, last.mark()) {
-                at = session.consumer.earliest(partition).await?;
-            }
         }
+        let at = if anew { session.consumer.earliest(partition).await? } else { at };
         session.consumer.seek(partition, at).await?;
-        session.catch_up.begin(partition, at, tail.map(|tail| tail.offset));
+        session.catch_up.begin(partition, at, tail);
         Ok(())
     }
 
@@ -344,15 +322,6 @@ impl ProjectionConsumer {
 
     fn topics(&self) -> Feed {
         Feed::Topics(self.options.topics.iter().map(ToString::to_string).collect())
-    }
-
-    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
-        let text = trouble.to_string();
-        tracing::warn!(consumer = self.status.name(), error = text, state = state.as_str(), "consumer interrupted");
-        self.status.update(|report| {
-            report.state = state;
-            report.last_error = Some(text);
-        });
     }
 }
 

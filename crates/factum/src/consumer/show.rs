@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use super::{book::Gap, plan::Plan};
+use super::{book::Gap, end::PartitionStop, plan::Plan};
 use crate::{
-    bus::TopicPartition,
+    bus::{Offset, TopicPartition},
     runtime::{LoopState, Status},
     store::Position,
 };
@@ -37,6 +37,13 @@ pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
         gap.source.store, gap.watermark, gap.previous, gap.watermark
     );
     alarm(status, gap.lane.as_str(), text);
+}
+
+/// A partition stands still at a record.
+pub(super) fn stands_still(status: &Status, partition: &TopicPartition, offset: Offset, stop: &PartitionStop) {
+    let text = format!("{partition} stands still at offset {offset}: {stop}");
+    status.update(|report| report.last_error = Some(text.clone()));
+    alarm(status, &partition.to_string(), text);
 }
 
 /// A plan was carried out: so many messages of it, up to a position. `over`: its partition stood still before.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{book::Book, catch_up::CatchUp, end::Trouble};
+use super::book::Book;
 use crate::{
-    bus::{Bus, BusError, Consumer, Envelope, Offset, TopicPartition},
+    bus::{Bus, BusError, Envelope, Offset, TopicPartition},
     runtime::Status,
 };
 
@@ -24,27 +24,31 @@ pub(super) async fn any_topic(bus: &dyn Bus, topics: &[Arc<str>], status: &Statu
     Ok(any)
 }
 
-/// A partition begins at an offset, or at its beginning when everything before the offset was read although the
-/// last message was never applied: then other records stand there than the ones read. What is there now is to be
-/// caught up with. Returns the last message.
-pub(super) async fn begin(
+/// What is on a partition that a consumer is about to read.
+pub(super) struct Beginning {
+    /// The last message.
+    pub(super) last: Option<Envelope>,
+    /// The offset of the last record.
+    pub(super) tail: Option<Offset>,
+    /// Everything before the offset was read although the last message was never applied: other records stand there
+    /// than the ones read. The partition is to be read from its beginning.
+    pub(super) anew: bool,
+}
+
+/// Looks at a partition before it is read from an offset on.
+pub(super) async fn look(
     bus: &dyn Bus,
-    consumer: &mut dyn Consumer,
-    (book, catch_up): (&mut Book, &mut CatchUp),
+    book: &mut Book,
     partition: &TopicPartition,
     at: Offset,
-) -> Result<Option<Envelope>, Trouble> {
-    catch_up.give_up(partition);
-    let mut at = at;
-    let tail = bus.tail(partition, None).await?;
-    let last = tail.as_ref().and_then(|tail| Envelope::decode(&tail.headers, &tail.value).ok());
+) -> Result<Beginning, BusError> {
+    let record = bus.tail(partition, None).await?;
+    let tail = record.as_ref().map(|record| record.offset);
+    let last = record.and_then(|record| Envelope::decode(&record.headers, &record.value).ok());
+    let mut anew = false;
     if let Some(last) = &last {
         book.learn(partition, last);
-        if tail.as_ref().is_some_and(|tail| tail.offset < at) && book.lacks(partition, last.mark()) {
-            at = consumer.earliest(partition).await?;
-        }
+        anew = tail.is_some_and(|tail| tail < at) && book.lacks(partition, last.mark());
     }
-    consumer.seek(partition, at).await?;
-    catch_up.begin(partition, at, tail.map(|tail| tail.offset));
-    Ok(last)
+    Ok(Beginning { last, tail, anew })
 }

@@ -75,7 +75,9 @@ async fn a_standby_waits_for_its_directory_and_has_it_when_it_is_let_go_of() {
     let waits = Arc::new(AtomicUsize::new(0));
     let standing_by = |waits: &Arc<AtomicUsize>| {
         let (path, waits) = (path.clone(), Arc::clone(waits));
-        let told = move || drop(waits.fetch_add(1, Ordering::SeqCst));
+        let told = move || {
+            waits.fetch_add(1, Ordering::SeqCst);
+        };
         tokio::spawn(async move { LocalBus::open_when_free(path, LocalBusOptions::default(), told).await })
     };
     let second = standing_by(&waits);

@@ -36,6 +36,7 @@ const NAMES: [&str; 15] = [
 ];
 
 /// Attributes by name, wherever they stand.
+#[expect(clippy::large_enum_variant, reason = "it lives for one decoding, on the stack")]
 enum Attributes<'a> {
     /// By their place in [`NAMES`]: looked for once for all of them.
     Binary([Option<&'a [u8]>; NAMES.len()]),

@@ -54,6 +54,7 @@ pub(super) struct Chain {
 }
 
 /// One record to be taken in.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are messages")]
 pub(super) enum Item {
     Message(usize, Envelope),
     Unreadable(usize, EnvelopeError),

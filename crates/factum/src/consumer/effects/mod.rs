@@ -6,6 +6,7 @@
 mod batch;
 mod ledger;
 mod run;
+mod session;
 mod worker;
 
 pub use run::{EffectConsumer, Seen};

@@ -1,40 +1,32 @@
 //! The loop of effects.
 
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream::FuturesUnordered};
+use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use super::{
     Effect,
     batch::{Batch, Outcome},
-    ledger::{Draft, Ledger},
+    ledger::Ledger,
+    session::{Next, Session, UNSAVED_RECORDS_MAX},
     worker::{ChainEnd, Worker},
 };
 use crate::{
-    bus::{Bus, BusError, BusEvent, Consumer, ConsumerOptions, Offset, TopicPartition},
+    bus::{Bus, BusError, BusEvent, ConsumerOptions, Offset, TopicPartition},
     consumer::{
         book::{Book, Gap},
         catch_up::CatchUp,
         end::{ConsumerEnd, PartitionStop, Trouble},
         plan::PlanEnd,
         show,
-        standstill::Standstill,
-        start,
+        start::{self, Beginning},
     },
     read::{Epoch, Lane},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
-    store::{BoxFuture, EventStore, Position},
+    store::{EventStore, Position},
 };
 
-/// How many keys are worked on at the same time.
-const KEYS_AT_ONCE_MAX: usize = 64;
-/// How many records may be dealt with before progress is written down although there is more to do.
-const UNSAVED_RECORDS_MAX: u64 = 1_000;
 /// The first wait after an error.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.
@@ -62,36 +54,6 @@ pub struct Seen {
     /// Everything that each partition had when the loop started. Stays so.
     pub start: bool,
     watermarks: HashMap<Lane, Position>,
-}
-
-type Work = FuturesUnordered<BoxFuture<'static, ChainEnd>>;
-type Saving = BoxFuture<'static, (Arc<str>, Result<Ledger, Trouble>)>;
-
-/// What one run of the loop works with.
-struct Session {
-    book: Book,
-    consumer: Box<dyn Consumer>,
-    standstill: Standstill,
-    catch_up: CatchUp,
-    /// One at most for each partition.
-    batches: HashMap<TopicPartition, Batch>,
-    /// Partitions with something to begin with, each in turn.
-    turns: VecDeque<TopicPartition>,
-    work: Work,
-    worker: Worker,
-    ledgers: HashMap<Arc<str>, Ledger>,
-    /// Topics whose progress is not written down.
-    unsaved: BTreeSet<Arc<str>>,
-    unsaved_records: u64,
-    saving: Option<Saving>,
-}
-
-/// What happens next.
-enum Next {
-    Worked(ChainEnd),
-    Saved(Arc<str>, Result<Ledger, Trouble>),
-    Due,
-    Bus(Result<BusEvent, BusError>),
 }
 
 impl EffectConsumer {
@@ -248,9 +210,7 @@ impl EffectConsumer {
             Ok(BusEvent::Records(partition, records)) => {
                 // Nothing more of it until these are dealt with.
                 session.consumer.pause(&partition);
-                let batch = Batch::new(&session.book, &partition, records);
-                session.batches.insert(partition.clone(), batch);
-                session.turns.push_back(partition.clone());
+                session.begin_batch(&partition, records);
                 self.end_batch(&partition, session).await
             }
             // What is under way is dropped, and begun anew by whoever has the partitions then.
@@ -267,11 +227,14 @@ impl EffectConsumer {
     }
 
     async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
-        let Session { consumer, book, catch_up, .. } = session;
-        let last = start::begin(self.bus.as_ref(), consumer.as_mut(), (book, catch_up), partition, at).await?;
+        session.catch_up.give_up(partition);
+        let Beginning { last, tail, anew } = start::look(self.bus.as_ref(), &mut session.book, partition, at).await?;
         if let Some(last) = last {
             self.status.update(|report| report.target = report.target.max(last.position));
         }
+        let at = if anew { session.consumer.earliest(partition).await? } else { at };
+        session.consumer.seek(partition, at).await?;
+        session.catch_up.begin(partition, at, tail);
         Ok(())
     }
 
@@ -284,12 +247,24 @@ impl EffectConsumer {
         self.end_batch(&partition, session).await
     }
 
-    /// Goes on behind a batch that is dealt with.
+    /// Goes on behind batches that are dealt with.
     async fn end_batch(&self, partition: &TopicPartition, session: &mut Session) -> Result<(), Trouble> {
-        if !session.batches.get(partition).is_some_and(Batch::is_done) {
-            return Ok(());
+        while session.batches.get(partition).is_some_and(Batch::is_done) {
+            let Some(batch) = session.batches.remove(partition) else { return Ok(()) };
+            match self.written(batch, partition, session) {
+                PlanEnd::Done => match session.rest.remove(partition) {
+                    Some(rest) => session.begin_batch(partition, rest),
+                    None => session.consumer.resume(partition),
+                },
+                PlanEnd::Reread(gap) => self.reread(partition, &gap, session).await?,
+                PlanEnd::Stop(offset, stop) => self.stand_still(partition, offset, &stop, session).await?,
+            }
         }
-        let Some(batch) = session.batches.remove(partition) else { return Ok(()) };
+        Ok(())
+    }
+
+    /// What a batch did is known to the book and to whoever looks, and will be written down.
+    fn written(&self, batch: Batch, partition: &TopicPartition, session: &mut Session) -> PlanEnd {
         let Outcome { plan, tally, end } = batch.outcome(&session.book, partition);
         if let Some(plan) = plan {
             session.book.written(&plan.moves);
@@ -306,12 +281,7 @@ impl EffectConsumer {
             });
         }
         self.show_progress(session);
-        match end {
-            PlanEnd::Done => session.consumer.resume(partition),
-            PlanEnd::Reread(gap) => self.reread(partition, &gap, session).await?,
-            PlanEnd::Stop(offset, stop) => self.stand_still(partition, offset, &stop, session).await?,
-        }
-        Ok(())
+        end
     }
 
     /// Reads a partition again from its beginning: what is missing may have arrived out of order.
@@ -319,6 +289,7 @@ impl EffectConsumer {
         let (watermark, previous) = (gap.watermark, gap.previous);
         tracing::warn!(consumer = self.status.name(), %partition, %watermark, %previous, "gap: reading again");
         session.book.note_reread(gap);
+        session.rest.remove(partition);
         let earliest = session.consumer.earliest(partition).await?;
         session.consumer.seek(partition, earliest).await?;
         session.consumer.resume(partition);
@@ -333,9 +304,8 @@ impl EffectConsumer {
         stop: &PartitionStop,
         session: &mut Session,
     ) -> Result<(), Trouble> {
-        let text = format!("{partition} stands still at offset {offset}: {stop}");
-        self.status.update(|report| report.last_error = Some(text.clone()));
-        show::alarm(&self.status, &partition.to_string(), text);
+        show::stands_still(&self.status, partition, offset, stop);
+        session.rest.remove(partition);
         session.consumer.pause(partition);
         session.consumer.seek(partition, offset).await?;
         session.standstill.stop(partition, &self.runtime);
@@ -357,85 +327,5 @@ impl Seen {
     /// Whether a message is dealt with: its lane's watermark is at its position or beyond.
     pub fn reached(&self, lane: &Lane, position: Position) -> bool {
         self.watermarks.get(lane).is_some_and(|at| *at >= position)
-    }
-}
-
-impl Session {
-    fn new(
-        book: Book,
-        consumer: Box<dyn Consumer>,
-        catch_up: CatchUp,
-        worker: Worker,
-        ledgers: HashMap<Arc<str>, Ledger>,
-    ) -> Self {
-        Self {
-            book,
-            consumer,
-            standstill: Standstill::default(),
-            catch_up,
-            batches: HashMap::new(),
-            turns: VecDeque::new(),
-            work: FuturesUnordered::new(),
-            worker,
-            ledgers,
-            unsaved: BTreeSet::new(),
-            unsaved_records: 0,
-            saving: None,
-        }
-    }
-
-    async fn next(&mut self, runtime: &Runtime) -> Next {
-        let Self { work, saving, standstill, consumer, .. } = self;
-        tokio::select! {
-            biased;
-            Some(end) = work.next() => Next::Worked(end),
-            (topic, ledger) = saved(saving) => Next::Saved(topic, ledger),
-            () = standstill.due(runtime) => Next::Due,
-            event = consumer.next() => Next::Bus(event),
-        }
-    }
-
-    /// Begins with as many keys as may be worked on at once, from each partition in turn.
-    fn begin_work(&mut self) {
-        while self.work.len() < KEYS_AT_ONCE_MAX {
-            let Some(partition) = self.turns.pop_front() else { return };
-            let Some(chain) = self.batches.get_mut(&partition).and_then(Batch::begin) else { continue };
-            self.work.push(Box::pin(self.worker.clone().work(chain)));
-            self.turns.push_back(partition);
-        }
-    }
-
-    /// Writes progress down when nothing else is to do, or after enough records.
-    fn begin_saving(&mut self, store: &Arc<dyn EventStore>) {
-        let idle = self.work.is_empty();
-        if self.saving.is_some() || !(idle || self.unsaved_records >= UNSAVED_RECORDS_MAX) {
-            return;
-        }
-        let Some(topic) = self.unsaved.pop_first() else { return };
-        if self.unsaved.is_empty() {
-            self.unsaved_records = 0;
-        }
-        let Some(ledger) = self.ledgers.remove(&topic) else { return };
-        let (draft, store) = (Draft::of(&self.book, &topic), Arc::clone(store));
-        self.saving = Some(Box::pin(async move { (topic, ledger.save(store, draft).await) }));
-    }
-
-    /// Lets partitions that stood still long enough try again.
-    fn resume_due(&mut self, runtime: &Runtime) {
-        for partition in self.standstill.take_due(runtime.now()) {
-            self.consumer.resume(&partition);
-        }
-    }
-}
-
-/// Waits for what is being saved, if anything is.
-async fn saved(saving: &mut Option<Saving>) -> (Arc<str>, Result<Ledger, Trouble>) {
-    match saving {
-        Some(under_way) => {
-            let done = under_way.await;
-            *saving = None;
-            done
-        }
-        None => std::future::pending().await,
     }
 }

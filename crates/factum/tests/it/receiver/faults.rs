@@ -63,7 +63,7 @@ async fn story(at: u64, fault: Fault) -> Option<&'static str> {
         "call {at}, {fault:?} at {:?}",
         faults.site()
     );
-    let ends: Vec<_> = recorded(world.store.as_ref()).await.iter().map(|event| shown(event)).collect();
+    let ends: Vec<_> = recorded(world.store.as_ref()).await.iter().map(shown).collect();
     for round in 0..ROUNDS {
         for (step, name) in [("credit", "account.deposited"), ("hold", "outcome.refused"), ("late", "outcome.refused")]
         {
