@@ -13,6 +13,7 @@ mod refill;
 mod start;
 mod statistics;
 mod tail;
+mod transfers;
 mod visible;
 
 use clap::Parser;
@@ -36,6 +37,8 @@ enum Benchmark {
     Queries(queries::Arguments),
     /// What a deposit at a steady rate waits for.
     Tail(tail::Arguments),
+    /// Transfers between accounts, from request to completed.
+    Transfers(transfers::Arguments),
     /// Filling read models from nothing.
     Refill(refill::Arguments),
     /// Resident memory of the bank after many commands.
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Commands(arguments) => commands::run(&arguments),
         Benchmark::Queries(arguments) => queries::run(&arguments),
         Benchmark::Tail(arguments) => tail::run(&arguments),
+        Benchmark::Transfers(arguments) => transfers::run(&arguments),
         Benchmark::Refill(arguments) => refill::run(&arguments),
         Benchmark::Memory(arguments) => memory::run(&arguments),
         Benchmark::Start(arguments) => start::run(&arguments),

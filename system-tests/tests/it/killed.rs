@@ -1,6 +1,9 @@
 //! SIGKILL at random under load: what was acknowledged is there, once, and the audit is clean after each restart.
 //!
-//! `FACTUM_TEST_SEED` chooses another course of the load and of the moments of death.
+//! A third of the load are transfers: each that was accepted ends, once, whatever was going on when the bank died.
+//!
+//! `FACTUM_TEST_SEED` chooses another course of the load and of the moments of death, `FACTUM_TEST_KILLS` their number;
+//! `cargo xtask bank-kill` sets both.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use system_tests::{Site, Surfaces};
+use system_tests::{Side, Site, Surfaces};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::teller::{audit_is_clean, euros, open};
+use crate::teller::{audit_is_clean, euros, open, transfer};
 
-/// How often the bank is killed.
-const KILLS: usize = 20;
+/// How often the bank is killed, unless the environment says.
+const KILLS: usize = 10;
 /// How many commands are under way at once.
 const SENDERS: usize = 16;
 /// How many accounts they are about.
@@ -66,8 +69,15 @@ impl Load {
         let mut random = fastrand::Rng::with_seed(seed);
         let account = &self.accounts[random.usize(..self.accounts.len())];
         let amount_minor = random.u64(1..=10_000);
-        let name = if random.u8(..3) == 0 { "withdraw-funds" } else { "deposit-funds" };
-        let body = euros(account, &format!("{}.{:02}", amount_minor / 100, amount_minor % 100));
+        let amount = format!("{}.{:02}", amount_minor / 100, amount_minor % 100);
+        let (name, body) = match random.u8(..6) {
+            0 => ("withdraw-funds", euros(account, &amount)),
+            1..=3 => ("deposit-funds", euros(account, &amount)),
+            _ => {
+                let others: Vec<&String> = self.accounts.iter().filter(|other| *other != account).collect();
+                ("request-transfer", transfer(account, others[random.usize(..others.len())], &amount))
+            }
+        };
         Sent { name, amount_minor, body, key: format!("killed-{}-{index}", self.seed) }
     }
 }
@@ -102,36 +112,64 @@ async fn send_until_answered(load: &Load, gate: &mut watch::Receiver<Gate>, sent
     }
 }
 
+/// The log of accounts and that of transfers.
+struct Logs {
+    accounts: Vec<Value>,
+    transfers: Vec<Value>,
+}
+
 /// Every acknowledged command is in the log where its receipt says, and no command is there twice.
-async fn acknowledged_are_there_once(bank: &Surfaces, acknowledged: &Acknowledged) -> anyhow::Result<usize> {
-    let events = bank.events().await?;
-    let mut commands = HashSet::new();
-    for (index, event) in events.iter().enumerate() {
-        ensure!(event["position"] == index as u64 + 1, "positions are not dense: {event}");
-        let command = event["metadata"]["command_id"].as_str().with_context(|| format!("no command id: {event}"))?;
-        ensure!(commands.insert(command), "command {command} has two effects, the second is {event}");
-    }
+async fn acknowledged_are_there_once(bank: &Surfaces, acknowledged: &Acknowledged) -> anyhow::Result<Logs> {
+    let accounts = bank.events().await?;
+    let transfers = bank.events_of(Side::Transfers).await?;
+    commands_are_there_once(&accounts)?;
+    commands_are_there_once(&transfers)?;
     let acknowledged = acknowledged.lock().await;
-    let mut positions = HashSet::new();
+    let mut streams = HashSet::new();
     for (sent, receipt) in acknowledged.values() {
         let position = receipt["position"].as_u64().context("a position")?;
-        ensure!(positions.insert(position), "two commands were told position {position}");
-        let event = events.get(usize::try_from(position)? - 1);
+        ensure!(streams.insert((&receipt["stream"], &receipt["version"])), "two commands were told {receipt}");
+        let log = if sent.name == "request-transfer" { &transfers } else { &accounts };
+        let event = log.get(usize::try_from(position)? - 1);
         let event = event.with_context(|| format!("lost: {sent:?}, acknowledged as {receipt}"))?;
-        let name = if sent.name == "deposit-funds" { "account.funds-deposited" } else { "account.funds-withdrawn" };
+        let name = match sent.name {
+            "deposit-funds" => "account.funds-deposited",
+            "withdraw-funds" => "account.funds-withdrawn",
+            _ => "transfer.requested",
+        };
         let same = event["stream"] == receipt["stream"]
             && event["version"] == receipt["version"]
             && event["type"] == name
             && event["data"]["amount"] == sent.amount_minor;
         ensure!(same, "{sent:?} was acknowledged as {receipt}, but there is {event}");
     }
-    Ok(events.len())
+    Ok(Logs { accounts, transfers })
+}
+
+fn commands_are_there_once(events: &[Value]) -> anyhow::Result<()> {
+    let mut commands = HashSet::new();
+    for (index, event) in events.iter().enumerate() {
+        ensure!(event["position"] == index as u64 + 1, "positions are not dense: {event}");
+        // A timer that fired is recorded with what became of it, as one.
+        if event["type"] == "timer.fired" {
+            continue;
+        }
+        let command = event["metadata"]["command_id"].as_str().with_context(|| format!("no command id: {event}"))?;
+        ensure!(commands.insert(command), "command {command} has two effects, the second is {event}");
+    }
+    Ok(())
+}
+
+/// How many events of these types there are.
+fn count(events: &[Value], types: &[&str]) -> usize {
+    events.iter().filter(|event| types.iter().any(|name| event["type"] == *name)).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_under_load_it_keeps_what_it_acknowledged() -> anyhow::Result<()> {
     let seed = std::env::var("FACTUM_TEST_SEED").ok().map_or(Ok(1), |seed| seed.parse())?;
     println!("FACTUM_TEST_SEED={seed}");
+    let kills = std::env::var("FACTUM_TEST_KILLS").ok().map_or(Ok(KILLS), |kills| kills.parse())?;
     let mut random = fastrand::Rng::with_seed(seed);
     let site = Site::new()?;
     let mut bank = site.start().await?;
@@ -145,7 +183,7 @@ async fn killed_at_random_under_load_it_keeps_what_it_acknowledged() -> anyhow::
     let load = Arc::new(load);
     let mut senders: JoinSet<anyhow::Result<()>> = (0..SENDERS).map(|_| sender(Arc::clone(&load))).collect();
 
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         under_load(&acknowledged, &mut senders).await?;
         tokio::time::sleep(DEATH_AFTER_MAX.mul_f64(random.f64())).await;
         bank.kill()?;
@@ -161,11 +199,19 @@ async fn killed_at_random_under_load_it_keeps_what_it_acknowledged() -> anyhow::
     while let Some(ended) = senders.join_next().await {
         ended??;
     }
-    let events = acknowledged_are_there_once(bank.surfaces(), &acknowledged).await?;
+    // Its last word: every transfer has ended.
+    audit_is_clean(&site).await?;
+    let Logs { accounts, transfers } = acknowledged_are_there_once(bank.surfaces(), &acknowledged).await?;
     let answered = acknowledged.lock().await.len();
-    assert_eq!(events, ACCOUNTS + answered, "every command is answered now, and each has one event");
-    println!("{KILLS} kills, {answered} acknowledged commands");
-    audit_is_clean(&site).await
+    let requested = count(&transfers, &["transfer.requested"]);
+    let by_hand = ["account.opened", "account.funds-deposited", "account.funds-withdrawn"];
+    let recorded = count(&accounts, &by_hand) + requested;
+    assert_eq!(recorded, ACCOUNTS + answered, "every command is answered now, and each has one event");
+    let completed = count(&transfers, &["transfer.completed"]);
+    assert_eq!(completed + count(&transfers, &["transfer.rejected"]), requested, "every transfer has ended once");
+    println!("{kills} kills, {answered} acknowledged commands, {requested} transfers, {completed} of them completed");
+    ensure!(completed > 0, "no transfer completed: nothing was shown");
+    Ok(())
 }
 
 /// Returns when enough commands were acknowledged since the call, or a sender has failed.

@@ -16,7 +16,8 @@ const LOAD_MAX: Duration = Duration::from_secs(240);
 async fn load_ends_clean_and_an_altered_amount_does_not() -> anyhow::Result<()> {
     let site = Site::new()?;
     let bank = site.start().await?;
-    let options = ["--accounts", "40", "--operations", "2000", "--concurrency", "32", "--seed", "1", "--json"];
+    let options = ["--accounts", "40", "--operations", "2000", "--transfers", "500"];
+    let options = [&options[..], &["--concurrency", "32", "--seed", "1", "--json"]].concat();
 
     let load = site.run_tool("load", &options, LOAD_MAX).await?;
 
@@ -28,7 +29,19 @@ async fn load_ends_clean_and_an_altered_amount_does_not() -> anyhow::Result<()> 
     let answered = ["accepted", "insufficient_funds"].map(|count| operations[count].as_u64().unwrap_or_default());
     assert_eq!(answered[0] + answered[1], 2_000);
     assert!(answered[1] > 0, "some withdrawals are refused: {operations}");
-    assert_eq!(result["audit"]["position"].as_u64(), Some(40 + answered[0]), "one event a command");
+    let (requested, ends) = (&result["transfers"], &result["ends"]);
+    assert_eq!((&requested["accepted"], &ends["open"]), (&500.into(), &0.into()), "{requested}");
+    assert_eq!(result["audit"]["transfers"], 500);
+    let rejected = ends["rejected"].as_object().context("the rejected, by reason")?;
+    let rejections: u64 = rejected.values().filter_map(Value::as_u64).sum();
+    assert_eq!(ends["completed"].as_u64(), Some(500 - rejections), "{ends}");
+    for reason in ["insufficient-funds", "currency-mismatch"] {
+        assert!(rejected.contains_key(reason), "a transfer is rejected for each reason: {ends}");
+    }
+    let events = bank.surfaces().events().await?;
+    let by_hand = ["account.opened", "account.funds-deposited", "account.funds-withdrawn"];
+    let by_hand = events.iter().filter(|event| by_hand.iter().any(|name| event["type"] == *name));
+    assert_eq!(by_hand.count() as u64, 40 + answered[0], "one event a command");
 
     bank.stop().await?;
     let altered = alter_one_amount(&site)?;

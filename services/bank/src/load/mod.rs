@@ -41,7 +41,7 @@ pub struct LoadArgs {
     #[arg(long, default_value_t = 20_000)]
     operations: u64,
     /// How many transfers between accounts to request; a run with one account makes none.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 1_000)]
     transfers: u64,
     /// How many commands are under way at once.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=CONCURRENCY_MAX))]
