@@ -5,10 +5,13 @@ use std::{fs, path::Path};
 use factum::{
     Delivery, Message, MessageType, OutgoingMessage, Publication,
     contract::{Contract, Difference, compare, rewrite},
+    receiver::Takes,
     testing::{NoEvent, assert_contract},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::accounts::{ACCOUNT, CloseAccount, Deposit};
 
 /// A lamp was lit.
 #[derive(Serialize, Deserialize, JsonSchema, Message)]
@@ -107,4 +110,54 @@ fn a_message_is_on_one_topic() {
 #[should_panic(expected = "has two samples called `full`")]
 fn a_sample_has_a_label_of_its_own() {
     let _ = contract().sample("full", &LampLit { lamp: 8 });
+}
+
+/// What lamps takes from the butler, besides what it publishes.
+fn received() -> Contract {
+    let deposit = Deposit { account_id: ACCOUNT, amount: 5 };
+    let close = CloseAccount { account_id: ACCOUNT };
+    let from_butler = |commands: Takes| commands.takes::<Deposit>().takes::<CloseAccount>();
+    contract().receives_from("butler", from_butler).command_sample("full", &deposit).command_sample("full", &close)
+}
+
+#[test]
+fn commands_taken_are_part_of_it_and_with_them_their_outcomes() {
+    let files = received().files();
+    let index: serde_json::Value = serde_json::from_str(&files["index.json"]).unwrap();
+    let taken = serde_json::json!([{
+        "name": "house.lamps.commands.butler",
+        "sender": "butler",
+        "key": "the stream of the aggregate it is for",
+        "commands": ["house.lamps.deposit.v1", "house.lamps.close-account.v1"],
+    }]);
+    assert_eq!(index["commands"], taken);
+    let outcomes = &index["topics"][1];
+    assert_eq!(outcomes["name"], "house.lamps.outcome.events");
+    let messages = ["factum.command-refused.v1", "factum.command-nothing-to-do.v1"];
+    assert_eq!(outcomes["messages"], serde_json::json!(messages));
+    assert_eq!(outcomes["partitions"], 12);
+    let schema = &files["schemas/house.lamps.deposit.v1.json"];
+    assert!(schema.contains(r#""$id": "urn:factum:message:house.lamps.deposit.v1""#), "{schema}");
+    assert!(files["samples/house.lamps.deposit.v1/full.json"].contains("5"));
+    for name in messages {
+        assert!(files.contains_key(&format!("schemas/{name}.json")), "{files:?}");
+        assert!(files.contains_key(&format!("samples/{name}/full.json")), "{files:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    rewrite(&received(), folder.path()).unwrap();
+    assert_contract(&received(), folder.path());
+}
+
+#[test]
+fn a_command_without_a_sample_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = contract().receives_from("butler", |commands| commands.takes::<Deposit>());
+    rewrite(&bare, folder.path()).unwrap();
+    assert_eq!(compare(&bare, folder.path()).unwrap(), [Difference::NoSample("house.lamps.deposit.v1".to_owned())]);
+}
+
+#[test]
+#[should_panic(expected = "taken from nobody")]
+fn a_sample_of_a_command_that_is_not_taken_is_none() {
+    let _ = contract().command_sample("full", &CloseAccount { account_id: ACCOUNT });
 }
