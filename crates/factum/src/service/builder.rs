@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Health, Service, Stage, Supervisor, loops};
+use super::{Health, Service, Stage, Supervisor, lease::Lease, loops};
 use crate::{
     bus::Bus,
     dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder, Streams, check_category},
@@ -40,6 +40,7 @@ pub struct ServiceBuilder {
     projections: Vec<(DynProjection, Feed)>,
     queries: Vec<(&'static str, &'static [ProjectionKey])>,
     commands: bool,
+    shares_stores: bool,
 }
 
 /// Why a service did not start.
@@ -78,6 +79,7 @@ impl ServiceBuilder {
             projections: Vec::new(),
             queries: Vec::new(),
             commands: false,
+            shares_stores: false,
         }
     }
 
@@ -108,6 +110,16 @@ impl ServiceBuilder {
     /// Where time, chance, tasks and threads come from.
     pub fn runtime(mut self, runtime: Runtime) -> Self {
         self.runtime = runtime;
+        self
+    }
+
+    /// Other instances of the service have the same stores: one of them works, the others stand by.
+    ///
+    /// An instance that starts displaces the one that works, whose loops stand down. They return when the other stops,
+    /// or has not renewed its lease for [`LEASE_LASTS`](super::LEASE_LASTS). Without this, a loop that was displaced
+    /// stands down for good. Stores that one process has for itself, as the embedded ones, have no use for it.
+    pub const fn shares_stores(mut self) -> Self {
+        self.shares_stores = true;
         self
     }
 
@@ -226,6 +238,9 @@ impl ServiceBuilder {
         };
         let parts = loops::Parts { system, service: name, runtime, store, read_store, bus, watermarks };
         let mut started = Started::new(version, commands, queries, parts);
+        if self.shares_stores {
+            started.lease().await;
+        }
         publications.into_iter().for_each(|publication| started.relay(publication));
         started.receivers(senders.into_iter().zip(received));
         for process in self.processes {
@@ -299,6 +314,16 @@ impl Started {
             deadlines: Vec::new(),
             parts,
         })
+    }
+
+    /// Before any loop, which might be displaced.
+    async fn lease(&mut self) {
+        let loops::Parts { service, store, read_store, runtime, .. } = &self.0.parts;
+        let lease = Lease::new(service, store.as_ref(), read_store.as_ref(), runtime.clone());
+        let Some(lease) = lease else { return };
+        let (claims, status) = (lease.claims(), lease.status().clone());
+        self.0.own(Stage::Projections, status, lease.begin().await);
+        self.0.supervisor.returns_with(claims);
     }
 
     fn relay(&mut self, publication: DynPublication) {

@@ -2,6 +2,7 @@
 
 mod builder;
 mod health;
+mod lease;
 mod loops;
 mod run;
 mod settle;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 pub use builder::{ServiceBuilder, StartError};
 pub use health::{Health, Readiness};
 
+pub use lease::{LEASE_LASTS, LEASE_RENEWED_EVERY};
 pub use run::{RunError, stop_asked};
 pub use settle::{SettleError, settle};
 pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};

@@ -10,14 +10,14 @@ use factum::{
     principal::{Access, Denied},
     query::AskOptions,
     read::{Key, MemoryReadStore, ReadSnapshot, ReadStore, Table},
-    runtime::LoopState,
-    service::{StartError, settle},
+    runtime::{LoopState, Runtime},
+    service::{LEASE_RENEWED_EVERY, StartError, settle},
     store::{EngineOptions, EngineStore, EventStore, MemoryStore},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::world::{CounterEvent, Counters, Raised, TOPIC, Total, Totals, WAIT_MAX};
+use crate::world::{CounterEvent, Counters, Raised, TOPIC, Total, Totals, WAIT_MAX, eventually};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -340,4 +340,49 @@ async fn commands_and_queries_have_a_policy_each() {
     let service = builder.authorize_commands(nobody).start().await.expect("all parts are there");
     let denied = service.commands().dispatch(raise(1, 1)).await;
     assert!(matches!(denied, Err(DispatchError::Denied)), "{denied:?}");
+}
+
+#[tokio::test]
+async fn a_displaced_instance_comes_back_when_the_other_is_gone() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+    let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
+    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+    let (runtime, clock) = Runtime::manual(1);
+    let start = async || {
+        let builder =
+            Service::builder("shop", "counters").store(Arc::clone(&store)).read_store(Arc::clone(&read_store));
+        let builder = builder.bus(Arc::clone(&bus)).runtime(runtime.clone()).shares_stores();
+        let builder = builder.handles::<Raise>().publishes::<Counters>().consumes::<Totals>(&[TOPIC]);
+        builder.start().await.expect("all parts are there")
+    };
+    let shows = async |service: &Service, state: LoopState| {
+        let all = || {
+            let loops = service.health().loops();
+            loops.iter().all(|(_, report)| report.state == state).then_some(())
+        };
+        let story = || format!("never {state:?}: {:?}", service.health().loops());
+        // Time goes by only here.
+        let looked = eventually(
+            || {
+                clock.advance(LEASE_RENEWED_EVERY / 50);
+                all()
+            },
+            story,
+        );
+        looked.await;
+    };
+    let first = start().await;
+    shows(&first, LoopState::Live).await;
+    let second = start().await;
+    shows(&second, LoopState::Live).await;
+    // A loop that has nothing to do finds out with its next one.
+    for by in [1, 2, 3] {
+        second.commands().dispatch(raise(1, by)).await.expect("is accepted");
+    }
+    shows(&first, LoopState::StoodDown).await;
+    shows(&second, LoopState::Live).await;
+    // Not stopped: that would close the store of both.
+    drop(second);
+    shows(&first, LoopState::Live).await;
+    assert!(first.health().readiness().ready);
 }

@@ -51,6 +51,8 @@ pub struct Supervisor {
     stages: BTreeMap<Stage, Vec<Owned>>,
     stoppers: BTreeMap<Stage, (Stopper, Stop)>,
     fatal: watch::Sender<Option<String>>,
+    /// Raised each time the service comes to hold its lease, where it has one.
+    claims: Option<watch::Receiver<u64>>,
 }
 
 struct Owned {
@@ -61,14 +63,26 @@ struct Owned {
 impl Supervisor {
     /// A supervisor without tasks.
     pub fn new(runtime: Runtime) -> Self {
-        Self { runtime, stages: BTreeMap::new(), stoppers: BTreeMap::new(), fatal: watch::Sender::new(None) }
+        Self {
+            runtime,
+            stages: BTreeMap::new(),
+            stoppers: BTreeMap::new(),
+            fatal: watch::Sender::new(None),
+            claims: None,
+        }
+    }
+
+    /// Loops that are started from now on and stand down are started again when this is raised.
+    pub(super) fn returns_with(&mut self, claims: watch::Receiver<u64>) {
+        self.claims = Some(claims);
     }
 
     /// Starts a loop and owns it from now on.
     pub fn own(&mut self, stage: Stage, status: Status, start: StartLoop) {
         let stop = self.stoppers.entry(stage).or_insert_with(Stopper::new).1.clone();
         let name = status.name().to_owned();
-        let keep = keep_running(self.runtime.clone(), status, start, stop, self.fatal.clone());
+        let (claims, fatal) = (self.claims.clone(), self.fatal.clone());
+        let keep = keep_running(self.runtime.clone(), status, start, stop, fatal, claims);
         let task = self.runtime.spawn(keep);
         self.stages.entry(stage).or_default().push(Owned { name, task });
     }
@@ -127,10 +141,12 @@ async fn keep_running(
     start: StartLoop,
     mut stop: Stop,
     fatal: watch::Sender<Option<String>>,
+    mut claims: Option<watch::Receiver<u64>>,
 ) {
     let mut backoff = Backoff::new(RESTART_WAIT_FIRST, RESTART_WAIT_MAX);
     loop {
         let began = runtime.now();
+        let claimed = claims.as_ref().map(|claims| *claims.borrow());
         // A task of its own, so that a panic ends that task and not the one that watches it.
         let (report, mut ended) = watch::channel(None);
         let body = start(stop.clone());
@@ -142,7 +158,16 @@ async fn keep_running(
         match (outcome, end) {
             (Ok(()), Some(LoopEnd::Fatal(reason))) => return give_up(&status, &fatal, &reason),
             (Ok(()), Some(LoopEnd::Halted(reason))) => return show(&status, LoopState::Failed, Some(reason)),
-            (Ok(()), Some(LoopEnd::StoodDown)) => return show(&status, LoopState::StoodDown, None),
+            (Ok(()), Some(LoopEnd::StoodDown)) => {
+                show(&status, LoopState::StoodDown, None);
+                let Some(claims) = &mut claims else { return };
+                // Whoever displaced it holds the lease now: it may return when that has come back.
+                let returns = claims.wait_for(|claims| claimed.is_none_or(|before| *claims > before));
+                if !stop.unless(returns).await.is_some_and(|returns| returns.is_ok()) {
+                    return;
+                }
+                tracing::info!(loop_name = status.name(), "a displaced loop returns");
+            }
             (Ok(()), _) => return show(&status, LoopState::Stopped, None),
             (Err(failure), _) => {
                 if runtime.now().since(began) >= RECOVERED_AFTER {
