@@ -20,5 +20,6 @@ pub mod domain;
 pub mod messages;
 pub mod process_managers;
 mod service;
+mod stalled;
 
 pub use service::{Config, NAME, RestoreFailed, ServiceError, restore, service};

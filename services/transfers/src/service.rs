@@ -16,6 +16,7 @@ use factum_http::Bound;
 use crate::{
     domain::{RequestTransfer, Transfer},
     messages::TransferPublication,
+    stalled,
 };
 
 /// The service's name, in topics, folders and logs.
@@ -98,6 +99,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .manages::<Transfer>()
         .start()
         .await?;
+    stalled::watch(&mut service);
     config.listener.serve_commands(&mut service);
     Ok(service)
 }

@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`: answered also when everything else is turned away.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, response::IntoResponse};
 use factum::{
@@ -58,6 +58,8 @@ pub struct LoopAnswer {
     pub target: u64,
     /// The last error, kept until it works again.
     pub last_error: Option<String>,
+    /// What an operator must look at although the loop goes on, by what it is about.
+    pub alarms: BTreeMap<String, String>,
 }
 
 impl LoopAnswer {
@@ -68,6 +70,7 @@ impl LoopAnswer {
             position: report.position.get(),
             target: report.target.get(),
             last_error: report.last_error,
+            alarms: report.alarms,
         }
     }
 }
@@ -110,13 +113,14 @@ async fn heads(shared: &Shared) -> Option<Heads> {
 type Figure = (&'static str, &'static str, &'static str, fn(&StatusReport) -> u64);
 
 fn write_loops(loops: &[(String, StatusReport)], page: &mut Page) {
-    const FIGURES: [Figure; 5] = [
+    const FIGURES: [Figure; 6] = [
         ("factum_loop_position", "gauge", "The position a loop has reached.", |report| report.position.get()),
         ("factum_loop_target", "gauge", "The position a loop knows it will reach.", |report| report.target.get()),
         ("factum_loop_lag", "gauge", "Positions between the two.", |report| {
             report.target.get().saturating_sub(report.position.get())
         }),
         ("factum_loop_processed_total", "counter", "Events or messages dealt with.", |report| report.processed),
+        ("factum_loop_alarms", "gauge", "What an operator must look at.", |report| report.alarms.len() as u64),
         ("factum_loop_dropped_total", "counter", "Re-sends dropped.", |report| report.dropped),
     ];
     for (family, kind, help, figure) in FIGURES {

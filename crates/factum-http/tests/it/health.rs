@@ -28,13 +28,14 @@ async fn alive_is_not_ready() {
         report.position = Position::new(3);
         report.target = Position::new(5);
         report.last_error = Some("the bus is down".into());
+        report.alarms.insert("dead letters".to_owned(), "1 on a topic".to_owned());
     });
     toy.health.started();
     let ready = send(&toy.read_app(), get("/readyz")).await;
     assert_eq!(ready.status, 200);
     let expected = json!({ "ready": true, "reason": "", "loops": [{
         "name": "projection totals@1", "state": "backing-off", "position": 3, "target": 5,
-        "last_error": "the bus is down",
+        "last_error": "the bus is down", "alarms": { "dead letters": "1 on a topic" },
     }] });
     assert_eq!(ready.json(), expected);
     toy.health.stopping();
@@ -78,6 +79,7 @@ async fn metrics_show_the_loops_and_escape_their_names() {
         report.target = Position::new(9);
         report.processed = 7;
         report.dropped = 1;
+        report.alarms.insert("a transfer".to_owned(), "has stalled".to_owned());
     });
     let answer = send(&toy.read_app(), get("/metrics")).await;
     let name = r#"loop="relay \"odd\\name\"""#;
@@ -86,6 +88,7 @@ async fn metrics_show_the_loops_and_escape_their_names() {
         format!("factum_loop_target{{{name}}} 9"),
         format!("factum_loop_lag{{{name}}} 2"),
         format!("factum_loop_processed_total{{{name}}} 7"),
+        format!("factum_loop_alarms{{{name}}} 1"),
         format!("factum_loop_dropped_total{{{name}}} 1"),
         format!("factum_loop_state{{{name},state=\"live\"}} 1"),
         format!("factum_loop_state{{{name},state=\"failed\"}} 0"),

@@ -104,6 +104,13 @@ pub enum Transfer {
     Rejected,
 }
 
+impl Transfer {
+    /// Whether nothing will happen to it any more.
+    pub const fn has_ended(&self) -> bool {
+        matches!(self, Self::Completed | Self::Rejected)
+    }
+}
+
 impl Aggregate for Transfer {
     const CATEGORY: &'static str = "transfer";
     type Id = TransferId;
