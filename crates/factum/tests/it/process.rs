@@ -1,8 +1,11 @@
 //! Process managers, told with an order: it is placed (by a command, or when a cart is checked out), paid by a deadline,
 //! shipped. Payments and parcels are other services' business.
 
+mod faults;
 mod hearing;
+mod shop;
 mod stories;
+mod timers;
 
 use std::time::Duration;
 

@@ -1,0 +1,236 @@
+//! Timers: they survive restarts, fire once, and not before what was there to be heard is heard.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use factum::{
+    runtime::{LoopState, Runtime},
+    store::EventStore,
+    testing::{FaultyStore, StoreCall},
+};
+use uuid::Uuid;
+
+use super::{
+    CheckedOut, PAY_TIME_MAX, POISON, PaymentTaken,
+    hearing::{hearer, paid},
+    shop::{PaymentRefused, Shop, settled, shown},
+};
+use crate::world::eventually;
+
+const ORDER: Uuid = Uuid::from_u128(7);
+const MOMENT: Duration = Duration::from_millis(1);
+const KEEPER: &str = "timers order";
+const HEARING: &str = "process order";
+
+/// Lets whoever could do something do it.
+async fn a_while() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_is_told_once_and_the_outcome_decides() {
+    let shop = Shop::new();
+    let (orders, others) = (shop.orders().await, shop.others().await);
+    shop.place(&orders, ORDER).await;
+    shop.clock.advance(PAY_TIME_MAX - Duration::from_secs(1));
+    settled(&[&orders, &others]).await;
+    assert_eq!(shop.story(ORDER).await, ["placed"]);
+    shop.clock.advance(Duration::from_secs(1));
+    settled(&[&orders, &others]).await;
+    assert_eq!(shop.story(ORDER).await, ["placed", "payment-overdue"]);
+    shop.happens(ORDER, PaymentTaken { amount: 5 }).await;
+    shop.clock.advance(PAY_TIME_MAX * 10);
+    settled(&[&orders, &others]).await;
+    assert_eq!(shop.story(ORDER).await, ["placed", "payment-overdue", "paid"]);
+    assert_eq!(shop.fired().await, 1);
+}
+
+#[tokio::test]
+async fn a_timer_survives_restarts_and_fires_once() {
+    let shop = Shop::new();
+    let others = shop.others().await;
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    settled(&[&orders, &others]).await;
+    drop(orders);
+    shop.clock.advance(PAY_TIME_MAX);
+    for _ in 0..3 {
+        let orders = shop.orders().await;
+        settled(&[&orders, &others]).await;
+        assert_eq!(shop.story(ORDER).await, ["placed", "payment-overdue"]);
+    }
+    assert_eq!(shop.fired().await, 1);
+}
+
+#[tokio::test]
+async fn what_was_there_to_be_heard_is_heard_before_a_timer_fires() {
+    let shop = Shop::new();
+    let others = shop.others().await;
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    settled(&[&orders, &others]).await;
+    drop(orders);
+    // While it is down: a cart that its code cannot bear, then the payment, then the deadline.
+    let poisoned = Uuid::from_u128(8);
+    shop.happens(poisoned, CheckedOut { order: poisoned, amount: POISON }).await;
+    shop.happens(ORDER, PaymentTaken { amount: 5 }).await;
+    settled(&[&others]).await;
+    shop.clock.advance(PAY_TIME_MAX * 2);
+    let orders = shop.orders().await;
+    let heard = eventually_told(&shop, &["placed", "paid"]).await;
+    assert_eq!(heard, ["placed", "paid"]);
+    // Another deadline passes, and still something that was there is not heard.
+    let another = Uuid::from_u128(9);
+    shop.place(&orders, another).await;
+    shop.clock.advance(PAY_TIME_MAX * 2);
+    eventually(
+        || (shown(&orders, KEEPER).state == LoopState::Live).then_some(()),
+        || format!("{:?}", shown(&orders, KEEPER)),
+    )
+    .await;
+    a_while().await;
+    assert_eq!(shop.story(another).await, ["placed"]);
+    assert_eq!(shop.fired().await, 0);
+    assert!(shown(&orders, HEARING).alarms.values().any(|alarm| alarm.contains("more than an order can bear")));
+}
+
+/// Waits until an order's story has got this far, and gives it.
+async fn eventually_told(shop: &Shop, story: &[&str]) -> Vec<String> {
+    for _ in 0..100_000 {
+        let told = shop.story(ORDER).await;
+        if told.len() >= story.len() {
+            return told;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("{:?} is not {story:?}", shop.story(ORDER).await)
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_recorded_while_a_timer_fires_goes_first() {
+    let mut shop = Shop::new();
+    let inner = Arc::clone(&shop.store);
+    let outcome = paid(ORDER);
+    let meddled = Arc::new(AtomicBool::new(false));
+    let armed = Arc::clone(&meddled);
+    let store = FaultyStore::new(&inner).before(move |call, nth| {
+        // The first append places the order, the second one is the timer's.
+        let meddles = (call, nth) == (StoreCall::Append, 2) && !armed.swap(true, Ordering::Relaxed);
+        let (outcome, inner) = (outcome.clone(), Arc::clone(&inner));
+        async move {
+            if meddles {
+                hearer(&inner).hear(&outcome).await.unwrap();
+            }
+            Ok(())
+        }
+    });
+    shop.store = store.shared().1;
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    shop.clock.advance(PAY_TIME_MAX);
+    settled(&[&orders]).await;
+    assert!(meddled.load(Ordering::Relaxed));
+    assert_eq!(shop.story(ORDER).await, ["placed", "paid"]);
+    assert_eq!(shop.fired().await, 0);
+}
+
+#[tokio::test]
+async fn a_timer_that_was_cleared_does_not_fire() {
+    let shop = Shop::new();
+    let (orders, others) = (shop.orders().await, shop.others().await);
+    shop.place(&orders, ORDER).await;
+    shop.happens(ORDER, PaymentRefused { code: "no-cover".to_owned() }).await;
+    settled(&[&orders, &others]).await;
+    shop.clock.advance(PAY_TIME_MAX * 2);
+    settled(&[&orders, &others]).await;
+    assert_eq!(shop.story(ORDER).await, ["placed", "cancelled"]);
+    assert_eq!(shop.fired().await, 0);
+}
+
+#[tokio::test]
+async fn of_two_keepers_the_older_one_stands_down_and_a_timer_fires_once() {
+    let shop = Shop::new();
+    let first = shop.orders().await;
+    settled(&[&first]).await;
+    let second = shop.orders().await;
+    settled(&[&second]).await;
+    for number in 0..1_100 {
+        shop.place(&first, Uuid::from_u128(number)).await;
+    }
+    shop.clock.advance(PAY_TIME_MAX + MOMENT);
+    eventually(
+        || (shown(&first, KEEPER).state == LoopState::StoodDown).then_some(()),
+        || format!("{:?}", shown(&first, KEEPER)),
+    )
+    .await;
+    settled(&[&second]).await;
+    assert_eq!(shop.fired().await, 1_100);
+    assert_eq!(shop.story(Uuid::from_u128(5)).await, ["placed", "payment-overdue"]);
+}
+
+#[tokio::test]
+async fn many_that_are_due_at_once_fire_a_few_at_a_time() {
+    const ORDERS: u128 = 300;
+    const AT_ONCE_MAX: usize = 64;
+    let mut shop = Shop::new();
+    let under_way = Arc::new(Mutex::new((0_usize, 0_usize)));
+    let (begun, ended) = (Arc::clone(&under_way), Arc::clone(&under_way));
+    let store = FaultyStore::new(&shop.store)
+        .before(move |call, _| {
+            if call == StoreCall::Append {
+                let mut under_way = begun.lock().unwrap();
+                under_way.0 += 1;
+                under_way.1 = under_way.1.max(under_way.0);
+            }
+            async move {
+                a_while().await;
+                Ok(())
+            }
+        })
+        .after(move |call, _| {
+            if call == StoreCall::Append {
+                ended.lock().unwrap().0 -= 1;
+            }
+            std::future::ready(Ok(()))
+        });
+    let store: Arc<dyn EventStore> = store.shared().1;
+    shop.store = store;
+    let orders = shop.orders().await;
+    for number in 0..ORDERS {
+        shop.place(&orders, Uuid::from_u128(number)).await;
+    }
+    shop.clock.advance(PAY_TIME_MAX);
+    settled(&[&orders]).await;
+    assert_eq!(shop.fired().await, ORDERS as usize);
+    let at_once = under_way.lock().unwrap().1;
+    assert!((2..=AT_ONCE_MAX).contains(&at_once), "{at_once} at once");
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_holds_up_only_what_is_not_due() {
+    let shop = Shop::new();
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    shop.clock.advance(PAY_TIME_MAX * 100);
+    settled(&[&orders]).await;
+    assert_eq!(shop.story(ORDER).await, ["placed", "payment-overdue"]);
+    drop(orders);
+    // A machine whose clock is far behind takes over.
+    let behind = Shop { clock: Runtime::manual(2).1, ..shop.clone() }.on_its_clock();
+    let orders = behind.orders().await;
+    let another = Uuid::from_u128(8);
+    behind.place(&orders, another).await;
+    settled(&[&orders]).await;
+    assert_eq!(behind.story(another).await, ["placed"]);
+    behind.clock.advance(PAY_TIME_MAX);
+    settled(&[&orders]).await;
+    assert_eq!(behind.story(another).await, ["placed", "payment-overdue"]);
+    assert_eq!(behind.fired().await, 2);
+}
