@@ -253,3 +253,6 @@ impl From<&Timer> for SavedTimer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

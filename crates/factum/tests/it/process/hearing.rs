@@ -6,9 +6,11 @@ use std::sync::{
 };
 
 use factum::{
-    ActorId, CorrelationId, Event, EventId, StreamName, Version,
+    ActorId, ChannelSpec, Context, CorrelationId, Delivery, Effects, Event, EventId, Events, Input, ProcessManager,
+    StreamName, Version,
     bus::{Envelope, NOTHING_TO_DO_NAME, Origin, REFUSED_NAME},
     dispatch::{At, CommandDispatcher, load},
+    model::Aggregate,
     process::{HearError, Heard, Hearer},
     store::{Direction, EventStore, MemoryStore, Position, RecordedEvent, Selection, StoreError},
     testing::{Fault, FaultyStore, Interference, NOW, SOURCE, StoreCall},
@@ -217,4 +219,60 @@ async fn an_append_whose_answer_was_lost_is_not_repeated() {
     assert!(unavailable.is_transient(), "{unavailable}");
     assert_eq!(hearer.hear(&checked_out(1, 5)).await.unwrap(), Heard::Nothing);
     assert_eq!(names(inner.as_ref()).await, ["order.placed"]);
+}
+
+/// Counts everything it hears, whatever it was told before.
+#[derive(Clone, Debug, Default)]
+struct Tally(u32);
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Counted {}
+
+#[derive(Clone, Debug, PartialEq, Event)]
+enum TallyEvent {
+    #[factum(name = "tally.counted")]
+    Counted(Counted),
+}
+
+impl Aggregate for Tally {
+    const CATEGORY: &'static str = "tally";
+    type Id = Uuid;
+    type Event = TallyEvent;
+    type Rejection = std::convert::Infallible;
+
+    fn apply(&mut self, TallyEvent::Counted(_): &TallyEvent) {
+        self.0 += 1;
+    }
+}
+
+impl ProcessManager for Tally {
+    type Message = OrderMessage;
+    const TOPICS: &'static [&'static str] = &[];
+    const CHANNELS: &'static [ChannelSpec] = &[];
+
+    fn correlate(_: &OrderMessage, _: &Delivery) -> Option<Uuid> {
+        Some(ORDER)
+    }
+
+    fn decide(&self, _: Input<'_, OrderMessage>, _: &Context) -> Events<TallyEvent> {
+        Events::one(Counted {})
+    }
+
+    fn effects(_: &TallyEvent, _: &Delivery) -> Effects {
+        Effects::none()
+    }
+}
+
+#[tokio::test]
+async fn a_message_counts_once_also_for_who_forgets_what_it_was_told() {
+    let store = memory();
+    let tally = || Hearer::<Tally>::new(Arc::clone(&store), impatient());
+    assert_eq!(tally().hear(&checked_out(1, 5)).await.unwrap(), Heard::Recorded);
+    assert_eq!(tally().hear(&checked_out(2, 5)).await.unwrap(), Heard::Recorded);
+    let hearer = tally();
+    for number in [1, 2, 1] {
+        assert_eq!(hearer.hear(&checked_out(number, 5)).await.unwrap(), Heard::Repeated);
+    }
+    assert_eq!(hearer.hear(&checked_out(3, 5)).await.unwrap(), Heard::Recorded);
+    assert_eq!(load::<Tally>(store.as_ref(), &ORDER, At::Latest).await.unwrap().state.0, 3);
 }
