@@ -1,6 +1,7 @@
 //! The code of the pages in `docs/guide/`: what a page shows stands in the file of the same name here, to the letter.
 
 mod aggregates;
+mod commands_between_services;
 mod projections;
 mod shows;
 mod testing;
