@@ -28,7 +28,7 @@ struct State {
 impl ManualClock {
     const START: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let chance = fastrand::Rng::with_seed(seed);
         let state = State { now: Self::START, chance, slept: 0, sleepers: BTreeMap::new() };
         Self { state: Arc::new(Mutex::new(state)) }

@@ -6,9 +6,10 @@ mod status;
 mod tokio_driver;
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -42,7 +43,15 @@ pub trait Driver: Send + Sync {
 
 /// A spawned task.
 pub struct Task {
-    join: tokio::task::JoinHandle<()>,
+    handle: Box<dyn TaskHandle>,
+}
+
+/// What stands behind a [`Task`]. Dropping it lets the task run on.
+pub trait TaskHandle: Send + Sync {
+    /// Asks it to stop at its next await point.
+    fn abort(&self);
+    /// Whether and how it has ended; wakes whoever asked last.
+    fn poll_join(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TaskFailure>>;
 }
 
 /// How a task ended when it did not simply finish.
@@ -57,14 +66,19 @@ pub enum TaskFailure {
 }
 
 impl Task {
+    /// A task by what stands behind it.
+    pub fn new(handle: impl TaskHandle + 'static) -> Self {
+        Self { handle: Box::new(handle) }
+    }
+
     /// Wraps a tokio task.
-    pub const fn from_tokio(join: tokio::task::JoinHandle<()>) -> Self {
-        Self { join }
+    pub fn from_tokio(join: tokio::task::JoinHandle<()>) -> Self {
+        Self::new(join)
     }
 
     /// Asks it to stop at its next await point.
     pub fn abort(&self) {
-        self.join.abort();
+        self.handle.abort();
     }
 
     /// Waits for its end.
@@ -72,10 +86,7 @@ impl Task {
     /// # Errors
     /// It panicked or was aborted.
     pub async fn join(&mut self) -> Result<(), TaskFailure> {
-        (&mut self.join).await.map_err(|error| match error.try_into_panic() {
-            Ok(payload) => TaskFailure::Panicked(panic_text(payload.as_ref())),
-            Err(_) => TaskFailure::Aborted,
-        })
+        poll_fn(|context| self.handle.poll_join(context)).await
     }
 }
 

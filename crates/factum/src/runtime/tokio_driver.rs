@@ -1,8 +1,12 @@
 //! The real clock, real chance, tokio's tasks and threads.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use super::{Driver, Task};
+use super::{Driver, Task, TaskFailure, TaskHandle, panic_text};
 use crate::{model::Timestamp, store::BoxFuture};
 
 pub(super) struct TokioDriver;
@@ -32,6 +36,19 @@ impl Driver for TokioDriver {
         Box::pin(async move {
             // The work catches its own panics, and blocking work cannot be aborted once it runs.
             let _ = join.await;
+        })
+    }
+}
+
+impl TaskHandle for tokio::task::JoinHandle<()> {
+    fn abort(&self) {
+        Self::abort(self);
+    }
+
+    fn poll_join(&mut self, context: &mut Context<'_>) -> Poll<Result<(), TaskFailure>> {
+        Pin::new(self).poll(context).map_err(|error| match error.try_into_panic() {
+            Ok(payload) => TaskFailure::Panicked(panic_text(payload.as_ref())),
+            Err(_) => TaskFailure::Aborted,
         })
     }
 }

@@ -29,6 +29,7 @@ mod given;
 mod process;
 mod read_model;
 mod read_store;
+pub mod simulation;
 mod story_text;
 
 pub use bus::{bus_reopening_suite, bus_suite};
@@ -42,5 +43,7 @@ pub use read_model::{ReadModel, read_model};
 pub use read_store::{
     read_generations_reopening_suite, read_generations_suite, read_store_reopening_suite, read_store_suite,
 };
+
+pub use simulation::{Process, Simulation};
 
 pub use crate::service::{SettleError, settle};
