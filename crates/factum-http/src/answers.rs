@@ -59,7 +59,7 @@ impl From<AskError> for Problem {
             }
             AskError::TokenLost { .. } => Self::of(Code::TokenLost, error.to_string()).field("Factum-At-Least"),
             AskError::NotYet => Self::of(Code::NotYet, error.to_string()).retryable(),
-            AskError::Rebuilding { done, total } => Self::rebuilding(&error.to_string(), done, total),
+            AskError::Rebuilding(progress) => Self::rebuilding(&error.to_string(), progress),
             AskError::Panicked(panic) => {
                 tracing::error!(panic, "a query panicked");
                 Self::internal()

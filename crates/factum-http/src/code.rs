@@ -36,6 +36,8 @@ pub enum Code {
     RequestTimeout,
     /// Others changed the same aggregate, again and again.
     Contended,
+    /// Something else is under way, which goes first.
+    Busy,
     /// `If-Match` names another version.
     NotExpected,
     /// The body, or an event it would become, is too large.
@@ -64,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Malformed,
         Self::Invalid,
         Self::UnknownField,
@@ -79,6 +81,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Contended,
+        Self::Busy,
         Self::NotExpected,
         Self::TooLarge,
         Self::UriTooLong,
@@ -119,6 +122,7 @@ impl Code {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request-timeout"),
             Self::Contended => (StatusCode::CONFLICT, "contended"),
+            Self::Busy => (StatusCode::CONFLICT, "busy"),
             Self::NotExpected => (StatusCode::PRECONDITION_FAILED, "not-expected"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
             Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long"),

@@ -81,4 +81,7 @@ pub use code::Code;
 pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, Server, raise_open_files};
-pub use surface::{CommandAnswer, LoopAnswer, ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface};
+pub use surface::{
+    CommandAnswer, DoneAnswer, GenerationAnswer, LoopAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer,
+    ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface,
+};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
+use factum::projections::Progress;
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,12 @@ pub struct ProblemBody {
     /// For `rebuilding`: positions to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// For `rebuilding`: positions a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u64>,
+    /// For `rebuilding`: how long the rest takes at this rate, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
 }
 
 impl Problem {
@@ -76,6 +83,8 @@ impl Problem {
             actual: None,
             done: None,
             total: None,
+            per_second: None,
+            seconds_left: None,
         };
         Self { body: Box::new(body), retry_after_s: None, challenge: None }
     }
@@ -118,10 +127,12 @@ impl Problem {
     }
 
     /// 503 `rebuilding`.
-    pub(crate) fn rebuilding(detail: &str, done: u64, total: u64) -> Self {
+    pub(crate) fn rebuilding(detail: &str, progress: Progress) -> Self {
         let mut problem = Self::of(Code::Rebuilding, detail).retryable();
-        problem.body.done = Some(done);
-        problem.body.total = Some(total);
+        problem.body.done = Some(progress.done);
+        problem.body.total = Some(progress.total);
+        problem.body.per_second = Some(progress.rate);
+        problem.body.seconds_left = progress.left.map(|left| left.as_secs());
         problem
     }
 

@@ -5,6 +5,7 @@ mod client;
 mod events;
 mod load;
 mod options;
+mod rebuild;
 mod restore;
 mod start;
 
@@ -34,6 +35,14 @@ enum Tool {
     Audit(audit::AuditArgs),
     /// Show what happened, oldest first.
     Events(events::EventsArgs),
+    /// Fill read models anew while they answer, compare, and let the new ones answer.
+    Rebuild(rebuild::RebuildArgs),
+    /// Fold read models anew while they answer, and compare.
+    Verify(rebuild::ModelsArgs),
+    /// Let the read models answer again that answered before the last rebuild; they were fed all the while.
+    RollBack(rebuild::ModelsArgs),
+    /// Give up a rebuild that is under way, and drop every read model that does not answer.
+    Discard(rebuild::ModelsArgs),
     /// Make the event store anew from a copy of the data folder that was made while the bank was stopped.
     Restore(restore::RestoreArgs),
 }
@@ -49,6 +58,10 @@ async fn main() -> ExitCode {
         Some(Tool::Load(args)) => load::run(args).await,
         Some(Tool::Audit(args)) => audit::run(args).await,
         Some(Tool::Events(args)) => events::run(args).await,
+        Some(Tool::Rebuild(args)) => rebuild::rebuild(args).await,
+        Some(Tool::Verify(args)) => rebuild::run(args, "verify").await,
+        Some(Tool::RollBack(args)) => rebuild::run(args, "roll-back").await,
+        Some(Tool::Discard(args)) => rebuild::run(args, "discard").await,
         Some(Tool::Restore(args)) => restore::run(&args),
     };
     done.unwrap_or_else(|error| fail(&error))

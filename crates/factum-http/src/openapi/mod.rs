@@ -40,6 +40,10 @@ pub(crate) fn of_queries(about: &About, queries: &[QueryInfo]) -> Value {
         let live = operations::live(query, &mut document.components);
         document.path(&format!("/queries/{}/live", query.name), "get", live);
     }
+    let read_models = routes::read_models(&mut document.components);
+    document.path("/admin/read-models", "get", read_models);
+    let rebuild = routes::rebuild(&mut document.components);
+    document.path("/admin/read-models/{operation}", "post", rebuild);
     document.finish(about)
 }
 

@@ -1,7 +1,8 @@
 //! Every no, by status: which codes there are, and what they look like.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use factum::projections::Progress;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -68,7 +69,21 @@ pub(super) fn of_queries() -> Vec<Refusal> {
         Problem::damaged(),
         Problem::unavailable("the read store cannot answer now: ask again"),
         Problem::of(Code::NotYet, "what the token stands for is not visible yet: ask again").retryable(),
-        Problem::rebuilding("the read model is being filled again: 17 of 42 positions", 17, 42),
+        Problem::rebuilding(
+            "the read models behind this query are being restored (17 of 42 done): ask again",
+            Progress { done: 17, total: 42, rate: 5, left: Some(Duration::from_secs(5)) },
+        ),
+    ]
+}
+
+/// What the routes about read models may be answered with besides.
+pub(super) fn of_read_models() -> Vec<Refusal> {
+    vec![
+        Problem::invalid("projection", "is given more than once"),
+        Problem::of(Code::UnknownField, "is not known here: projection is").field("surplus"),
+        Problem::of(Code::LoopbackOnly, "read models are rebuilt by callers on the same machine only"),
+        Problem::of(Code::NotFound, "a read model can be told to rebuild, replace, verify, roll-back and discard"),
+        Problem::of(Code::Busy, "totals@1 is busy with verify: wait for its end, or discard it"),
     ]
 }
 

@@ -1,12 +1,13 @@
 //! The routes that are there whatever a service does.
 
+use factum::rebuild::Operation;
 use serde_json::{Map, Value, json};
 
 use super::{
     components::{Components, Side},
     example, parameters, refusals,
 };
-use crate::surface::{EVENTS_DEFAULT, EVENTS_MAX, ReadyAnswer};
+use crate::surface::{EVENTS_DEFAULT, EVENTS_MAX, ReadModelsAnswer, ReadyAnswer};
 
 /// `/healthz`, `/readyz`, `/metrics` and the document itself.
 pub(super) fn of_every_surface(components: &mut Components) -> Vec<(&'static str, Value)> {
@@ -56,6 +57,57 @@ pub(super) fn admin_events(components: &mut Components) -> Value {
         refusals::add(responses, "Admin", all, components);
     }
     operation
+}
+
+/// `GET /admin/read-models`.
+pub(super) fn read_models(components: &mut Components) -> Value {
+    let what = "How the read models are: their generations, what is under way, and how far it is. For callers on the \
+                same machine.";
+    let mut operation = get("admin-read-models", what, read_models_content(components), &[], components);
+    add_refusals(&mut operation, components);
+    operation
+}
+
+/// `POST /admin/read-models/{operation}`.
+pub(super) fn rebuild(components: &mut Components) -> Value {
+    let what = "Begins an operation on read models, which go on answering; asking twice is asking once. For callers on \
+                the same machine.";
+    let mut operation = get("admin-read-models-begin", what, read_models_content(components), &[], components);
+    if let Some(begun) = operation["responses"].as_object_mut().and_then(|responses| responses.remove("200")) {
+        operation["responses"]["202"] = begun;
+    }
+    let words = Operation::ALL.map(Operation::as_str);
+    operation["parameters"] = json!([
+        {
+            "name": "operation",
+            "in": "path",
+            "required": true,
+            "description": "What to do.",
+            "schema": { "type": "string", "enum": words },
+        },
+        {
+            "name": "projection",
+            "in": "query",
+            "required": false,
+            "description": "Whose read model; all of them without it.",
+            "schema": { "type": "string" },
+        },
+        { "$ref": "#/components/parameters/Factum-Correlation-Id" },
+    ]);
+    add_refusals(&mut operation, components);
+    operation
+}
+
+fn read_models_content(components: &mut Components) -> Value {
+    let schema = components.schema("ReadModelsAnswer", &schemars::schema_for!(ReadModelsAnswer), Side::Answer);
+    json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } })
+}
+
+fn add_refusals(operation: &mut Value, components: &mut Components) {
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        let all = [refusals::of_every_route(), refusals::of_read_models()].concat();
+        refusals::add(responses, "ReadModels", all, components);
+    }
 }
 
 fn get(name: &str, what: &str, content: Value, more: &[(&str, Value)], components: &mut Components) -> Value {

@@ -77,7 +77,7 @@ pub(super) async fn events(
 }
 
 /// Whether a request was made on this machine, for this machine.
-fn is_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
+pub(super) fn is_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
     // Without a known peer there is no telling where a request comes from.
     let near = peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     // A proxy on this machine is near, whoever it asks for is not.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::Shared;
+use super::{Shared, read_models};
 use crate::meter::Page;
 
 /// How long a scrape waits for the event store; without its answer the heads are left out.
@@ -97,6 +97,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoRespo
     page.family("factum_ready", "gauge", "Whether the service can be sent requests.");
     page.sample("", &[], u8::from(shared.health.readiness().ready));
     write_loops(&shared.health.loops(), &mut page);
+    read_models::write_metrics(&shared.read_models, &mut page);
     if let Some(heads) = heads(&shared).await {
         page.family("factum_store_head", "gauge", "The last position written, and the last known durable.");
         page.sample("", &[("kind", "written")], heads.written);

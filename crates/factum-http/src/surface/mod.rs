@@ -10,6 +10,7 @@ mod health;
 mod live;
 mod observe;
 mod queries;
+mod read_models;
 mod trouble;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -21,7 +22,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    Service, contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, service::Health, store::EventStore,
+    Service, contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, rebuild::ReadModels,
+    service::Health, store::EventStore,
 };
 use http::{Uri, header};
 use serde_json::Value;
@@ -30,6 +32,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub(crate) use admin::{EVENTS_DEFAULT, EVENTS_MAX};
 pub use commands::CommandAnswer;
 pub use health::{LoopAnswer, ReadyAnswer};
+pub use read_models::{DoneAnswer, GenerationAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer};
 
 use self::{gate::Gate, trouble::Trouble};
 use crate::{
@@ -67,6 +70,8 @@ impl WriteSurface {
 pub struct ReadSurface {
     /// Where its queries go; every registered one is mounted.
     pub queries: QueryDispatcher,
+    /// What `/admin/read-models` shows and rebuilds.
+    pub read_models: ReadModels,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -80,7 +85,8 @@ impl ReadSurface {
     /// The service answers no query.
     pub fn of(service: &Service) -> Self {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
-        Self { queries: service.queries().clone(), health: service.health().clone(), options }
+        let (queries, read_models) = (service.queries().clone(), service.read_models().clone());
+        Self { queries, read_models, health: service.health().clone(), options }
     }
 }
 
@@ -100,18 +106,24 @@ pub fn write_surface(surface: WriteSurface) -> Router {
     mounted(routes, shared, &document)
 }
 
-/// The read surface of a service: `GET /queries/{name}` and `GET /queries/{name}/live` for every registered query, and
-/// `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
+/// The read surface of a service: `GET /queries/{name}` and `GET /queries/{name}/live` for every registered query,
+/// `/admin/read-models` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
 pub fn read_surface(surface: ReadSurface) -> Router {
-    let ReadSurface { queries, health, options } = surface;
+    let ReadSurface { queries, read_models, health, options } = surface;
     let infos = queries.queries();
     let names = infos.iter().map(|query| query.name).collect();
     let document = openapi::of_queries(&options.about, &infos);
-    let shared = Arc::new(Shared::new("read", QUERIES, names, health, options, None));
+    let shared = Shared::new("read", QUERIES, names, health, options, None);
+    let shared = Arc::new(Shared { read_models, ..shared });
+    let admin = Router::new()
+        .route("/admin/read-models", get(read_models::list))
+        .route("/admin/read-models/{operation}", post(read_models::begin))
+        .with_state(read_models::Admin { shared: Arc::clone(&shared) });
     let routes = Router::new()
         .route("/queries/{name}", get(queries::query))
         .route("/queries/{name}/live", get(live::live))
-        .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries });
+        .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries })
+        .merge(admin);
     mounted(routes, shared, &document)
 }
 
@@ -131,6 +143,7 @@ struct Shared {
     trouble: Trouble,
     options: SurfaceOptions,
     store: Option<Arc<dyn EventStore>>,
+    read_models: ReadModels,
 }
 
 impl Shared {
@@ -153,6 +166,7 @@ impl Shared {
             trouble: Trouble::default(),
             options,
             store,
+            read_models: ReadModels::default(),
         }
     }
 
@@ -164,6 +178,7 @@ impl Shared {
             "/metrics" => "metrics",
             "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
+            _ if path.starts_with("/admin/read-models") => "admin-read-models",
             _ => match path.strip_prefix(self.prefix) {
                 Some(name) => match name.strip_suffix("/live") {
                     Some(name) if self.names.contains(name) => "live",

@@ -271,7 +271,12 @@ async fn who_never_reads_is_cut_and_makes_place() {
     stands_at(&toy, 1, "a", 100);
     let queries = QueryDispatcher::builder(Arc::clone(&toy.read_store), Arc::clone(&toy.watermarks));
     let queries = queries.answers::<Long>().live_interval(Duration::ZERO).build().unwrap();
-    let app = read_surface(ReadSurface { queries, health: toy.health.clone(), options: toy.options.clone() });
+    let app = read_surface(ReadSurface {
+        queries,
+        read_models: factum::rebuild::ReadModels::default(),
+        health: toy.health.clone(),
+        options: toy.options.clone(),
+    });
     let options = ServerOptions { head_timeout: SOON, idle_timeout: SOON * 4, ..ServerOptions::default() };
     let (addr, _stopper, _serving) = serve(app.clone(), options).await;
     let _deaf = ask(addr, "/queries/long/live").await;

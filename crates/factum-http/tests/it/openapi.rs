@@ -55,7 +55,10 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
         all
     };
     assert_eq!(paths(&write), all(&["/admin/events", "/commands/raise", "/commands/raise-again"]));
-    assert_eq!(paths(&read), all(&["/queries/total", "/queries/total/live"]));
+    assert_eq!(
+        paths(&read),
+        all(&["/admin/read-models", "/admin/read-models/{operation}", "/queries/total", "/queries/total/live"])
+    );
     assert_eq!((&write["openapi"], &write["info"]["version"]), (&json!("3.1.0"), &json!("1.2.3")));
     assert_eq!(
         (&write["info"]["title"], &read["info"]["title"]),

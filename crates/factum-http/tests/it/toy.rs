@@ -14,6 +14,7 @@ use factum::{
     projections::{Feed, Watermarks},
     query::QueryDispatcher,
     read::{Key, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, ReadTransaction, Table},
+    rebuild::ReadModels,
     service::Health,
     store::{EventStore, MemoryStore},
 };
@@ -234,7 +235,7 @@ impl Toy {
             .build()
             .unwrap();
         let (health, options) = (self.health.clone(), self.options.clone());
-        read_surface(ReadSurface { queries: dispatcher, health, options })
+        read_surface(ReadSurface { queries: dispatcher, read_models: ReadModels::default(), health, options })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     dispatch::BuildError,
     model::{Answers, ProjectionKey, Query, StoreId},
     principal::{Access, AllowAll, Authorize, Denied, Principal},
-    projections::{Awaited, Feed, Lost, Phase, Watermarks},
+    projections::{Awaited, Feed, Lost, Watermarks},
     read::{Lane, ReadError, ReadSnapshot, ReadStore},
     runtime::{Runtime, contained},
     store::{BoxFuture, History, Identity},
@@ -264,8 +264,8 @@ impl Core {
 
     fn whole(&self, reads: &[ProjectionKey]) -> Result<(), AskError> {
         for projection in reads {
-            if let Phase::Refilling { done, total } = self.watermarks.phase(*projection) {
-                return Err(AskError::Rebuilding { done, total });
+            if let Some(progress) = self.watermarks.progress(*projection) {
+                return Err(AskError::Rebuilding(progress));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use factum_engine::Position;
 
-use crate::{input::InvalidInput, model::QueryError, read::ReadError};
+use crate::{input::InvalidInput, model::QueryError, projections::Progress, read::ReadError};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +41,8 @@ pub enum AskError {
     #[error("what the token stands for is not visible yet: ask again")]
     NotYet,
     /// The read models behind the query are being filled from their sources: ask again.
-    #[error("the read models behind this query are being restored ({done} of {total} done): ask again")]
-    Rebuilding {
-        /// Positions done.
-        done: u64,
-        /// Positions there were to do, when it started; 0 while that is not known yet.
-        total: u64,
-    },
+    #[error("the read models behind this query are being restored ({} of {} done): ask again", .0.done, .0.total)]
+    Rebuilding(Progress),
     /// The query's own code or the policy's panicked. The service goes on.
     #[error("it panicked: {0}")]
     Panicked(String),

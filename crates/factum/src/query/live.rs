@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{AskError, AskOptions, Moment, QueryDispatcher, dispatcher::Core, moment::Reached};
 use crate::{
     model::{ProjectionKey, Timestamp},
-    projections::Moves,
+    projections::{Moves, Progress},
 };
 
 /// How often a live query is asked at most, unless told otherwise: ten times a second.
@@ -49,7 +49,7 @@ impl QueryDispatcher {
         let core = self.core();
         query.check(core, query_string, &options)?;
         // Before it is asked, so that nothing moves unnoticed in between.
-        let moves = core.watermarks().moves(query.reads()).ok_or(AskError::Rebuilding { done: 0, total: 0 })?;
+        let moves = core.watermarks().moves(query.reads()).ok_or(AskError::Rebuilding(Progress::default()))?;
         let mut live = Live {
             dispatcher: self.clone(),
             name: name.to_owned(),
@@ -91,7 +91,7 @@ impl Live {
             let told = match asked {
                 Ok(document) if document == self.last => None,
                 Ok(document) => Some(self.told(document).await?),
-                Err(AskError::Rebuilding { .. }) => None,
+                Err(AskError::Rebuilding(_)) => None,
                 Err(error) => return Err(error),
             };
             self.due = false;

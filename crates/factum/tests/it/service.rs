@@ -165,7 +165,7 @@ async fn a_live_query_goes_on_at_another_instance_where_it_was_left_at_the_first
         loop {
             match second.queries().live("total", "counter=1", options()).await {
                 // It has only just started.
-                Err(AskError::Rebuilding { .. }) => tokio::task::yield_now().await,
+                Err(AskError::Rebuilding(_)) => tokio::task::yield_now().await,
                 other => return other,
             }
         }

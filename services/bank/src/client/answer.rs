@@ -1,5 +1,7 @@
 //! What the bank answers, as far as its tools look at it. Unknown fields are tolerated.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -19,6 +21,64 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not.
     pub reason: String,
+}
+
+/// The answer of `/admin/read-models`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ReadModels {
+    pub(super) read_models: Vec<ReadModel>,
+}
+
+/// How a read model is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReadModel {
+    /// The projection's name.
+    pub projection: String,
+    /// Its version.
+    pub version: u32,
+    /// What is under way.
+    pub operation: Option<String>,
+    /// What it is doing.
+    pub step: String,
+    /// How far a filling is.
+    pub progress: Option<FillingProgress>,
+    /// What stands in its way.
+    pub trouble: Option<String>,
+    /// How the last operation ended.
+    pub last: Option<OperationDone>,
+}
+
+/// How far a filling is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct FillingProgress {
+    /// Positions done.
+    pub done: u64,
+    /// Positions there are to do.
+    pub total: u64,
+    /// Positions a second.
+    pub per_second: u64,
+    /// How long the rest takes.
+    pub seconds_left: Option<u64>,
+}
+
+impl fmt::Display for FillingProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, total, per_second, seconds_left } = self;
+        let percent = done.saturating_mul(100).checked_div(*total).unwrap_or(0);
+        write!(f, " {done} of {total} ({percent} %), {per_second}/s")?;
+        seconds_left.map_or(Ok(()), |left| write!(f, ", {left} s left"))
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OperationDone {
+    /// Whether it did what it was to do.
+    pub ok: bool,
+    /// What it came to, or why it did not.
+    pub text: String,
+    /// Of the documents it compared.
+    pub checksum: Option<String>,
 }
 
 /// One line of `GET /admin/events`.

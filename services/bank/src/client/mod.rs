@@ -12,8 +12,10 @@ pub mod fake;
 mod tests;
 
 pub use address::BankAddress;
+use answer::ReadModels;
 pub use answer::{
-    AccountsPage, DayOfTotals, LoggedEvent, Readiness, Receipt, Statement, StatementLine, Summary, TransferStatus,
+    AccountsPage, DayOfTotals, LoggedEvent, ReadModel, Readiness, Receipt, Statement, StatementLine, Summary,
+    TransferStatus,
 };
 pub use error::{ClientError, Problem};
 
@@ -202,6 +204,34 @@ impl BankClient {
         let answer = self.get(self.address(log), path, Vec::new()).await?;
         let lines = answer.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).map_err(ClientError::Malformed)).collect()
+    }
+
+    /// Begins an operation on the read models of statements, of one projection or all, and says how they are.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`]: asking twice is asking once.
+    pub async fn begin_on_read_models(
+        &self,
+        operation: &str,
+        projection: Option<&str>,
+    ) -> Result<Vec<ReadModel>, ClientError> {
+        let mut path_and_query = format!("/admin/read-models/{operation}");
+        if let Some(projection) = projection {
+            let encoded: String = form_urlencoded::byte_serialize(projection.as_bytes()).collect();
+            path_and_query.push_str(&format!("?projection={encoded}"));
+        }
+        let (to, headers) = (self.surfaces.statements, Vec::new());
+        let ask = Ask { to, method: Method::POST, path_and_query, headers, body: Bytes::new(), repeatable: false };
+        Ok(self.ask(&ask).await?.json::<ReadModels>()?.read_models)
+    }
+
+    /// How the read models of statements are.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`].
+    pub async fn read_models(&self) -> Result<Vec<ReadModel>, ClientError> {
+        let answer = self.get(self.surfaces.statements, "/admin/read-models".to_owned(), Vec::new()).await?;
+        Ok(answer.json::<ReadModels>()?.read_models)
     }
 
     /// What the services say keeps them from being ready; nothing when all are.

@@ -1,0 +1,158 @@
+//! `bank rebuild`, `verify`, `roll-back` and `discard`: what can be done with read models while they answer.
+
+use std::{
+    io::{self, IsTerminal as _, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use crate::client::{BankAddress, ReadModel};
+
+/// How often it is asked how far it is.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A service with read models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Owner {
+    /// Summaries, statements, totals, transfers.
+    Statements,
+}
+
+/// Whose read models.
+#[derive(Debug, clap::Args)]
+pub struct ModelsArgs {
+    /// Whose read models.
+    #[arg(value_enum)]
+    of: Owner,
+    /// Only that of this projection.
+    #[arg(long, value_name = "NAME")]
+    projection: Option<String>,
+    #[command(flatten)]
+    bank: BankAddress,
+}
+
+/// The options of `bank rebuild`.
+#[derive(Debug, clap::Args)]
+pub struct RebuildArgs {
+    #[command(flatten)]
+    models: ModelsArgs,
+    /// Let the new read model answer without comparing it: for one that is known to be wrong or cannot go on.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Rebuilds, and shows how far it is. Success when every read model was rebuilt.
+///
+/// # Errors
+/// The bank does not answer or refuses, or standard output fails.
+pub async fn rebuild(args: RebuildArgs) -> anyhow::Result<ExitCode> {
+    run(args.models, if args.replace { "replace" } else { "rebuild" }).await
+}
+
+/// Does something else with read models: `verify`, `roll-back`, `discard`. Success when all of them did.
+///
+/// # Errors
+/// The bank does not answer or refuses, or standard output fails.
+pub async fn run(args: ModelsArgs, operation: &'static str) -> anyhow::Result<ExitCode> {
+    let Owner::Statements = args.of;
+    let client = args.bank.client();
+    let projection = args.projection.as_deref();
+    let begun = client.begin_on_read_models(operation, projection).await;
+    let meant = |model: &ReadModel| projection.is_none_or(|name| model.projection == name);
+    let mut models = begun.with_context(|| format!("beginning to {operation}"))?;
+    let mut line = Line::default();
+    loop {
+        models.retain(meant);
+        if models.iter().all(|model| model.operation.is_none()) {
+            break;
+        }
+        line.show(&models)?;
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        models = client.read_models().await.context("asking how far it is")?;
+    }
+    line.end()?;
+    let mut out = io::stdout().lock();
+    let mut ok = true;
+    for model in &models {
+        let ReadModel { projection, version, last, .. } = model;
+        match last {
+            Some(done) => {
+                ok &= done.ok;
+                let checksum = done.checksum.as_ref().map_or_else(String::new, |checksum| format!(" [{checksum}]"));
+                writeln!(out, "{projection}@{version}: {}{checksum}", done.text)?;
+            }
+            None => {
+                ok = false;
+                writeln!(out, "{projection}@{version}: the service was started again meanwhile")?;
+            }
+        }
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line on standard error that is written over again on a terminal; elsewhere a line each time something else is done.
+#[derive(Default)]
+struct Line {
+    shown: String,
+}
+
+impl Line {
+    fn show(&mut self, models: &[ReadModel]) -> io::Result<()> {
+        let terminal = io::stderr().is_terminal();
+        let parts = models.iter().filter(|model| model.operation.is_some());
+        let text = parts.map(|model| told(model, terminal)).collect::<Vec<_>>().join("; ");
+        if text != self.shown {
+            let mut err = io::stderr().lock();
+            if terminal {
+                // Back to the beginning, and whatever was there is cleared.
+                write!(err, "\r\x1b[2K{text}")?;
+                err.flush()?;
+            } else {
+                writeln!(err, "{text}")?;
+            }
+            self.shown = text;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> io::Result<()> {
+        if io::stderr().is_terminal() && !self.shown.is_empty() {
+            write!(io::stderr().lock(), "\r\x1b[2K")?;
+        }
+        Ok(())
+    }
+}
+
+fn told(model: &ReadModel, in_detail: bool) -> String {
+    let ReadModel { projection, step, progress, trouble, .. } = model;
+    let mut text = format!("{projection} {step}");
+    if let Some(progress) = progress.as_ref().filter(|_| step == "filling") {
+        text.push_str(&if in_detail { progress.to_string() } else { format!(" {} positions", progress.total) });
+    }
+    if let Some(trouble) = trouble {
+        text.push_str(&format!(" ({trouble})"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_is_told_with_how_far_it_is() {
+        let model: ReadModel = serde_json::from_value(json!({
+            "projection": "totals", "version": 1, "operation": "rebuild", "step": "filling", "trouble": null,
+            "progress": { "done": 1_500, "total": 6_000, "per_second": 900, "seconds_left": 5 }, "last": null,
+        }))
+        .expect("a read model");
+        assert_eq!(told(&model, true), "totals filling 1500 of 6000 (25 %), 900/s, 5 s left");
+        assert_eq!(told(&model, false), "totals filling 6000 positions");
+        let stuck = ReadModel { trouble: Some("no space".to_owned()), step: "aligning".to_owned(), ..model };
+        assert_eq!(told(&stuck, true), "totals aligning (no space)");
+    }
+}
