@@ -8,4 +8,4 @@ pub mod domain;
 pub mod messages;
 mod service;
 
-pub use service::{Config, NAME, RestoreFailed, ServiceError, restore, service};
+pub use service::{Config, NAME, RestoreFailed, ServiceError, builder, restore, service};

@@ -8,7 +8,7 @@ use std::{
 use factum::{
     Service,
     bus::Bus,
-    service::StartError,
+    service::{ServiceBuilder, StartError},
     store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored},
 };
 use factum_http::Bound;
@@ -81,6 +81,18 @@ pub fn restore(copy: &Path, data: &Path) -> Result<Restored, RestoreFailed> {
     })
 }
 
+/// What the service does, without where it keeps anything: [`service`] adds that, and so does a simulation.
+pub fn builder() -> ServiceBuilder {
+    Service::builder("bank", NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .handles::<OpenAccount>()
+        .handles::<DepositFunds>()
+        .handles::<WithdrawFunds>()
+        .handles::<CloseAccount>()
+        .receives_from(TRANSFERS, commands_of_transfers)
+        .publishes::<AccountPublication>()
+}
+
 /// Starts the service on a bus.
 ///
 /// # Errors
@@ -89,18 +101,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
     let folder = config.data.join(EVENTS);
     let store = EngineStore::open(&folder, EngineOptions::default())
         .map_err(|source| ServiceError::Store { folder, source })?;
-    let mut service = Service::builder("bank", NAME)
-        .version(env!("CARGO_PKG_VERSION"))
-        .store(Arc::new(store))
-        .bus(bus)
-        .handles::<OpenAccount>()
-        .handles::<DepositFunds>()
-        .handles::<WithdrawFunds>()
-        .handles::<CloseAccount>()
-        .receives_from(TRANSFERS, commands_of_transfers)
-        .publishes::<AccountPublication>()
-        .start()
-        .await?;
+    let mut service = builder().store(Arc::new(store)).bus(bus).start().await?;
     config.listener.serve_commands(&mut service);
     Ok(service)
 }

@@ -11,4 +11,4 @@ pub mod queries;
 pub mod read_models;
 mod service;
 
-pub use service::{Config, NAME, ServiceError, service};
+pub use service::{Config, NAME, ServiceError, builder, service};

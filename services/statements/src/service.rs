@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use factum::{Service, bus::Bus, service::StartError};
+use factum::{
+    Service,
+    bus::Bus,
+    service::{ServiceBuilder, StartError},
+};
 use factum_http::Bound;
 use factum_sqlite::{OpenError, SqliteOptions, SqliteReadStore};
 
@@ -34,17 +38,10 @@ pub enum ServiceError {
     Start(#[from] StartError),
 }
 
-/// Starts the service on a bus.
-///
-/// # Errors
-/// The read database has a newer format or cannot be opened now; a damaged one is put aside.
-pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
-    let read_store =
-        Arc::new(SqliteReadStore::open_or_start_over(config.data.join("read.db"), SqliteOptions::default())?);
-    let mut service = Service::builder("bank", NAME)
+/// What the service does, without where it keeps anything: [`service`] adds that, and so does a simulation.
+pub fn builder() -> ServiceBuilder {
+    Service::builder("bank", NAME)
         .version(env!("CARGO_PKG_VERSION"))
-        .read_store(read_store)
-        .bus(bus)
         .consumes::<AccountSummaries>(&[ACCOUNT_TOPIC])
         .consumes::<StatementLines>(&[ACCOUNT_TOPIC])
         .consumes::<DailyTotals>(&[ACCOUNT_TOPIC])
@@ -54,8 +51,16 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
         .answers::<GetStatement>()
         .answers::<GetDailyTotals>()
         .answers::<GetTransfer>()
-        .start()
-        .await?;
+}
+
+/// Starts the service on a bus.
+///
+/// # Errors
+/// The read database has a newer format or cannot be opened now; a damaged one is put aside.
+pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
+    let read_store =
+        Arc::new(SqliteReadStore::open_or_start_over(config.data.join("read.db"), SqliteOptions::default())?);
+    let mut service = builder().read_store(read_store).bus(bus).start().await?;
     config.listener.serve_queries(&mut service);
     Ok(service)
 }

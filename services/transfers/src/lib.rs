@@ -22,4 +22,4 @@ pub mod process_managers;
 mod service;
 mod stalled;
 
-pub use service::{Config, NAME, RestoreFailed, ServiceError, restore, service};
+pub use service::{Config, NAME, RestoreFailed, ServiceError, builder, restore, service};

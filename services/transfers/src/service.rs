@@ -8,7 +8,7 @@ use std::{
 use factum::{
     Service,
     bus::Bus,
-    service::StartError,
+    service::{ServiceBuilder, StartError},
     store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored},
 };
 use factum_http::Bound;
@@ -82,6 +82,15 @@ pub fn restore(copy: &Path, data: &Path) -> Result<Restored, RestoreFailed> {
     })
 }
 
+/// What the service does, without where it keeps anything: [`service`] adds that, and so does a simulation.
+pub fn builder() -> ServiceBuilder {
+    Service::builder("bank", NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .handles::<RequestTransfer>()
+        .publishes::<TransferPublication>()
+        .manages::<Transfer>()
+}
+
 /// Starts the service on a bus.
 ///
 /// # Errors
@@ -90,15 +99,7 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
     let folder = config.data.join(EVENTS);
     let store = EngineStore::open(&folder, EngineOptions::default())
         .map_err(|source| ServiceError::Store { folder, source })?;
-    let mut service = Service::builder("bank", NAME)
-        .version(env!("CARGO_PKG_VERSION"))
-        .store(Arc::new(store))
-        .bus(bus)
-        .handles::<RequestTransfer>()
-        .publishes::<TransferPublication>()
-        .manages::<Transfer>()
-        .start()
-        .await?;
+    let mut service = builder().store(Arc::new(store)).bus(bus).start().await?;
     stalled::watch(&mut service);
     config.listener.serve_commands(&mut service);
     Ok(service)

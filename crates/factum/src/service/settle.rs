@@ -45,6 +45,7 @@ pub async fn settle(services: &[&Service]) -> Result<(), SettleError> {
             for (status, deadlines) in &service.deadlines {
                 // What is due is under way; what will be due is not.
                 tokio::select! {
+                    biased;
                     () = deadlines.none_due(now) => {}
                     () = status.shows(|report| has_ended(report.state)) => return Err(SettleError::Ended(status.name().to_owned())),
                 }
@@ -97,6 +98,7 @@ async fn consumed(service: &Service) -> Result<(), SettleError> {
             for (lane, position) in lasts(bus.as_ref(), topic).await? {
                 let mut seen = seen.clone();
                 let reached = tokio::select! {
+                    biased;
                     reached = seen.wait_for(|seen| seen.reached(&lane, position)) => reached.is_ok(),
                     () = status.shows(|report| has_ended(report.state)) => false,
                 };

@@ -4,10 +4,14 @@
 //! source of runtimes whose tasks it polls one at a time, in an order that follows from its seed, and whose clock moves
 //! only when nobody can go on. So a failure has a number: the same seed gives the same order again.
 
+mod bus;
+mod chaos;
 mod executor;
+mod read;
 
 use std::{sync::Arc, time::Duration};
 
+pub use chaos::{Chaos, DELAY_MAX, Odds};
 use executor::Executor;
 
 use crate::{
