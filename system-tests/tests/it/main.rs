@@ -17,6 +17,7 @@ mod page_requests;
 mod places;
 mod racing;
 mod readme;
+mod rebuilding;
 mod restored;
 mod standby;
 mod teller;
