@@ -3,6 +3,8 @@
 mod audit;
 mod client;
 mod events;
+#[cfg(test)]
+mod late_tests;
 mod load;
 mod options;
 mod rebuild;
