@@ -68,7 +68,10 @@ async fn a_damaged_read_database_and_a_deleted_bus_come_back_with_the_same_check
     let bank = site.start().await?;
     load(&site, "1500").await?;
     let before = models(&site, "verify").await?;
-    ensure!(before.lines().count() >= 3 && before.lines().all(|line| line.contains("equal to a fresh fold")), "{before}");
+    ensure!(
+        before.lines().count() >= 3 && before.lines().all(|line| line.contains("equal to a fresh fold")),
+        "{before}"
+    );
     bank.stop().await?;
     let path = site.data().join("statements/read.db");
 
