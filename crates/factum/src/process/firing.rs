@@ -55,6 +55,16 @@ pub(crate) enum Change {
     Fired { stream: StreamName, name: String, set_by: EventId },
 }
 
+impl Change {
+    /// Which timer it is about.
+    pub(super) fn timer(&self) -> (&StreamName, &str) {
+        match self {
+            Self::Set(Timer { stream, name, .. }) | Self::Clear { stream, name } => (stream, name),
+            Self::Fired { stream, name, .. } => (stream, name),
+        }
+    }
+}
+
 impl<P: ProcessManager> Hearer<P> {
     /// What an event of the store means for these processes' timers, in order.
     pub(super) fn changes(event: &RecordedEvent, source: Source) -> Result<Vec<Change>, HearError> {

@@ -16,7 +16,7 @@ use crate::{
     model::{EventId, Timestamp},
     read::Epoch,
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
-    store::{Batch, EventStore, Position, ProgressError, Selection, StoreError, Subscription},
+    store::{Batch, EventStore, Position, ProgressError, Selection, StoreError, StreamName, Subscription},
 };
 
 /// How many timers fire at once.
@@ -100,6 +100,8 @@ struct Session {
     /// Everything that was there is read.
     at_end: bool,
     last_look: Timestamp,
+    /// A timer could not fire.
+    any_failed: bool,
 }
 
 enum Trouble {
@@ -197,7 +199,8 @@ impl TimerKeeper {
         let subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), from);
         let at_end = from >= self.store.heads().await?.synced;
         let last_look = self.runtime.now();
-        let mut session = Session { ledger, pending, subscription, as_of: (as_of, None), at_end, last_look };
+        let mut session =
+            Session { ledger, pending, subscription, as_of: (as_of, None), at_end, last_look, any_failed: false };
         self.show(&session);
         loop {
             if session.at_end && self.has_caught_up() && self.fire_due(&mut session).await? {
@@ -247,6 +250,10 @@ impl TimerKeeper {
             let changes = self.process.changes(event, source);
             let changes = changes.map_err(|source| Trouble::End(KeeperEnd::Halted { position, source }))?;
             for change in changes {
+                if session.any_failed {
+                    let (stream, name) = change.timer();
+                    self.over(stream, name);
+                }
                 session.pending.change(change);
             }
         }
@@ -289,12 +296,13 @@ impl TimerKeeper {
             match fired {
                 Ok(_) => {
                     session.pending.fired(&timer.stream, &timer.name, timer.set_by);
-                    self.over(timer);
+                    self.over(&timer.stream, &timer.name);
                 }
                 Err(error) => {
                     let wait =
                         |failures| Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX).after(failures).next(&self.runtime);
                     session.pending.failed(timer, self.runtime.now(), wait);
+                    session.any_failed = true;
                     self.alarm(timer, &error);
                 }
             }
@@ -302,9 +310,10 @@ impl TimerKeeper {
         Ok(!due.is_empty())
     }
 
-    fn over(&self, timer: &Timer) {
+    /// Whatever was wrong with a timer is over: it has fired, or what set it does not hold any more.
+    fn over(&self, stream: &StreamName, name: &str) {
         self.status.update(|report| {
-            report.alarms.remove(&about(timer));
+            report.alarms.remove(&about(stream, name));
             if report.alarms.keys().all(|about| about == ALARM_OF_OTHERS) {
                 report.alarms.clear();
             }
@@ -312,7 +321,8 @@ impl TimerKeeper {
     }
 
     fn alarm(&self, timer: &Timer, error: &HearError) {
-        let (about, text) = (about(timer), format!("it was due at {} and cannot fire: {error}", timer.due));
+        let (about, text) =
+            (about(&timer.stream, &timer.name), format!("it was due at {} and cannot fire: {error}", timer.due));
         self.status.update(|report| {
             if report.alarms.get(&about) == Some(&text) {
                 return;
@@ -334,7 +344,8 @@ impl TimerKeeper {
             changed
         });
         self.status.update(|report| {
-            report.state = if session.at_end { LoopState::Live } else { LoopState::CatchingUp };
+            let waits = !session.at_end || !self.has_caught_up();
+            report.state = if waits { LoopState::CatchingUp } else { LoopState::Live };
             report.position = session.subscription.position();
             report.target = report.target.max(report.position);
             report.last_error = None;
@@ -352,6 +363,6 @@ impl TimerKeeper {
 }
 
 /// What an alarm of a timer is about.
-fn about(timer: &Timer) -> String {
-    format!("{} {}", timer.stream, timer.name)
+fn about(stream: &StreamName, name: &str) -> String {
+    format!("{stream} {name}")
 }

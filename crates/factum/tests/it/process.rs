@@ -198,7 +198,10 @@ impl ProcessManager for Order {
             (Self::Paying { .. }, Input::Refused { step: PAY, refusal }) => {
                 Events::one(OrderCancelled { reason: refusal.code.clone() })
             }
-            (Self::Paying { overdue: false, .. }, Input::Due { timer: PAY }) => Events::one(PaymentOverdue {}),
+            (Self::Paying { overdue: false, amount }, Input::Due { timer: PAY }) => {
+                assert_ne!(*amount, POISON, "more than an order can bear");
+                Events::one(PaymentOverdue {})
+            }
             (Self::Shipping, Input::NothingToDo { step: SHIP }) => Events::one(OrderShipped {}),
             _ => Events::none(),
         }

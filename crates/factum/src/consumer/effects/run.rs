@@ -51,7 +51,7 @@ pub struct EffectConsumer {
 /// What an [`EffectConsumer`] has dealt with.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Everything that each partition had when the loop started. Stays so.
+    /// Everything that each partition had when the loop started. Stays so until it ends.
     pub start: bool,
     watermarks: HashMap<Lane, Position>,
 }
@@ -95,10 +95,17 @@ impl EffectConsumer {
     /// # Errors
     /// See [`ConsumerEnd`].
     pub async fn run(&self, mut stop: Stop) -> Result<(), ConsumerEnd> {
+        let ended = self.consume_all(&mut stop).await;
+        // Started again, it may find more than it has dealt with.
+        self.seen.send_modify(|seen| seen.start = false);
+        ended
+    }
+
+    async fn consume_all(&self, stop: &mut Stop) -> Result<(), ConsumerEnd> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
         let mut epochs = HashMap::new();
         loop {
-            match self.consume(&mut stop, &mut epochs, &mut backoff).await {
+            match self.consume(stop, &mut epochs, &mut backoff).await {
                 Ok(()) => break,
                 Err(Trouble::End(end)) => {
                     let stood_down = matches!(end, ConsumerEnd::StoodDown);

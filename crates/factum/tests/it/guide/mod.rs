@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod commands_between_services;
+mod processes;
 mod projections;
 mod shows;
 mod testing;

@@ -9,18 +9,20 @@ use std::{
 };
 
 use factum::{
+    model::Incarnation,
     runtime::{LoopState, Runtime},
-    store::EventStore,
+    service::settle,
+    store::{EventStore, Fork, Identity, Position},
     testing::{FaultyStore, StoreCall},
 };
 use uuid::Uuid;
 
 use super::{
-    CheckedOut, PAY_TIME_MAX, POISON, PaymentTaken,
+    CheckedOut, PAY_TIME_MAX, POISON, PaymentTaken, PlaceOrder,
     hearing::{hearer, paid},
     shop::{PaymentRefused, Shop, settled, shown},
 };
-use crate::world::eventually;
+use crate::world::{eventually, within};
 
 const ORDER: Uuid = Uuid::from_u128(7);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -90,12 +92,11 @@ async fn what_was_there_to_be_heard_is_heard_before_a_timer_fires() {
     let another = Uuid::from_u128(9);
     shop.place(&orders, another).await;
     shop.clock.advance(PAY_TIME_MAX * 2);
-    eventually(
-        || (shown(&orders, KEEPER).state == LoopState::Live).then_some(()),
-        || format!("{:?}", shown(&orders, KEEPER)),
-    )
-    .await;
+    let head = shop.store.heads().await.unwrap().synced;
+    let read = || (shown(&orders, KEEPER).position == head).then_some(());
+    eventually(read, || format!("{:?}", shown(&orders, KEEPER))).await;
     a_while().await;
+    assert_eq!(shown(&orders, KEEPER).state, LoopState::CatchingUp);
     assert_eq!(shop.story(another).await, ["placed"]);
     assert_eq!(shop.fired().await, 0);
     assert!(shown(&orders, HEARING).alarms.values().any(|alarm| alarm.contains("more than an order can bear")));
@@ -233,4 +234,71 @@ async fn a_clock_that_goes_back_holds_up_only_what_is_not_due() {
     settled(&[&orders]).await;
     assert_eq!(behind.story(another).await, ["placed", "payment-overdue"]);
     assert_eq!(behind.fired().await, 2);
+}
+
+#[tokio::test]
+async fn a_timer_whose_process_panics_raises_an_alarm_and_holds_up_no_other() {
+    let shop = Shop::new();
+    let orders = shop.orders().await;
+    orders.commands().dispatch(PlaceOrder { order: ORDER, amount: POISON }).await.unwrap();
+    let another = Uuid::from_u128(8);
+    shop.place(&orders, another).await;
+    shop.clock.advance(PAY_TIME_MAX);
+    within(settle(&[&orders])).await.unwrap();
+    assert_eq!(shop.story(another).await, ["placed", "payment-overdue"]);
+    assert_eq!(shop.story(ORDER).await, ["placed"]);
+    let alarms = shown(&orders, KEEPER).alarms;
+    let alarm = &alarms[&format!("order-{ORDER} pay")];
+    assert!(alarm.contains("more than an order can bear"), "{alarm}");
+    // Its outcome comes all the same, and with it the alarm goes.
+    hearer(&shop.store).hear(&paid(ORDER)).await.unwrap();
+    let over = || shown(&orders, KEEPER).alarms.is_empty().then_some(());
+    for _ in 0..2 {
+        shop.clock.advance(PAY_TIME_MAX);
+        a_while().await;
+    }
+    eventually(over, || format!("{:?}", shown(&orders, KEEPER))).await;
+}
+
+#[tokio::test]
+async fn what_is_saved_of_timers_spares_reading_and_is_left_aside_after_a_restore() {
+    const ORDERS: u128 = 700;
+    let mut shop = Shop::new();
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    for number in 100..100 + ORDERS {
+        shop.place(&orders, Uuid::from_u128(number)).await;
+        hearer(&shop.store).hear(&paid(Uuid::from_u128(number))).await.unwrap();
+    }
+    settled(&[&orders]).await;
+    let all = shown(&orders, KEEPER).position.get();
+    assert_eq!((shown(&orders, KEEPER).processed, u128::from(all)), (all, 2 * ORDERS + 1));
+    drop(orders);
+
+    let inner = Arc::clone(&shop.store);
+    let fork = |position| {
+        let own = inner.identity();
+        let parent = own.incarnation;
+        let incarnation = Incarnation::from_uuid(Uuid::from_u128(77));
+        Identity { incarnation, forks: vec![Fork { parent, position: Position::new(position) }], ..own.clone() }
+    };
+    for (identity, spared) in [
+        (inner.identity().clone(), true),
+        // Restored from a copy as new as what was saved, and from one that is older.
+        (fork(all), true),
+        (fork(10), false),
+    ] {
+        shop.store = FaultyStore::new(&inner).named(identity).shared().1;
+        let orders = shop.orders().await;
+        let keeper = || shown(&orders, KEEPER);
+        let read = || (keeper().position.get() >= all).then_some(());
+        eventually(read, || format!("{:?}", keeper())).await;
+        assert_eq!(keeper().processed < 1_000, spared, "{:?}", keeper());
+    }
+
+    // What was saved is what is pending.
+    shop.clock.advance(PAY_TIME_MAX);
+    let _orders = shop.orders().await;
+    assert_eq!(eventually_told(&shop, &["placed", "payment-overdue"]).await, ["placed", "payment-overdue"]);
+    assert_eq!(shop.fired().await, 1);
 }
