@@ -10,6 +10,7 @@ mod options;
 mod rebuild;
 mod restore;
 mod start;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,8 @@ enum Tool {
     RollBack(rebuild::ModelsArgs),
     /// Give up a rebuild that is under way, and drop every read model that does not answer.
     Discard(rebuild::ModelsArgs),
+    /// Show what one request led to, across the services, as a tree.
+    Trace(trace::TraceArgs),
     /// Make the event store anew from a copy of the data folder that was made while the bank was stopped.
     Restore(restore::RestoreArgs),
 }
@@ -64,6 +67,7 @@ async fn main() -> ExitCode {
         Some(Tool::Verify(args)) => rebuild::run(args, "verify").await,
         Some(Tool::RollBack(args)) => rebuild::run(args, "roll-back").await,
         Some(Tool::Discard(args)) => rebuild::run(args, "discard").await,
+        Some(Tool::Trace(args)) => trace::run(args).await,
         Some(Tool::Restore(args)) => restore::run(&args),
     };
     done.unwrap_or_else(|error| fail(&error))

@@ -22,4 +22,5 @@ mod restored;
 mod standby;
 mod teller;
 mod tools;
+mod trace;
 mod walk;

@@ -105,7 +105,7 @@ async fn a_standby_that_waits_ends_when_asked_and_when_its_folder_is_gone() -> a
 
 #[tokio::test]
 async fn every_service_has_its_standby() -> anyhow::Result<()> {
-    for (name, side) in [("accounts", Side::Write), ("statements", Side::Read)] {
+    for (name, side) in [("accounts", Side::Write), ("transfers", Side::Transfers), ("statements", Side::Read)] {
         let (folder, ports) = (tempfile::tempdir()?, PortBase::take()?);
         let surfaces = Surfaces::above(ports.get());
         let port = surfaces.address(side).port();

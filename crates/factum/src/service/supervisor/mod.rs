@@ -163,7 +163,7 @@ async fn keep_running(
                 let Some(claims) = &mut claims else { return };
                 // Whoever displaced it holds the lease now: it may return when that has come back.
                 let returns = claims.wait_for(|claims| claimed.is_none_or(|before| *claims > before));
-                if !stop.unless(returns).await.is_some_and(|returns| returns.is_ok()) {
+                if stop.unless(returns).await.is_none_or(|returns| returns.is_err()) {
                     return;
                 }
                 tracing::info!(loop_name = status.name(), "a displaced loop returns");

@@ -1,0 +1,165 @@
+//! `bank trace`: what one request from outside led to, across the services, as a tree.
+//!
+//! It reads the logs of all services twice: first for which journeys an id belongs to, then for their events. What is
+//! kept of them is bounded, whatever the logs hold.
+
+mod journey;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+
+use crate::client::{BankAddress, BankClient, EVENTS_PAGE_MAX, Log, LoggedEvent};
+use journey::{Journey, Recorded};
+
+/// The most journeys that are shown: the latest.
+const JOURNEYS_MAX: usize = 20;
+/// The most events that are kept, of all journeys together.
+const EVENTS_KEPT_MAX: usize = 10_000;
+
+/// The options of `bank trace`.
+#[derive(Debug, clap::Args)]
+pub struct TraceArgs {
+    /// A correlation, event or command id, the id of a transfer or an account, a stream (`account-6f1a…`), or a command
+    /// as it was sent over the bus (`transfer-6f1a…/hold`).
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    bank: BankAddress,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What an id turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Correlation,
+    Command,
+    Event,
+    Transfer,
+    Account,
+    Stream,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Correlation => "correlation id",
+            Self::Command => "command",
+            Self::Event => "event",
+            Self::Transfer => "transfer",
+            Self::Account => "account",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// What an id is to an event.
+    fn of(id: &str, event: &LoggedEvent, recorded: &Recorded) -> Option<Self> {
+        let stream_of = |category: &str| event.stream.strip_prefix(category).is_some_and(|rest| rest == id);
+        let is = |other: &Option<String>| other.as_deref() == Some(id);
+        match () {
+            () if is(&recorded.correlation) => Some(Self::Correlation),
+            () if is(&recorded.command) || is(&recorded.bus_command) || stream_of("outcome-") => Some(Self::Command),
+            () if is(&recorded.event) => Some(Self::Event),
+            () if stream_of("transfer-") => Some(Self::Transfer),
+            () if stream_of("account-") => Some(Self::Account),
+            () if event.stream == id => Some(Self::Stream),
+            () => None,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug)]
+struct Trace {
+    id: String,
+    kinds: Vec<Kind>,
+    /// The latest ones, oldest first.
+    journeys: Vec<Journey>,
+    /// Whether there are journeys before these.
+    earlier: bool,
+    /// How many of their events are left out.
+    left_out: u64,
+}
+
+/// Traces, and prints what it found.
+///
+/// # Errors
+/// When the bank does not answer, nothing has to do with the id, or standard output is gone.
+pub async fn run(args: TraceArgs) -> anyhow::Result<ExitCode> {
+    let trace = trace(&args.bank.client(), &args.id).await?;
+    let text = if args.json { format!("{}\n", show::as_json(&trace)) } else { show::as_text(&trace) };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read us has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => Ok(written.map(|()| ExitCode::SUCCESS)?),
+    }
+}
+
+async fn trace(client: &BankClient, id: &str) -> anyhow::Result<Trace> {
+    let (mut kinds, mut latest, mut earlier) = (Vec::new(), Vec::<String>::new(), false);
+    each_event(client, |_, event| {
+        let recorded = Recorded::of(event);
+        let Some(kind) = Kind::of(id, event, &recorded) else { return };
+        let Some(correlation) = recorded.correlation else { return };
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+        if !latest.contains(&correlation) {
+            latest.push(correlation);
+        }
+        if latest.len() > JOURNEYS_MAX {
+            latest.remove(0);
+            earlier = true;
+        }
+    })
+    .await?;
+    anyhow::ensure!(
+        !latest.is_empty(),
+        "no event has to do with `{id}`: give a correlation, event, command, transfer or account id, or a stream"
+    );
+    kinds.sort_unstable();
+    let (mut events, mut kept, mut left_out) = (BTreeMap::<String, Vec<(Log, LoggedEvent)>>::new(), 0, 0);
+    each_event(client, |log, event| {
+        let Some(correlation) = Recorded::of(event).correlation.filter(|other| latest.contains(other)) else { return };
+        if kept == EVENTS_KEPT_MAX {
+            left_out += 1;
+            return;
+        }
+        kept += 1;
+        events.entry(correlation).or_default().push((log, event.clone()));
+    })
+    .await?;
+    let journeys = latest.into_iter().map(|correlation| {
+        let events = events.remove(&correlation).unwrap_or_default();
+        Journey::of(correlation, events)
+    });
+    let mut journeys: Vec<Journey> = journeys.collect();
+    journeys.sort_by_key(Journey::began);
+    Ok(Trace { id: id.to_owned(), kinds, journeys, earlier, left_out })
+}
+
+/// Looks at every event of every service, service by service.
+async fn each_event(client: &BankClient, mut look: impl FnMut(Log, &LoggedEvent)) -> anyhow::Result<()> {
+    for log in Log::ALL {
+        let mut after = 0;
+        loop {
+            let page = client.events(log, after, EVENTS_PAGE_MAX).await;
+            let page = page.with_context(|| format!("reading the events of {log} after position {after}"))?;
+            let Some(last) = page.last().map(|event| event.position) else { break };
+            // Without this, a log that repeats a page would be read for ever.
+            anyhow::ensure!(last > after, "the events of {log} after position {after} do not go on");
+            after = last;
+            page.iter().for_each(|event| look(log, event));
+        }
+    }
+    Ok(())
+}
