@@ -1,8 +1,11 @@
-//! What comes next on the bus, fetched while the records before it are applied.
+//! What comes next on the bus, fetched and read while the records before it are applied.
 
+use std::sync::Arc;
+
+use super::records::Records;
 use crate::{
-    bus::{BusError, BusEvent, Consumer, Offset, TopicPartition},
-    runtime::meanwhile,
+    bus::{BusError, BusEvent, Consumer, Offset, Revocation, TopicPartition},
+    runtime::{Runtime, meanwhile},
 };
 
 /// A consumer of the bus that may be one event ahead of its loop, so that memory is bounded by what one fetch brings.
@@ -10,7 +13,24 @@ use crate::{
 /// partition that goes on elsewhere meanwhile are forgotten.
 pub(super) struct FetchAhead {
     consumer: Box<dyn Consumer>,
-    ahead: Option<Result<BusEvent, BusError>>,
+    ahead: Option<Result<Fetched, BusError>>,
+}
+
+/// What a fetch brought.
+pub(super) enum Fetched {
+    Assigned(Vec<TopicPartition>),
+    Records(TopicPartition, Arc<Records>),
+    Revoked(Vec<TopicPartition>, Revocation),
+}
+
+impl From<BusEvent> for Fetched {
+    fn from(event: BusEvent) -> Self {
+        match event {
+            BusEvent::Assigned(partitions) => Self::Assigned(partitions),
+            BusEvent::Records(partition, records) => Self::Records(partition, Arc::new(Records::new(records))),
+            BusEvent::Revoked(partitions, revocation) => Self::Revoked(partitions, revocation),
+        }
+    }
 }
 
 impl FetchAhead {
@@ -19,32 +39,39 @@ impl FetchAhead {
     }
 
     /// What comes next. Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Result<BusEvent, BusError> {
+    pub(super) async fn next(&mut self) -> Result<Fetched, BusError> {
         match self.ahead.take() {
             Some(event) => event,
-            None => self.consumer.next().await,
+            None => self.consumer.next().await.map(Fetched::from),
         }
     }
 
-    /// Waits for work on what came last, and fetches what comes next meanwhile.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
-        if self.ahead.is_some() {
-            return work.await;
+    /// Waits for work on what came last; fetches what comes next meanwhile, and reads it as messages.
+    pub(super) async fn during<T>(&mut self, runtime: &Runtime, work: impl Future<Output = T>) -> T {
+        meanwhile(work, self.fetch_and_read(runtime)).await.0
+    }
+
+    /// Dropping the future loses nothing.
+    async fn fetch_and_read(&mut self, runtime: &Runtime) {
+        if self.ahead.is_none() {
+            self.ahead = Some(self.consumer.next().await.map(Fetched::from));
         }
-        let (done, ahead) = meanwhile(work, self.consumer.next()).await;
-        self.ahead = ahead;
-        done
+        if let Some(Ok(Fetched::Records(_, records))) = &self.ahead {
+            let records = Arc::clone(records);
+            // What fails now is read by whoever takes it.
+            let _ = runtime.blocking(move || records.read_ahead()).await;
+        }
     }
 
     /// Whether a partition is to be given up next: where it stands is its next owner's business.
     pub(super) fn gives_up(&self, partition: &TopicPartition) -> bool {
-        matches!(&self.ahead, Some(Ok(BusEvent::Revoked(revoked, _))) if revoked.contains(partition))
+        matches!(&self.ahead, Some(Ok(Fetched::Revoked(revoked, _))) if revoked.contains(partition))
     }
 
     /// Lets a partition go on elsewhere.
     pub(super) async fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<(), BusError> {
-        let outdated = |event: &Result<BusEvent, BusError>| match event {
-            Ok(BusEvent::Records(of, _)) | Err(BusError::OffsetOutOfRange { partition: of, .. }) => of == partition,
+        let outdated = |event: &Result<Fetched, BusError>| match event {
+            Ok(Fetched::Records(of, _)) | Err(BusError::OffsetOutOfRange { partition: of, .. }) => of == partition,
             _ => false,
         };
         self.ahead.take_if(|event| outdated(event));

@@ -6,11 +6,12 @@ use super::{
     book::{Book, Gap},
     end::{PartitionStop, Trouble},
     plan::{Plan, PlanEnd, Unreadable},
+    records::Records,
     run::{ProjectionConsumer, Session},
     show,
 };
 use crate::{
-    bus::{Offset, Record, TopicPartition},
+    bus::{Offset, TopicPartition},
     model::RawEvent,
     projections::{AnyProjection, ApplyError},
     read::{CheckpointMove, Epoch, ReadError, ReadStore},
@@ -23,16 +24,13 @@ enum Written {
     Refused(usize, PartitionStop),
 }
 
-/// Records of one partition, shared with the thread that applies them.
-pub(super) type Records = Arc<[Record]>;
-
 impl ProjectionConsumer {
     /// Applies some of the records of one partition; false when the partition goes on elsewhere, stands still or is
     /// given up.
     pub(super) async fn apply(
         &self,
         partition: &TopicPartition,
-        records: &Records,
+        records: &Arc<Records>,
         range: Range<usize>,
         session: &mut Session,
     ) -> Result<bool, Trouble> {
@@ -70,7 +68,7 @@ impl ProjectionConsumer {
     async fn write(
         &self,
         partition: &TopicPartition,
-        records: &Records,
+        records: &Arc<Records>,
         range: Range<usize>,
         session: &mut Session,
     ) -> Result<(Plan, Written), Trouble> {
@@ -80,12 +78,13 @@ impl ProjectionConsumer {
         let (partition, records) = (partition.clone(), Arc::clone(records));
         let (epoch, refilling) = (session.epoch, session.catch_up.is_refilling());
         let work = move || {
-            let mut plan = Plan::new(&book, &partition, &records[range], Unreadable::Stop);
+            let mut plan = Plan::new(&book, &partition, records.messages(range), Unreadable::Stop);
             plan.moves.extend(book.refill_move(refilling));
             let written = write(&plan, read_store.as_ref(), projection.as_ref().as_ref(), epoch);
             (book, plan, written)
         };
-        let (book, mut plan, written): (Book, Plan, _) = session.beside(self.runtime.blocking(work)).await?;
+        let (book, mut plan, written): (Book, Plan, _) =
+            session.beside(&self.runtime, self.runtime.blocking(work)).await?;
         session.book = book;
         plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
         Ok((plan, written?))

@@ -12,6 +12,7 @@ mod catch_up;
 mod effects;
 mod end;
 mod plan;
+mod records;
 mod run;
 mod show;
 mod standstill;

@@ -3,6 +3,7 @@
 use super::{
     book::{Book, Draft, Gap, Verdict},
     end::PartitionStop,
+    records::Message,
 };
 use crate::{
     bus::{Envelope, EnvelopeError, Offset, Record, Remains, TopicPartition},
@@ -49,21 +50,29 @@ pub(super) enum PlanEnd {
 }
 
 impl Plan {
-    /// Plans for records of one partition, in order; there is at least one.
-    pub(super) fn new(book: &Book, partition: &TopicPartition, records: &[Record], unreadable: Unreadable) -> Self {
+    /// Plans for records of one partition, in order, each with what it was read as; there is at least one.
+    pub(super) fn new<'a>(
+        book: &Book,
+        partition: &TopicPartition,
+        records: impl Iterator<Item = (&'a Record, Message)>,
+        unreadable: Unreadable,
+    ) -> Self {
         let mut draft = Draft::default();
         let mut plan = Self {
             messages: Vec::new(),
             unreadable: Vec::new(),
             moves: Vec::new(),
-            resume: records[0].offset,
+            resume: Offset::new(0),
             repeated: 0,
             gaps: Vec::new(),
             histories: Vec::new(),
             end: PlanEnd::Done,
         };
-        for (index, record) in records.iter().enumerate() {
-            if let Some(end) = plan.take(book, &mut draft, partition, (index, record), unreadable) {
+        for (index, (record, message)) in records.enumerate() {
+            if index == 0 {
+                plan.resume = record.offset;
+            }
+            if let Some(end) = plan.take(book, &mut draft, partition, (index, record, message), unreadable) {
                 plan.end = end;
                 break;
             }
@@ -79,10 +88,10 @@ impl Plan {
         book: &Book,
         draft: &mut Draft,
         partition: &TopicPartition,
-        (index, record): (usize, &Record),
+        (index, record, message): (usize, &Record, Message),
         unreadable: Unreadable,
     ) -> Option<PlanEnd> {
-        let message = match Envelope::decode(&record.headers, &record.value) {
+        let message = match message {
             Ok(message) => message,
             Err(error) if unreadable == Unreadable::Stop => return Some(PlanEnd::Stop(record.offset, error.into())),
             Err(error) => {

@@ -3,8 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    ahead::FetchAhead,
-    apply::Records,
+    ahead::{FetchAhead, Fetched},
     book::Book,
     catch_up::CatchUp,
     end::{ConsumerEnd, Trouble},
@@ -13,7 +12,7 @@ use super::{
     start::{self, Beginning},
 };
 use crate::{
-    bus::{Bus, BusError, BusEvent, ConsumerOptions, Offset, Record, TopicPartition},
+    bus::{Bus, BusError, ConsumerOptions, Offset, Record, TopicPartition},
     model::StoreId,
     projections::{BatchPace, DynProjection, Feed, Leash, Phase, Watermarks},
     read::{Epoch, ReadError, ReadStore},
@@ -169,7 +168,7 @@ impl ProjectionConsumer {
                     self.resume_held(&mut session);
                 }
                 Some(event) => {
-                    let fed = matches!(event, Ok(BusEvent::Records(..)));
+                    let fed = matches!(event, Ok(Fetched::Records(..)));
                     self.take(event, &mut session).await?;
                     self.note_whole(&mut session).await?;
                     if fed {
@@ -180,11 +179,10 @@ impl ProjectionConsumer {
         }
     }
 
-    async fn take(&self, event: Result<BusEvent, BusError>, session: &mut Session) -> Result<(), Trouble> {
+    async fn take(&self, event: Result<Fetched, BusError>, session: &mut Session) -> Result<(), Trouble> {
         match event {
-            Ok(BusEvent::Assigned(partitions)) => self.assigned(&partitions, session).await,
-            Ok(BusEvent::Records(partition, records)) => {
-                let records: Records = records.into();
+            Ok(Fetched::Assigned(partitions)) => self.assigned(&partitions, session).await,
+            Ok(Fetched::Records(partition, records)) => {
                 let reach = self.reach(&partition, &records);
                 let mut start = 0;
                 while start < reach {
@@ -201,7 +199,7 @@ impl ProjectionConsumer {
                     None => Ok(()),
                 }
             }
-            Ok(BusEvent::Revoked(partitions, revocation)) => {
+            Ok(Fetched::Revoked(partitions, revocation)) => {
                 // Nothing is under way between two events, so the next owner may go on at once.
                 for partition in &partitions {
                     session.standstill.forget(partition);
@@ -328,8 +326,8 @@ impl ProjectionConsumer {
 impl Session {
     /// Waits for work on the records at hand. On the way to what was there at the start, what comes next is fetched
     /// meanwhile; later on, what comes meanwhile is better taken together.
-    pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
-        if self.catch_up.is_done() { work.await } else { self.consumer.during(work).await }
+    pub(super) async fn beside<T>(&mut self, runtime: &Runtime, work: impl Future<Output = T>) -> T {
+        if self.catch_up.is_done() { work.await } else { self.consumer.during(runtime, work).await }
     }
 
     /// Lets partitions that stood still long enough try again.

@@ -13,6 +13,7 @@ use crate::{
         book::Book,
         end::PartitionStop,
         plan::{Plan, PlanEnd, Unreadable},
+        records::{Message, read},
     },
     store::Position,
 };
@@ -64,7 +65,7 @@ impl Batch {
     /// Plans for records of one partition; there is at least one.
     pub(super) fn new(book: &Book, partition: &TopicPartition, records: Vec<Record>) -> Self {
         let records: Arc<[Record]> = records.into();
-        let mut plan = Plan::new(book, partition, &records, Unreadable::Take);
+        let mut plan = Plan::new(book, partition, messages(&records), Unreadable::Take);
         let tally = Tally::of(&plan);
         let messages =
             std::mem::take(&mut plan.messages).into_iter().map(|(index, message)| Item::Message(index, message));
@@ -116,10 +117,14 @@ impl Batch {
         };
         let end = PlanEnd::Stop(records[index].offset, stop);
         let done = &records[..index];
-        let plan = (!done.is_empty()).then(|| Plan::new(book, partition, done, Unreadable::Take));
+        let plan = (!done.is_empty()).then(|| Plan::new(book, partition, messages(done), Unreadable::Take));
         let tally = plan.as_ref().map_or_else(Tally::default, Tally::of);
         Outcome { plan, tally, end }
     }
+}
+
+fn messages(records: &[Record]) -> impl Iterator<Item = (&Record, Message)> {
+    records.iter().map(|record| (record, read(record)))
 }
 
 impl Tally {
