@@ -1,6 +1,7 @@
 //! Timers: they survive restarts, fire once, and not before what was there to be heard is heard.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -9,11 +10,12 @@ use std::{
 };
 
 use factum::{
+    ActorId, CorrelationId, EventId, ExpectedVersion, StreamName,
     model::Incarnation,
     runtime::{LoopState, Runtime},
-    service::settle,
-    store::{EventStore, Fork, Identity, Position},
-    testing::{FaultyStore, StoreCall},
+    service::{STOP_LIMIT_DEFAULT, settle},
+    store::{Append, EngineOptions, EngineStore, EventStore, Fork, Identity, Metadata, NewEvent, Position},
+    testing::{FaultyStore, NOW, StoreCall},
 };
 use uuid::Uuid;
 
@@ -301,4 +303,58 @@ async fn what_is_saved_of_timers_spares_reading_and_is_left_aside_after_a_restor
     let _orders = shop.orders().await;
     assert_eq!(eventually_told(&shop, &["placed", "payment-overdue"]).await, ["placed", "payment-overdue"]);
     assert_eq!(shop.fired().await, 1);
+}
+
+#[tokio::test]
+async fn a_stop_while_timers_fire_loses_none_on_disk() {
+    const ORDERS: u128 = 200;
+    let directory = tempfile::tempdir().unwrap();
+    let mut shop = Shop::new();
+    shop.store = engine(directory.path());
+    let orders = shop.orders().await;
+    for number in 0..ORDERS {
+        shop.place(&orders, Uuid::from_u128(number)).await;
+    }
+    settled(&[&orders]).await;
+    shop.clock.advance(PAY_TIME_MAX);
+    while shop.fired().await == 0 {
+        tokio::task::yield_now().await;
+    }
+    orders.stop(STOP_LIMIT_DEFAULT).await.unwrap();
+    shop.store = engine(directory.path());
+    assert!(shop.fired().await < ORDERS as usize, "it stopped in between");
+    let orders = shop.orders().await;
+    settled(&[&orders]).await;
+    assert_eq!(shop.fired().await, ORDERS as usize);
+    assert_eq!(shop.story(Uuid::from_u128(ORDERS - 1)).await, ["placed", "payment-overdue"]);
+}
+
+fn engine(directory: &Path) -> Arc<dyn EventStore> {
+    Arc::new(EngineStore::open(directory, EngineOptions::default()).unwrap())
+}
+
+#[tokio::test]
+async fn an_event_that_may_mean_a_timer_to_a_newer_build_is_not_passed_over() {
+    let shop = Shop::new();
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    let new = NewEvent {
+        id: EventId::from_uuid(Uuid::from_u128(1)),
+        name: "order.put-off".into(),
+        schema: 1,
+        tags: Vec::new(),
+        data: b"{}".to_vec(),
+    };
+    let correlation_id = CorrelationId::from_uuid(ORDER);
+    let metadata = Metadata { correlation_id, causation_id: None, actor: ActorId::system(), bus_command: None };
+    let stream = StreamName::new(format!("order-{ORDER}")).unwrap();
+    let append = Append::new(metadata, NOW).stream(stream, ExpectedVersion::Any, vec![new]);
+    shop.store.append(append).await.unwrap();
+    shop.clock.advance(PAY_TIME_MAX);
+    let failed = || (shown(&orders, KEEPER).state == LoopState::Failed).then_some(());
+    eventually(failed, || format!("{:?}", shown(&orders, KEEPER))).await;
+    let error = shown(&orders, KEEPER).last_error.unwrap();
+    assert!(error.contains("event 2: order-") && error.contains("does not know `order.put-off`"), "{error}");
+    assert!(!orders.health().readiness().ready);
+    assert_eq!(shop.fired().await, 0);
 }
