@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(of_events.room(3), None, "nothing more is there");
         let mut of_bytes = Gathered { batch: Some(page(1)), bytes: BATCH_BYTES_MAX - 1 };
         assert_eq!(of_bytes.room(3), Some(3));
-        of_bytes.add(events.next(1).await.unwrap());
+        of_bytes.add(Batch { end: false, ..events.next(1).await.unwrap() });
         assert_eq!(of_bytes.room(3), None);
     }
 }
