@@ -184,6 +184,33 @@ async fn a_twin_takes_over_and_the_older_one_stands_down() {
     relay.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn who_was_displaced_while_it_could_not_work_does_not_come_back() {
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let relay = world.relay();
+    let faults = Faults::none();
+    let harmed = faulty(&other, &faults);
+    let mut expected = [0; COUNTERS];
+    raise_some(world.store.as_ref(), &mut expected).await;
+    let mut first = started(&harmed, Arc::new(Noting(other.store.clone()))).0;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    first.status.shows(|report| report.state == LoopState::Live).await;
+    faults.bus_is_down(true);
+    raise_some(world.store.as_ref(), &mut expected).await;
+    first.status.shows(|report| report.state == LoopState::BackingOff).await;
+
+    let second = started(&other, Arc::new(Noting(other.store.clone()))).0;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    faults.bus_is_down(false);
+    let end = first.ended().await;
+    assert!(matches!(end, Err(ConsumerEnd::StoodDown)), "{end:?}");
+    raise_some(world.store.as_ref(), &mut expected).await;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    second.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
 /// Tells when each message is begun, and waits before it ends.
 struct Watching {
     begun: Mutex<Vec<(String, u64)>>,
