@@ -5,8 +5,7 @@ use factum_engine::Position;
 use super::Service;
 use crate::{
     bus::{Bus, BusError, Envelope, EnvelopeError, TopicPartition},
-    projections::Feed,
-    read::Lane,
+    projections::{Awaited, Feed},
     runtime::{LoopState, Status},
     store::StoreError,
 };
@@ -86,8 +85,9 @@ async fn consumed(service: &Service) -> Result<(), SettleError> {
     for (projection, feed, _) in service.watermarks().all() {
         let Feed::Topics(topics) = feed else { continue };
         for topic in topics {
-            for (lane, position) in lasts(bus.as_ref(), &topic).await? {
-                service.watermarks().reached(projection, &lane, position).await;
+            for last in lasts(bus.as_ref(), &topic).await? {
+                // What a restore lost never comes, and nobody waits for it.
+                let _ = service.watermarks().applied(projection, &last).await;
             }
         }
         // A moment later: that it was the last of what there was to fill.
@@ -95,11 +95,11 @@ async fn consumed(service: &Service) -> Result<(), SettleError> {
     }
     for (topics, status, seen) in &service.effects {
         for topic in topics {
-            for (lane, position) in lasts(bus.as_ref(), topic).await? {
+            for last in lasts(bus.as_ref(), topic).await? {
                 let mut seen = seen.clone();
                 let reached = tokio::select! {
                     biased;
-                    reached = seen.wait_for(|seen| seen.reached(&lane, position)) => reached.is_ok(),
+                    reached = seen.wait_for(|seen| seen.reached(&last)) => reached.is_ok(),
                     () = status.shows(|report| has_ended(report.state)) => false,
                 };
                 if !reached {
@@ -112,7 +112,7 @@ async fn consumed(service: &Service) -> Result<(), SettleError> {
 }
 
 /// The last message on each partition of a topic.
-async fn lasts(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Position)>, SettleError> {
+async fn lasts(bus: &dyn Bus, topic: &str) -> Result<Vec<Awaited>, SettleError> {
     let partitions = match bus.partitions(topic).await {
         // Its publisher has not started yet: nothing is under way there.
         Err(BusError::UnknownTopic(_)) => 0,
@@ -122,7 +122,8 @@ async fn lasts(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Position)>, Sett
     for partition in 0..partitions {
         let Some(last) = bus.tail(&TopicPartition::new(topic, partition), None).await? else { continue };
         let message = Envelope::decode(&last.headers, &last.value)?;
-        lasts.push((Lane::topic(&message.origin.source, topic, partition), message.position));
+        let (store, history, position) = (message.origin.source.store, message.history(), message.position);
+        lasts.push(Awaited { store, history, topic: topic.to_owned(), partition, position });
     }
     Ok(lasts)
 }

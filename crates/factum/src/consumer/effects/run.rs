@@ -22,6 +22,7 @@ use crate::{
         show,
         start::{self, Beginning},
     },
+    projections::Awaited,
     read::{Epoch, Lane},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
     store::{EventStore, Position},
@@ -331,8 +332,9 @@ impl EffectConsumer {
 }
 
 impl Seen {
-    /// Whether a message is dealt with: its lane's watermark is at its position or beyond.
-    pub fn reached(&self, lane: &Lane, position: Position) -> bool {
-        self.watermarks.get(lane).is_some_and(|at| *at >= position)
+    /// Whether a message is dealt with: on its partition its store is at its position or beyond, in whichever history.
+    pub fn reached(&self, message: &Awaited) -> bool {
+        let Awaited { store, topic, partition, position, .. } = message;
+        self.watermarks.iter().any(|(lane, at)| lane.is_of(*store, topic, *partition) && at >= position)
     }
 }

@@ -66,7 +66,11 @@ impl Chaos {
 
     pub(super) fn draw(&self) -> Misfortune {
         let Odds { failure, delay, death } = self.odds;
-        if self.calm.load(Ordering::SeqCst) || self.process.is_dead() {
+        // Whoever still works for a process that is dead, from another one, gets no answer from it.
+        if self.process.is_dead() {
+            return Misfortune::DieBefore;
+        }
+        if self.calm.load(Ordering::SeqCst) {
             return Misfortune::None;
         }
         let chance = self.simulation.random_below(10_000);
@@ -88,6 +92,9 @@ impl Chaos {
 
     pub(super) async fn delay(&self, wait: Duration) {
         self.process.runtime().sleep(wait).await;
+        if self.process.is_dead() {
+            self.die().await;
+        }
     }
 
     /// The same where nothing can be waited for: the process is buried before anybody sees the answer.

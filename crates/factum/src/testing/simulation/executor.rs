@@ -25,10 +25,13 @@ pub(super) struct Executor {
 #[derive(Default)]
 struct State {
     tasks: BTreeMap<u64, Slot>,
-    ready: Vec<u64>,
+    /// In order of their numbers, whoever woke first: libraries draw lots of their own about that.
+    ready: BTreeSet<u64>,
     next_task: u64,
     next_process: u64,
     dead: BTreeSet<u64>,
+    /// Who waits for the death of which process.
+    mourners: Vec<(u64, Waker)>,
     steps: u64,
     trace: u64,
 }
@@ -85,7 +88,21 @@ impl Executor {
     }
 
     pub(super) fn kill(&self, process: u64) {
-        self.state().dead.insert(process);
+        let mourners = {
+            let mut state = self.state();
+            state.dead.insert(process);
+            state.mourners.extract_if(.., |(of, _)| *of == process).collect::<Vec<_>>()
+        };
+        mourners.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(super) fn poll_dead(&self, process: u64, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.dead.contains(&process) {
+            return Poll::Ready(());
+        }
+        state.mourners.push((process, context.waker().clone()));
+        Poll::Pending
     }
 
     pub(super) fn is_dead(&self, process: u64) -> bool {
@@ -108,7 +125,7 @@ impl Executor {
         let waker = Waker::from(Arc::new(Wakes { executor: self.own.clone(), task }));
         let slot = Slot { process, future: Some(future), end: Arc::clone(&end), waker, aborted: false };
         state.tasks.insert(task, slot);
-        state.ready.push(task);
+        state.ready.insert(task);
         Handle { executor: self.own.clone(), task, end }
     }
 
@@ -168,7 +185,8 @@ impl Executor {
                 return None;
             }
             let index = usize::try_from(chance % state.ready.len() as u64).expect("is an index");
-            let task = state.ready.swap_remove(index);
+            let task = *state.ready.iter().nth(index).expect("is an index");
+            state.ready.remove(&task);
             let Some(slot) = state.tasks.get_mut(&task) else { continue };
             let Some(future) = slot.future.take() else { continue };
             let (waker, end) = (slot.waker.clone(), Arc::clone(&slot.end));
@@ -199,8 +217,8 @@ impl Executor {
 
     fn ready(&self, task: u64) {
         let mut state = self.state();
-        if state.tasks.contains_key(&task) && !state.ready.contains(&task) {
-            state.ready.push(task);
+        if state.tasks.contains_key(&task) {
+            state.ready.insert(task);
         }
     }
 

@@ -98,6 +98,11 @@ impl Process {
         self.executor.kill(self.id);
     }
 
+    /// Waits until it is killed.
+    pub async fn died(&self) {
+        std::future::poll_fn(|context| self.executor.poll_dead(self.id, context)).await;
+    }
+
     /// Whether it was killed.
     pub fn is_dead(&self) -> bool {
         self.executor.is_dead(self.id)

@@ -1,0 +1,225 @@
+//! Every promise checked, by folding the events with code of its own, and by asking.
+
+use std::collections::BTreeMap;
+
+use factum::{
+    EventStore, Position, Selection,
+    query::AskOptions,
+    store::{Direction, RecordedEvent},
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Tally,
+    client::{Ledger, decimal},
+    world::{Kind, World},
+};
+
+/// How many events one read asks for.
+const PAGE: usize = 1_000;
+
+/// An account as its events say.
+#[derive(Default, Debug)]
+struct Account {
+    version: u64,
+    balance: u64,
+    deposited: u64,
+    withdrawn: u64,
+    holds: BTreeMap<Uuid, u64>,
+    captured: BTreeMap<Uuid, u64>,
+    credited: BTreeMap<Uuid, u64>,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Completed,
+    Rejected,
+}
+
+/// Transfers that were accepted and have not ended.
+pub(crate) async fn open_transfers(world: &World, ledger: &Ledger) -> Vec<Uuid> {
+    let ends = transfers(world).await;
+    ledger.transfers.keys().filter(|id| ends.get(*id).is_none_or(|end| *end == End::Open)).copied().collect()
+}
+
+/// Checks everything.
+pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
+    let accounts = accounts(world).await;
+    let ends = transfers(world).await;
+    told_and_recorded(ledger, &accounts);
+    moved_once(ledger, &accounts, &ends);
+    assert_eq!(ends.len(), ledger.transfers.len(), "transfers that nobody was told of, or none");
+    for (id, account) in &accounts {
+        shown(world, *id, account).await;
+    }
+    for (id, end) in &ends {
+        let status = if *end == End::Completed { "completed" } else { "rejected" };
+        let shown = ask(world, "transfer", &format!("transfer_id={id}")).await;
+        assert_eq!(shown["status"], status, "{shown}");
+    }
+    day(world, &accounts).await;
+    let count = |wanted| ends.values().filter(|end| **end == wanted).count() as u64;
+    Tally {
+        acknowledged: ledger.acknowledged,
+        refused: ledger.refused,
+        completed: count(End::Completed),
+        rejected: count(End::Rejected),
+        ..Tally::default()
+    }
+}
+
+/// What clients were told is what is recorded, once.
+fn told_and_recorded(ledger: &Ledger, accounts: &BTreeMap<Uuid, Account>) {
+    for (id, account) in accounts {
+        let told = |sums: &BTreeMap<Uuid, u64>| sums.get(id).copied().unwrap_or(0);
+        assert_eq!(account.deposited, told(&ledger.deposited), "deposits of {id}");
+        assert_eq!(account.withdrawn, told(&ledger.withdrawn), "withdrawals of {id}");
+    }
+    assert_eq!(accounts.len(), ledger.accounts.len());
+}
+
+/// Each completed transfer moved its amount once, each rejected one nothing, and nothing is held any more.
+fn moved_once(ledger: &Ledger, accounts: &BTreeMap<Uuid, Account>, ends: &BTreeMap<Uuid, End>) {
+    for (id, transfer) in &ledger.transfers {
+        let captured: Vec<_> =
+            accounts.iter().filter_map(|(of, account)| Some((*of, *account.captured.get(id)?))).collect();
+        let credited: Vec<_> =
+            accounts.iter().filter_map(|(of, account)| Some((*of, *account.credited.get(id)?))).collect();
+        match ends[id] {
+            End::Completed => {
+                assert_eq!(captured, [(transfer.from, transfer.amount)], "captured for {id}");
+                assert_eq!(credited, [(transfer.to, transfer.amount)], "credited for {id}");
+            }
+            _ => assert!(captured.is_empty() && credited.is_empty(), "{id} was rejected: {captured:?} {credited:?}"),
+        }
+    }
+    for (id, account) in accounts {
+        assert!(account.holds.is_empty(), "{id} still holds {:?}", account.holds);
+    }
+    let (balances, deposits, withdrawals) = accounts
+        .values()
+        .fold((0, 0, 0), |(b, d, w), account| (b + account.balance, d + account.deposited, w + account.withdrawn));
+    assert_eq!(balances, deposits - withdrawals, "money is conserved");
+}
+
+/// What statements shows of an account is what happened to it.
+async fn shown(world: &World, id: Uuid, account: &Account) {
+    let summary = ask(world, "account-summary", &format!("account_id={id}")).await;
+    assert_eq!(summary["balance"], decimal(account.balance), "{summary}");
+    assert_eq!(summary["available"], decimal(account.balance), "{summary}");
+    assert_eq!(summary["version"], account.version, "{summary}");
+    let statement = ask(world, "statement", &format!("account_id={id}&limit=500")).await;
+    let lines: Vec<u64> =
+        statement["lines"].as_array().unwrap().iter().filter_map(|line| line["version"].as_u64()).collect();
+    assert_eq!(lines, (1..=account.version).collect::<Vec<_>>(), "lines of {id}");
+}
+
+/// The days' totals together are what moved.
+async fn day(world: &World, accounts: &BTreeMap<Uuid, Account>) {
+    let sum = |of: fn(&Account) -> u64| accounts.values().map(of).sum::<u64>();
+    let mut totals = [0; 3];
+    // The clock begins at the year 2026; no story takes ten days.
+    for day in 1..=10 {
+        let shown = ask(world, "daily-totals", &format!("date=2026-01-{day:02}&currency=EUR")).await;
+        for (total, name) in totals.iter_mut().zip(["deposited", "withdrawn", "transferred"]) {
+            *total += shown[name].as_str().unwrap().replace('.', "").parse::<u64>().unwrap();
+        }
+    }
+    let credited = sum(|account| account.credited.values().sum());
+    assert_eq!(totals, [sum(|account| account.deposited), sum(|account| account.withdrawn), credited]);
+}
+
+async fn ask(world: &World, query: &str, parameters: &str) -> Value {
+    let service = world.service(Kind::Statements).expect("runs");
+    let answer = service.queries().ask_named(query, parameters, AskOptions::default()).await;
+    let answer = answer.unwrap_or_else(|error| panic!("{query}?{parameters}: {error:?}"));
+    serde_json::from_slice(&answer).expect("is JSON")
+}
+
+async fn accounts(world: &World) -> BTreeMap<Uuid, Account> {
+    let mut accounts: BTreeMap<Uuid, Account> = BTreeMap::new();
+    for event in events(world, Kind::Accounts).await {
+        if event.stream.category() != "account" {
+            continue;
+        }
+        let id: Uuid = event.stream.id().parse().unwrap();
+        let data: Value = serde_json::from_slice(&event.data).unwrap();
+        let account = accounts.entry(id).or_default();
+        account.take(&event, &data);
+    }
+    accounts
+}
+
+impl Account {
+    fn take(&mut self, event: &RecordedEvent, data: &Value) {
+        self.version += 1;
+        assert_eq!(event.version.get(), self.version, "versions are dense");
+        let amount = || data["amount"].as_u64().unwrap();
+        let transfer = || data["transfer_id"].as_str().unwrap().parse::<Uuid>().unwrap();
+        match &*event.name {
+            "account.opened" => return,
+            "account.funds-deposited" => {
+                self.balance += amount();
+                self.deposited += amount();
+            }
+            "account.funds-withdrawn" => {
+                self.balance -= amount();
+                self.withdrawn += amount();
+            }
+            "account.funds-held" => assert!(self.holds.insert(transfer(), amount()).is_none(), "held twice"),
+            "account.credited" => {
+                self.balance += amount();
+                assert!(self.credited.insert(transfer(), amount()).is_none(), "credited twice");
+            }
+            "account.hold-captured" => {
+                assert_eq!(self.holds.remove(&transfer()), Some(amount()), "captures what is held");
+                self.balance -= amount();
+                assert!(self.captured.insert(transfer(), amount()).is_none(), "captured twice");
+            }
+            "account.hold-released" => assert_eq!(self.holds.remove(&transfer()), Some(amount())),
+            other => panic!("what is {other}?"),
+        }
+        let held: u64 = self.holds.values().sum();
+        assert!(held <= self.balance, "more is held than there is: {self:?}");
+        assert_eq!(data["balance"], self.balance, "{}", event.name);
+    }
+}
+
+async fn transfers(world: &World) -> BTreeMap<Uuid, End> {
+    let mut ends = BTreeMap::new();
+    for event in events(world, Kind::Transfers).await {
+        if event.stream.category() != "transfer" {
+            continue;
+        }
+        let id: Uuid = event.stream.id().parse().unwrap();
+        let end = ends.entry(id).or_insert(End::Open);
+        match &*event.name {
+            "transfer.completed" => {
+                assert_eq!(*end, End::Open, "{id} ended twice");
+                *end = End::Completed;
+            }
+            "transfer.rejected" => {
+                assert_eq!(*end, End::Open, "{id} ended twice");
+                *end = End::Rejected;
+            }
+            _ => assert_eq!(*end, End::Open, "{} after the end of {id}", event.name),
+        }
+    }
+    ends
+}
+
+async fn events(world: &World, kind: Kind) -> Vec<RecordedEvent> {
+    let store = world.store(kind);
+    let (mut all, mut after) = (Vec::new(), Position::ZERO);
+    loop {
+        let page = store.read(&Selection::everything(), after, Direction::Forward, PAGE).await.unwrap();
+        all.extend(page.events);
+        after = page.read_to;
+        if page.end {
+            return all;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The whole bank on one thread, driven by a seed: every delivery and task in an order by chance, calls that fail, hang
+//! or kill who makes them, records that the bus forgets, databases that are deleted, twins. After each seed everything
+//! is put in order again, and every promise is checked.
+//!
+//! `SIMULATION_SEED` is the first seed, `SIMULATION_SEEDS` how many; a failure names the seed that shows it again.
+
+mod adversary;
+mod audit;
+mod client;
+mod world;
+
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use factum::testing::{Odds, Simulation};
+use world::World;
+
+/// How many seeds are run unless told otherwise.
+const SEEDS_DEFAULT: u64 = 60;
+
+/// What one seed came to, for the summary.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) acknowledged: u64,
+    pub(crate) refused: u64,
+    pub(crate) completed: u64,
+    pub(crate) rejected: u64,
+    pub(crate) deaths: u64,
+    pub(crate) twins: u64,
+    pub(crate) losses: u64,
+    pub(crate) steps: u64,
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+fn odds(simulation: &Simulation) -> Odds {
+    let up_to = |most: u64| simulation.random_below(most + 1);
+    Odds { failure: up_to(200), delay: up_to(300), death: up_to(12) }
+}
+
+/// One seed from the first command to the audit; the order of everything in it as a number.
+fn run(seed: u64) -> (Tally, u64) {
+    let simulation = Simulation::new(seed);
+    let told = simulation.clone();
+    let tally = simulation.run(async move {
+        let odds = odds(&told);
+        let world = World::new(&told, odds);
+        world.open();
+        let clients = client::all(&world);
+        let adversary = adversary::begin(&world);
+        let ledger = clients.finish().await;
+        adversary.abort();
+        world.put_in_order(&ledger).await;
+        let mut tally = audit::audit(&world, &ledger).await;
+        tally.deaths = world.deaths();
+        world.tally(&mut tally);
+        tally
+    });
+    (Tally { steps: simulation.steps(), ..tally }, simulation.trace())
+}
+
+#[test]
+fn whatever_happens_to_the_bank_the_audit_is_clean() {
+    let (first, count) = (number("SIMULATION_SEED", 1), number("SIMULATION_SEEDS", SEEDS_DEFAULT));
+    let began = Instant::now();
+    let next = Arc::new(AtomicU64::new(first));
+    let failures = Arc::new(Mutex::new(Vec::new()));
+    let total = Arc::new(Mutex::new(Tally::default()));
+    let threads: Vec<_> = (0..thread::available_parallelism().map_or(1, usize::from))
+        .map(|_| {
+            let (next, failures, total) = (Arc::clone(&next), Arc::clone(&failures), Arc::clone(&total));
+            thread::spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= first + count {
+                        return;
+                    }
+                    match catch_unwind(AssertUnwindSafe(|| run(seed))) {
+                        Ok((tally, _)) => add(&mut total.lock().unwrap(), tally),
+                        Err(_) => failures.lock().unwrap().push(seed),
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let failures = failures.lock().unwrap().clone();
+    println!("{count} seeds from {first} in {:?}: {:?}", began.elapsed(), total.lock().unwrap());
+    assert!(
+        failures.is_empty(),
+        "{} of {count} seeds fail: {failures:?}; again: SIMULATION_SEED={} SIMULATION_SEEDS=1 cargo test -p bank --test simulation",
+        failures.len(),
+        failures[0]
+    );
+}
+
+#[test]
+fn a_seed_tells_the_same_story_again() {
+    let seed = number("SIMULATION_SEED", 1);
+    assert_eq!(run(seed).1, run(seed).1, "seed {seed}");
+}
+
+fn add(total: &mut Tally, tally: Tally) {
+    let Tally { acknowledged, refused, completed, rejected, deaths, twins, losses, steps } = tally;
+    total.acknowledged += acknowledged;
+    total.refused += refused;
+    total.completed += completed;
+    total.rejected += rejected;
+    total.deaths += deaths;
+    total.twins += twins;
+    total.losses += losses;
+    total.steps += steps;
+}

@@ -1,0 +1,249 @@
+//! The three services in processes of their own, on what outlives them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use factum::{
+    EventStore, Runtime, Service,
+    bus::{Bus, MemoryBus},
+    read::{MemoryReadStore, ReadStore},
+    runtime::Task,
+    service::ServiceBuilder,
+    store::MemoryStore,
+    testing::{Chaos, Odds, Process, Simulation, settle},
+};
+
+use crate::{Tally, audit, client::Ledger};
+
+/// The longest time between a death and the next start.
+const DOWN_MAX: Duration = Duration::from_secs(3);
+/// How long everything may take to come to rest, by the clock of the simulation.
+const REST_MAX: Duration = Duration::from_secs(3_600);
+/// How long one look at whether everything has come to rest may take.
+const SETTLE_MAX: Duration = Duration::from_secs(120);
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Accounts,
+    Transfers,
+    Statements,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Accounts, Self::Transfers, Self::Statements];
+}
+
+/// The bank and everything it stands on. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct World {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    simulation: Simulation,
+    outside: Runtime,
+    odds: Odds,
+    calm: Arc<AtomicBool>,
+    bus: MemoryBus,
+    stores: Mutex<BTreeMap<Kind, MemoryStore>>,
+    read: Mutex<Arc<dyn ReadStore>>,
+    running: Mutex<BTreeMap<Kind, Running>>,
+    keepers: Mutex<Vec<Task>>,
+    twins: Mutex<Vec<Running>>,
+    deaths: AtomicU64,
+    losses: AtomicU64,
+    twin_count: AtomicU64,
+}
+
+/// A service, and the process it lives in.
+#[derive(Clone)]
+struct Running {
+    service: Arc<Service>,
+    process: Process,
+}
+
+impl World {
+    pub(crate) fn new(simulation: &Simulation, odds: Odds) -> Self {
+        let seed = || simulation.random_below(u64::MAX);
+        let stores = [Kind::Accounts, Kind::Transfers].map(|kind| (kind, MemoryStore::seeded(seed())));
+        let inner = Inner {
+            simulation: simulation.clone(),
+            outside: simulation.process().runtime(),
+            odds,
+            calm: Arc::default(),
+            bus: MemoryBus::new(),
+            stores: Mutex::new(stores.into()),
+            read: Mutex::new(Arc::new(MemoryReadStore::new())),
+            running: Mutex::default(),
+            keepers: Mutex::default(),
+            twins: Mutex::default(),
+            deaths: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
+            twin_count: AtomicU64::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Opens the bank: each service is started, and again whenever its process has died.
+    pub(crate) fn open(&self) {
+        for kind in Kind::ALL {
+            let world = self.clone();
+            let keeper = self.runtime().spawn(async move {
+                loop {
+                    if let Some(running) = world.start(kind).await {
+                        lock(&world.inner.running).insert(kind, running.clone());
+                        running.process.died().await;
+                        lock(&world.inner.running).remove(&kind);
+                    }
+                    world.inner.deaths.fetch_add(1, Ordering::SeqCst);
+                    world.pause(DOWN_MAX).await;
+                }
+            });
+            lock(&self.inner.keepers).push(keeper);
+        }
+    }
+
+    /// Everything calm, everything started once more, until nothing is under way and every transfer has ended.
+    pub(crate) async fn put_in_order(&self, ledger: &Ledger) {
+        self.inner.calm.store(true, Ordering::SeqCst);
+        lock(&self.inner.keepers).drain(..).for_each(|keeper| keeper.abort());
+        for kind in Kind::ALL {
+            self.kill(kind);
+        }
+        lock(&self.inner.twins).drain(..).for_each(|twin| twin.process.kill());
+        for kind in Kind::ALL {
+            let running = self.start(kind).await.expect("nobody dies any more");
+            lock(&self.inner.running).insert(kind, running);
+        }
+        let runtime = self.runtime();
+        let until = runtime.now().plus(REST_MAX);
+        loop {
+            let services: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| self.service(kind)).collect();
+            let services: Vec<&Service> = services.iter().map(AsRef::as_ref).collect();
+            let settled = runtime.within(SETTLE_MAX, settle(&services)).await;
+            let open = audit::open_transfers(self, ledger).await;
+            if matches!(settled, Some(Ok(()))) && open.is_empty() {
+                return;
+            }
+            if runtime.now() > until {
+                let loops = services.iter().flat_map(|service| service.health().loops());
+                let loops: String = loops
+                    .map(|(name, at)| {
+                        let (state, position, target) = (at.state.as_str(), at.position, at.target);
+                        format!("\n{name}: {state} at {position} of {target}, {:?} {:?}", at.last_error, at.alarms)
+                    })
+                    .collect();
+                panic!("never at rest: {settled:?}, open transfers: {open:?}{loops}");
+            }
+            runtime.sleep(Duration::from_secs(5)).await;
+        }
+    }
+
+    /// One of the services, if it runs.
+    pub(crate) fn service(&self, kind: Kind) -> Option<Arc<Service>> {
+        lock(&self.inner.running).get(&kind).map(|running| Arc::clone(&running.service))
+    }
+
+    /// Time and tasks of who is outside the bank.
+    pub(crate) fn runtime(&self) -> Runtime {
+        self.inner.outside.clone()
+    }
+
+    pub(crate) fn random_below(&self, bound: u64) -> u64 {
+        self.inner.simulation.random_below(bound)
+    }
+
+    /// Waits for a while.
+    pub(crate) async fn pause(&self, most: Duration) {
+        let micros = u64::try_from(most.as_micros()).expect("is short");
+        self.runtime().sleep(Duration::from_micros(self.random_below(micros))).await;
+    }
+
+    pub(crate) fn bus(&self) -> &MemoryBus {
+        &self.inner.bus
+    }
+
+    pub(crate) fn store(&self, kind: Kind) -> MemoryStore {
+        lock(&self.inner.stores)[&kind].clone()
+    }
+
+    /// Ends a service where it stands.
+    pub(crate) fn kill(&self, kind: Kind) {
+        if let Some(running) = lock(&self.inner.running).get(&kind) {
+            running.process.kill();
+        }
+    }
+
+    /// The event store comes back from a backup that has everything, under a new incarnation and without progress.
+    pub(crate) fn restore(&self, kind: Kind) {
+        self.kill(kind);
+        lock(&self.inner.twins).drain(..).for_each(|twin| twin.process.kill());
+        let mut stores = lock(&self.inner.stores);
+        let restored = stores[&kind].restored_at(factum::Position::MAX);
+        stores.insert(kind, restored);
+    }
+
+    /// The read database is lost.
+    pub(crate) fn lose_read_database(&self) {
+        self.kill(Kind::Statements);
+        *lock(&self.inner.read) = Arc::new(MemoryReadStore::new());
+    }
+
+    pub(crate) fn note_loss(&self) {
+        self.inner.losses.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A second process of a service on the same stores; the first one goes on.
+    pub(crate) async fn twin(&self, kind: Kind) {
+        let Some(running) = self.start(kind).await else { return };
+        self.inner.twin_count.fetch_add(1, Ordering::SeqCst);
+        lock(&self.inner.twins).push(running);
+    }
+
+    pub(crate) fn deaths(&self) -> u64 {
+        self.inner.deaths.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn tally(&self, tally: &mut Tally) {
+        tally.losses = self.inner.losses.load(Ordering::SeqCst);
+        tally.twins = self.inner.twin_count.load(Ordering::SeqCst);
+    }
+
+    /// Starts a service in a new process; `None` when it dies of it.
+    async fn start(&self, kind: Kind) -> Option<Running> {
+        let process = self.inner.simulation.process();
+        let chaos = Chaos::new(&self.inner.simulation, &process, self.inner.odds, &self.inner.calm);
+        let bus: Arc<dyn Bus> = Arc::new(self.inner.bus.clone());
+        let builder = self.on_stores(kind, &chaos).bus(chaos.bus(&bus)).runtime(process.runtime());
+        let started = tokio::select! {
+            biased;
+            () = process.died() => return None,
+            started = builder.start() => started,
+        };
+        let service = Arc::new(started.unwrap_or_else(|error| panic!("{kind:?} does not start: {error}")));
+        Some(Running { service, process })
+    }
+
+    fn on_stores(&self, kind: Kind, chaos: &Chaos) -> ServiceBuilder {
+        let store = || {
+            let store: Arc<dyn EventStore> = Arc::new(self.store(kind));
+            chaos.store(&store)
+        };
+        match kind {
+            Kind::Accounts => accounts::builder().store(store()),
+            Kind::Transfers => transfers::builder().store(store()),
+            Kind::Statements => statements::builder().read_store(chaos.read_store(&lock(&self.inner.read))),
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
