@@ -121,7 +121,7 @@ fn free_port_base() -> Result<u16> {
     for _ in 0..100 {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let free = |offset: u16| TcpListener::bind(("127.0.0.1", port.wrapping_add(offset))).is_ok();
-        if port < u16::MAX - 3 && free(1) && free(3) {
+        if port < u16::MAX - 3 && free(1) && free(2) && free(3) {
             return Ok(port);
         }
     }

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::{
     bank::{account_ids, opening},
-    statistics::{median, micros, percentile},
+    statistics::{median, micros, percentile, processor_seconds},
 };
 
 /// What to measure.
@@ -182,11 +182,12 @@ async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
     let names = Selection::of(Clause::names(["transfer.completed", "transfer.rejected"]));
     let telling = tokio::spawn(ends.clone().tell(Subscription::new(Arc::clone(store), names, Position::ZERO)));
     let callers = Arc::new(Callers { bank, ends, accounts, made: AtomicUsize::new(0) });
-    let (mut rates, mut p50s, mut p99s, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let [mut rates, mut p50s, mut p99s, mut alone, mut processor] = [const { Vec::new() }; 5];
     for _ in 0..arguments.rounds {
-        let begun = Instant::now();
+        let (begun, processor_before) = (Instant::now(), processor_seconds()?);
         let mut taken = at_once(&callers, arguments).await?;
         rates.push(taken.len() as f64 / begun.elapsed().as_secs_f64());
+        processor.push((processor_seconds()? - processor_before) * 1e6 / taken.len() as f64);
         p50s.push(micros(percentile(&mut taken, 0.5)) / 1e3);
         p99s.push(micros(percentile(&mut taken, 0.99)) / 1e3);
         let mut taken = Vec::with_capacity(arguments.alone);
@@ -198,6 +199,7 @@ async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
     println!("request → completed, medians of {} rounds", arguments.rounds);
     let (rate, p50, p99) = (median(&mut rates), median(&mut p50s), median(&mut p99s));
     println!("{} at once   {rate:.0}/s   p50 {p50:.1} ms   p99 {p99:.1} ms", arguments.concurrency);
+    println!("processor time, all threads: {:.0} µs a transfer", median(&mut processor));
     println!("one alone   p50 {:.2} ms", median(&mut alone));
     telling.abort();
     let callers = Arc::into_inner(callers).context("a caller is still there")?;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::tests::{Books, FakeBank, PAID, finds_in};
-use super::{CATCH_UP_MAX, *};
+use super::CATCH_UP_MAX;
+use super::books::{Books, FakeBank, PAID, SHORT, finds_in};
 
 async fn finds(lie: impl FnOnce(&mut Books), differences: &[&str]) {
     finds_in(Books::with_a_transfer(), lie, differences).await;
@@ -61,7 +61,7 @@ async fn an_event_that_was_dropped_is_found() {
 async fn audited(lie: impl FnOnce(&mut Books)) -> Vec<String> {
     let mut books = Books::with_a_transfer();
     lie(&mut books);
-    let report = FakeBank::with(books).await.audit(Duration::from_millis(300)).await;
+    let report = FakeBank::with(books).await.audit(SHORT).await;
     report.differences().to_vec()
 }
 

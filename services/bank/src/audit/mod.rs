@@ -6,6 +6,8 @@
 //! It may run while others write: an account that moved on between the fold and the answer is folded on and compared
 //! anew; one whose answers lag is asked again, for a bounded time. A difference at the same version is final at once.
 
+#[cfg(test)]
+mod books;
 mod compare;
 mod fold;
 mod journeys;
