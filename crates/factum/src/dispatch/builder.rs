@@ -70,6 +70,12 @@ pub enum BuildError {
         /// The projection and its version.
         projection: String,
     },
+    /// An older form of a query is registered, and no newer one of that name.
+    #[error("an older form of the query `{query}` is registered, but no newer one that it could answer for")]
+    NothingNewer {
+        /// The query.
+        query: &'static str,
+    },
 }
 
 impl CommandDispatcherBuilder {

@@ -6,6 +6,7 @@ use factum_engine::Position;
 
 use super::{
     AskError, Moment, QueryInfo,
+    before::Before,
     live::LIVE_INTERVAL_DEFAULT,
     moment::{Heard, Reached},
     pace::Pace,
@@ -30,6 +31,7 @@ pub const TOKEN_WAIT_DEFAULT: Duration = Duration::from_secs(5);
 pub struct QueryDispatcher {
     core: Arc<Core>,
     queries: Arc<BTreeMap<&'static str, Box<dyn AnyQuery>>>,
+    before: Arc<BTreeMap<&'static str, Before>>,
 }
 
 pub(super) struct Core {
@@ -70,12 +72,20 @@ impl Default for AskOptions {
 pub struct QueryDispatcherBuilder {
     core: Core,
     queries: Vec<Box<dyn AnyQuery>>,
+    before: Vec<Box<dyn AnyQuery>>,
 }
 
 impl QueryDispatcherBuilder {
     /// Registers a query.
     pub fn answers<Q: Query>(mut self) -> Self {
         self.queries.push(registry::erase::<Q>());
+        self
+    }
+
+    /// Registers an older form of a query of the same name: asked by name, it answers until what the newer one reads is
+    /// whole, and nowhere behind what this one reads.
+    pub fn answers_until_whole<Q: Query>(mut self) -> Self {
+        self.before.push(registry::erase::<Q>());
         self
     }
 
@@ -112,7 +122,7 @@ impl QueryDispatcherBuilder {
     /// Builds the dispatcher.
     ///
     /// # Errors
-    /// Two queries share a name.
+    /// Two queries share a name, or an older form has no newer one.
     pub fn build(self) -> Result<QueryDispatcher, BuildError> {
         let mut queries = BTreeMap::new();
         for query in self.queries {
@@ -121,7 +131,17 @@ impl QueryDispatcherBuilder {
                 return Err(BuildError::DuplicateName { what: "queries", name: name.to_owned() });
             }
         }
-        Ok(QueryDispatcher { core: Arc::new(self.core), queries: Arc::new(queries) })
+        let mut before = BTreeMap::new();
+        for query in self.before {
+            let name = query.info().name;
+            if !queries.contains_key(name) {
+                return Err(BuildError::NothingNewer { query: name });
+            }
+            if before.insert(name, Before::new(query)).is_some() {
+                return Err(BuildError::DuplicateName { what: "older queries", name: name.to_owned() });
+            }
+        }
+        Ok(QueryDispatcher { core: Arc::new(self.core), queries: Arc::new(queries), before: Arc::new(before) })
     }
 }
 
@@ -137,7 +157,7 @@ impl QueryDispatcher {
             token_wait: TOKEN_WAIT_DEFAULT,
             live_interval: LIVE_INTERVAL_DEFAULT,
         };
-        QueryDispatcherBuilder { core, queries: Vec::new() }
+        QueryDispatcherBuilder { core, queries: Vec::new(), before: Vec::new() }
     }
 
     /// Asks a query whose type is known. The returned [`Ask`] takes options; awaiting it asks.
@@ -154,7 +174,10 @@ impl QueryDispatcher {
     }
 
     pub(super) fn query(&self, name: &str) -> Result<&dyn AnyQuery, AskError> {
-        self.queries.get(name).map(Box::as_ref).ok_or_else(|| AskError::UnknownQuery(name.to_owned()))
+        let newest = self.queries.get(name).ok_or_else(|| AskError::UnknownQuery(name.to_owned()))?;
+        let answers = |before: &&Before| before.answers(newest.reads(), &self.core.watermarks);
+        let before = self.before.get(name).filter(answers);
+        Ok(before.map_or(newest.as_ref(), |before| before.query.as_ref()))
     }
 
     pub(super) fn core(&self) -> &Core {

@@ -1,5 +1,6 @@
 //! The query dispatcher: answers from read models, can wait for a token, and can answer again whenever they change.
 
+mod before;
 mod dispatcher;
 mod error;
 mod live;

@@ -178,6 +178,19 @@ impl ServiceBuilder {
         self
     }
 
+    /// Answers a query by an older form of it, until what the newer one reads is whole: for the deployment of a new
+    /// version of a projection, beside which the older version goes on being fed.
+    ///
+    /// ```text
+    /// .consumes::<v1::Totals>(&[TOPIC]).answers_until_whole::<v1::GetTotal>() // to be removed with a later deployment
+    /// .consumes::<Totals>(&[TOPIC]).answers::<GetTotal>()
+    /// ```
+    pub fn answers_until_whole<Q: Query>(mut self) -> Self {
+        self.queries.push((Q::NAME, Q::READS));
+        self.on_queries.push(Box::new(|queries| queries.answers_until_whole::<Q>()));
+        self
+    }
+
     /// Decides who may send which commands; without it everybody may send all.
     pub fn authorize_commands(mut self, policy: impl Authorize) -> Self {
         self.on_commands.push(Box::new(|commands| commands.authorize(policy)));
