@@ -152,9 +152,8 @@ impl EffectConsumer {
             let Some(next) = stop.unless(session.next(&self.runtime)).await else { break };
             match next {
                 Next::Due => session.resume_due(&self.runtime),
-                Next::Saved(topic, ledger) => {
-                    session.ledgers.insert(topic, ledger?);
-                }
+                Next::Saved(topic, ledger) => session.saved(topic, ledger?, &self.runtime),
+                Next::Rested => {}
                 Next::Worked(end) => {
                     self.worked(end, &mut session).await?;
                     backoff.reset();

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -25,6 +26,10 @@ const KEYS_AT_ONCE_MAX: usize = 64;
 const BATCH_RECORDS_MAX: usize = 500;
 /// How many records may be dealt with before progress is written down although there is more to do.
 pub(super) const UNSAVED_RECORDS_MAX: u64 = 1_000;
+/// The least time from one writing down to the next, as long as little is done: each is a sync, beside those of the
+/// store's appends.
+const SAVING_REST: Duration = Duration::from_millis(50);
+
 pub(super) type Work = FuturesUnordered<BoxFuture<'static, ChainEnd>>;
 pub(super) type Saving = BoxFuture<'static, (Arc<str>, Result<Ledger, Trouble>)>;
 
@@ -47,12 +52,15 @@ pub(super) struct Session {
     pub(super) unsaved: BTreeSet<Arc<str>>,
     pub(super) unsaved_records: u64,
     pub(super) saving: Option<Saving>,
+    /// Until when nothing is written down although nothing else is to be done.
+    resting: Option<BoxFuture<'static, ()>>,
 }
 
 /// What happens next.
 pub(super) enum Next {
     Worked(ChainEnd),
     Saved(Arc<str>, Result<Ledger, Trouble>),
+    Rested,
     Due,
     Bus(Result<BusEvent, BusError>),
 }
@@ -79,6 +87,7 @@ impl Session {
             unsaved: BTreeSet::new(),
             unsaved_records: 0,
             saving: None,
+            resting: None,
         }
     }
 
@@ -93,11 +102,12 @@ impl Session {
     }
 
     pub(super) async fn next(&mut self, runtime: &Runtime) -> Next {
-        let Self { work, saving, standstill, consumer, .. } = self;
+        let Self { work, saving, resting, standstill, consumer, .. } = self;
         tokio::select! {
             biased;
             Some(end) = work.next() => Next::Worked(end),
-            (topic, ledger) = saved(saving) => Next::Saved(topic, ledger),
+            (topic, ledger) = over(saving) => Next::Saved(topic, ledger),
+            () = over(resting) => Next::Rested,
             () = standstill.due(runtime) => Next::Due,
             event = consumer.next() => Next::Bus(event),
         }
@@ -113,9 +123,15 @@ impl Session {
         }
     }
 
+    /// Progress was written down: as long as little is done, it is not again for a while.
+    pub(super) fn saved(&mut self, topic: Arc<str>, ledger: Ledger, runtime: &Runtime) {
+        self.ledgers.insert(topic, ledger);
+        self.resting = Some(runtime.sleep(SAVING_REST));
+    }
+
     /// Writes progress down when nothing else is to do, or after enough records.
     pub(super) fn begin_saving(&mut self, store: &Arc<dyn EventStore>) {
-        let idle = self.work.is_empty();
+        let idle = self.work.is_empty() && self.resting.is_none();
         if self.saving.is_some() || !(idle || self.unsaved_records >= UNSAVED_RECORDS_MAX) {
             return;
         }
@@ -136,12 +152,12 @@ impl Session {
     }
 }
 
-/// Waits for what is being saved, if anything is.
-async fn saved(saving: &mut Option<Saving>) -> (Arc<str>, Result<Ledger, Trouble>) {
-    match saving {
-        Some(under_way) => {
-            let done = under_way.await;
-            *saving = None;
+/// Waits for what is under way, if anything is.
+async fn over<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(future) => {
+            let done = future.await;
+            *under_way = None;
             done
         }
         None => std::future::pending().await,
