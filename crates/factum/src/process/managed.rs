@@ -30,4 +30,9 @@ impl Managed {
             on: |streams| Arc::new(Hearer::<P>::on(streams)),
         }
     }
+
+    /// Whether it hears or sends anything: one that only has timers needs no bus.
+    pub(crate) fn talks(&self) -> bool {
+        !self.topics.is_empty() || !self.channels.is_empty()
+    }
 }

@@ -271,7 +271,7 @@ impl ServiceBuilder {
             ("publications", !self.publications.is_empty(), "event store", self.store.is_none()),
             ("publications", !self.publications.is_empty(), "bus", self.bus.is_none()),
             ("process managers", !self.processes.is_empty(), "event store", self.store.is_none()),
-            ("process managers", !self.processes.is_empty(), "bus", self.bus.is_none()),
+            ("process managers", self.processes.iter().any(Managed::talks), "bus", self.bus.is_none()),
             ("received commands", !self.receives.is_empty(), "event store", self.store.is_none()),
             ("received commands", !self.receives.is_empty(), "bus", self.bus.is_none()),
             ("projections of its own events", self.has_feed(true), "event store", self.store.is_none()),

@@ -26,6 +26,7 @@ mod event_store;
 mod faulty_store;
 mod fixtures;
 mod given;
+mod into_events;
 mod process;
 mod read_model;
 mod read_store;
@@ -37,7 +38,8 @@ pub use contract::{UPDATE_CONTRACT, assert_contract};
 pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use faulty_store::{Fault, FaultyStore, Interference, StoreCall};
 pub use fixtures::{ACTOR, COMMAND_ID, NOW, NoEvent, SOURCE, delivery};
-pub use given::{Decision, IntoEvents, Story, given, given_nothing};
+pub use given::{Decision, Story, given, given_nothing};
+pub use into_events::IntoEvents;
 pub use process::assert_total;
 pub use read_model::{ReadModel, read_model};
 pub use read_store::{

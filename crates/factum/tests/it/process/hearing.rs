@@ -7,11 +7,12 @@ use std::sync::{
 
 use factum::{
     ActorId, ChannelSpec, Context, CorrelationId, Delivery, Effects, Event, EventId, Events, Input, ProcessManager,
-    StreamName, Version,
+    Service, StreamName, Version,
     bus::{Envelope, NOTHING_TO_DO_NAME, Origin, REFUSED_NAME},
     dispatch::{At, CommandDispatcher, load},
     model::Aggregate,
     process::{HearError, Heard, Hearer},
+    service::{STOP_LIMIT_DEFAULT, StartError},
     store::{Direction, EventStore, MemoryStore, Position, RecordedEvent, Selection, StoreError},
     testing::{Fault, FaultyStore, Interference, NOW, SOURCE, StoreCall},
 };
@@ -261,6 +262,15 @@ impl ProcessManager for Tally {
     fn effects(_: &TallyEvent, _: &Delivery) -> Effects {
         Effects::none()
     }
+}
+
+#[tokio::test]
+async fn who_neither_hears_nor_sends_needs_no_bus() {
+    let service = || Service::builder("shop", "tallies").store(memory());
+    let ends = service().manages::<Tally>().start().await.unwrap().stop(STOP_LIMIT_DEFAULT).await;
+    assert_eq!(ends, Ok(()));
+    let missing = service().manages::<Order>().start().await.err();
+    assert!(matches!(missing, Some(StartError::Missing { what: "process managers", missing: "bus", .. })));
 }
 
 #[tokio::test]
