@@ -34,6 +34,7 @@ pub mod principal;
 pub mod process;
 pub mod projections;
 pub mod query;
+pub mod reactor;
 pub mod read;
 pub mod rebuild;
 pub mod receiver;
@@ -48,11 +49,12 @@ pub use derives::{Command, Event, Message, Query};
 pub use dispatch::{CommandDispatcher, CommandReceipt, DispatchError};
 pub use model::{
     ActorId, Aggregate, AggregateId, Answers, AnyRejection, ChannelSpec, Command, CommandChannel, CommandId, Context,
-    CorrelationId, DecodeError, Decoded, Delivery, Effects, Event, EventId, Events, Handle, Input, InvalidField,
-    Message, MessageType, Personal, ProcessManager, Projection, ProjectionKey, Query, QueryError, RawEvent, Rejection,
-    RejectionCode, RejectionKind, Source, StoreId, Timestamp,
+    CorrelationId, DecodeError, Decoded, Delivery, EffectId, Effects, Event, EventId, Events, Handle, Input,
+    InvalidField, Message, MessageType, Personal, ProcessManager, Projection, ProjectionKey, Query, QueryError,
+    RawEvent, Rejection, RejectionCode, RejectionKind, Source, StoreId, Timestamp,
 };
 pub use query::{AskError, QueryDispatcher};
+pub use reactor::{Outside, Reactions, Reactor};
 pub use relay::{OutgoingMessage, Publication};
 pub use runtime::Runtime;
 pub use service::Service;

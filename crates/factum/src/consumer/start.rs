@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use super::book::Book;
+use super::{
+    book::Book,
+    end::{ConsumerEnd, Trouble},
+};
 use crate::{
     bus::{Bus, BusError, Envelope, Offset, TopicPartition},
+    model::Incarnation,
+    read::{Checkpoint, Lane},
     runtime::Status,
+    store::{Position, ProgressError},
 };
 
 /// Whether the bus has any of these topics yet.
@@ -22,6 +28,36 @@ pub(super) async fn any_topic(bus: &dyn Bus, topics: &[Arc<str>], status: &Statu
         }
     }
     Ok(any)
+}
+
+/// What a consumer has that was there for all that was published on a topic so far. A topic that the bus does not have yet
+/// has nothing on it.
+pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkpoint)>, Trouble> {
+    let partitions = match bus.partitions(topic).await {
+        Err(BusError::UnknownTopic(_)) => 0,
+        found => found?,
+    };
+    let mut ends = Vec::new();
+    for partition in 0..partitions {
+        let place = TopicPartition::new(topic, partition);
+        let Some(tail) = bus.tail(&place, None).await? else { continue };
+        let last = Envelope::decode(&tail.headers, &tail.value).map_err(|error| {
+            // Without its position, what comes next would look like the end of a gap, and everything be read again.
+            ConsumerEnd::Progress(ProgressError::Refused(format!("the last record on {place} is no message: {error}")))
+        })?;
+        let source = last.origin.source;
+        let (incarnation, event_id) = (source.incarnation, Some(last.id));
+        ends.push((
+            Lane::topic(&source, topic, partition),
+            Checkpoint { position: last.position, incarnation, event_id },
+        ));
+        let next = Position::new(tail.offset.next().get());
+        ends.push((
+            Lane::offset(topic, partition),
+            Checkpoint { position: next, incarnation: Incarnation::from_uuid(uuid::Uuid::nil()), event_id: None },
+        ));
+    }
+    Ok(ends)
 }
 
 /// What is on a partition that a consumer is about to read.

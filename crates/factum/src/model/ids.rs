@@ -63,6 +63,11 @@ uuid_id!(
     EventId
 );
 uuid_id!(
+    /// Identifies one effect outside. Derived from the reactor, the event and the effect's place among those of the
+    /// event, so that repeating it names the same effect: hand it on as an idempotency key.
+    EffectId
+);
+uuid_id!(
     /// Ties together everything that one outside request led to, across services.
     CorrelationId
 );

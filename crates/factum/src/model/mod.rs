@@ -23,7 +23,7 @@ pub use context::{Context, ContextParts};
 pub use delivery::{Delivery, Source};
 pub use document::Unreadable;
 pub use event::{DecodeError, Decoded, Event, RawEvent};
-pub use ids::{ActorId, CommandId, CorrelationId, EventId, Incarnation, StoreId};
+pub use ids::{ActorId, CommandId, CorrelationId, EffectId, EventId, Incarnation, StoreId};
 pub(crate) use message::written;
 pub use message::{InvalidField, Message, MessageType};
 pub use personal::Personal;

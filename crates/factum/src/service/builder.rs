@@ -11,6 +11,7 @@ use crate::{
     process::Managed,
     projections::{self, DynProjection, Feed, Watermarks},
     query::{QueryDispatcher, QueryDispatcherBuilder},
+    reactor::{self, DynReactor, Reactor},
     read::ReadStore,
     rebuild::ReadModels,
     receiver::{Takes, outcome_topic, outcomes},
@@ -37,6 +38,7 @@ pub struct ServiceBuilder {
     publications: Vec<DynPublication>,
     processes: Vec<Managed>,
     receives: Vec<(String, Takes)>,
+    reactors: Vec<DynReactor>,
     projections: Vec<(DynProjection, Feed)>,
     queries: Vec<(&'static str, &'static [ProjectionKey])>,
     commands: bool,
@@ -76,6 +78,7 @@ impl ServiceBuilder {
             publications: Vec::new(),
             processes: Vec::new(),
             receives: Vec::new(),
+            reactors: Vec::new(),
             projections: Vec::new(),
             queries: Vec::new(),
             commands: false,
@@ -155,6 +158,12 @@ impl ServiceBuilder {
     /// ```
     pub fn receives_from(mut self, sender: &str, takes: impl FnOnce(Takes) -> Takes) -> Self {
         self.receives.push((sender.to_owned(), takes(Takes::default())));
+        self
+    }
+
+    /// Lets a reactor have effects outside. Refilling or rebuilding read models does not reach it.
+    pub fn reacts(mut self, reactor: impl Reactor) -> Self {
+        self.reactors.push(reactor::erase(reactor));
         self
     }
 
@@ -259,6 +268,9 @@ impl ServiceBuilder {
         for process in self.processes {
             started.process(&process, streams.as_ref().expect("checked: processes need an event store"));
         }
+        for reactor in self.reactors {
+            started.reactor(reactor).await;
+        }
         started.read_models(self.projections);
         started.0.health.started();
         Ok(started.0)
@@ -272,6 +284,8 @@ impl ServiceBuilder {
             ("publications", !self.publications.is_empty(), "bus", self.bus.is_none()),
             ("process managers", !self.processes.is_empty(), "event store", self.store.is_none()),
             ("process managers", self.processes.iter().any(Managed::talks), "bus", self.bus.is_none()),
+            ("reactors", !self.reactors.is_empty(), "event store", self.store.is_none()),
+            ("reactors to topics", self.reactors.iter().any(of_topics), "bus", self.bus.is_none()),
             ("received commands", !self.receives.is_empty(), "event store", self.store.is_none()),
             ("received commands", !self.receives.is_empty(), "bus", self.bus.is_none()),
             ("projections of its own events", self.has_feed(true), "event store", self.store.is_none()),
@@ -289,6 +303,7 @@ impl ServiceBuilder {
         unique("senders", self.receives.iter().map(|(sender, _)| sender.clone()))?;
         self.processes.iter().try_for_each(|process| check_category(process.category))?;
         unique("process managers", self.processes.iter().map(|process| process.category.to_owned()))?;
+        unique("reactors", self.reactors.iter().map(|reactor| reactor.name().to_owned()))?;
         unique("projections", self.projections.iter().map(|(projection, _)| projection.key().to_string()))?;
         let registered: BTreeSet<_> = self.projections.iter().map(|(projection, _)| projection.key()).collect();
         for (query, reads) in &self.queries {
@@ -371,6 +386,16 @@ impl Started {
         self.0.own(Stage::Consumers, timers.status, timers.start);
     }
 
+    async fn reactor(&mut self, reactor: DynReactor) {
+        if of_topics(&reactor) {
+            self.effects(loops::reactor_to_topics(&self.0.parts, reactor));
+            return;
+        }
+        let (status, start) = loops::reactor(&self.0.parts, reactor).await;
+        self.0.own_loops.push(status.clone());
+        self.0.own(Stage::Consumers, status, start);
+    }
+
     fn read_models(&mut self, projections: Vec<(DynProjection, Feed)>) {
         let keys: Vec<_> = projections.iter().map(|(projection, _)| projection.key()).collect();
         let mut models = Vec::new();
@@ -391,6 +416,10 @@ impl Started {
         }
         self.0.read_models = ReadModels::new(models);
     }
+}
+
+fn of_topics(reactor: &DynReactor) -> bool {
+    !reactor.topics().is_empty()
 }
 
 fn unique(what: &'static str, names: impl Iterator<Item = String>) -> Result<(), BuildError> {

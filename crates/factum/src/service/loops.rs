@@ -12,6 +12,7 @@ use crate::{
     model::ProjectionKey,
     process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
     projections::{DynProjection, Feed, Watermarks},
+    reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorEnd, ReactorRunner, Reacts},
     read::ReadStore,
     rebuild::{ModelEnd, ReadModel, Sources},
     receiver::Receiver,
@@ -72,18 +73,42 @@ fn effects(
     effect: Arc<dyn Effect>,
     topics: Vec<Arc<str>>,
 ) -> Effects {
-    let options = ConsumerOptions {
-        group: format!("{}.{}.{}", parts.system, parts.service, name.replace('/', ".")),
-        topics: topics.clone(),
-        // The progress' epoch lets only one instance have effects.
-        assignment: Assignment::Everything,
-    };
-    let mut consumer = EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone());
+    let mut consumer = effect_consumer(parts, name, effect, topics.clone());
     if let Some(status) = status {
         consumer = consumer.with_status(status);
     }
+    effects_of(consumer, topics)
+}
+
+fn effects_of(consumer: EffectConsumer, topics: Vec<Arc<str>>) -> Effects {
     let (status, seen) = (consumer.status().clone(), consumer.seen());
     Effects { topics, status, seen, start: start(consumer, |consumer, stop| async move { consumer.run(stop).await }) }
+}
+
+fn effect_consumer(parts: &Parts, name: &str, effect: Arc<dyn Effect>, topics: Vec<Arc<str>>) -> EffectConsumer {
+    let options = ConsumerOptions {
+        group: format!("{}.{}.{}", parts.system, parts.service, name.replace('/', ".")),
+        topics,
+        // The progress' epoch lets only one instance have effects.
+        assignment: Assignment::Everything,
+    };
+    EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone())
+}
+
+/// The loop of a reactor to the events of the own store.
+pub(super) async fn reactor(parts: &Parts, reactor: DynReactor) -> (Status, StartLoop) {
+    // Looked up before any command is taken: what the service does from now on is reacted to.
+    let now = parts.store().heads().await.ok().map(|heads| heads.synced);
+    let runner = ReactorRunner::of(reactor, parts.store(), parts.runtime.clone()).put_to_work_at(now);
+    (runner.status().clone(), start(runner, |runner, stop| async move { runner.run(stop).await }))
+}
+
+/// The loop of a reactor to what is on topics.
+pub(super) fn reactor_to_topics(parts: &Parts, reactor: DynReactor) -> Effects {
+    let topics: Vec<Arc<str>> = reactor.topics().iter().map(|topic| Arc::from(*topic)).collect();
+    let (name, since) = (format!("{REACTOR_PROGRESS}{}", reactor.name()), reactor.since());
+    let effect = Arc::new(Reacts { reactor, runtime: parts.runtime.clone() });
+    effects_of(effect_consumer(parts, &name, effect, topics.clone()).outside(since), topics)
 }
 
 /// The loop that takes the commands of one sender.
@@ -171,6 +196,18 @@ impl From<RelayEnd> for LoopEnd {
         match end {
             RelayEnd::StoodDown => Self::StoodDown,
             RelayEnd::Halted(halt) => Self::Halted(halt.to_string()),
+        }
+    }
+}
+
+impl From<ReactorEnd> for LoopEnd {
+    fn from(end: ReactorEnd) -> Self {
+        match end {
+            ReactorEnd::StoodDown => Self::StoodDown,
+            ReactorEnd::StoreWentBack { .. }
+            | ReactorEnd::Foreign { .. }
+            | ReactorEnd::Store(_)
+            | ReactorEnd::Progress(_) => Self::Halted(end.to_string()),
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct Service {
     read_models: ReadModels,
     health: Health,
     supervisor: Supervisor,
-    /// Relays, projections of the own store, timers.
+    /// Relays, projections of the own store, timers, reactors to own events.
     own_loops: Vec<Status>,
     /// Topics on which messages have effects here, and what of them was dealt with.
     effects: Vec<(Vec<Arc<str>>, Status, watch::Receiver<Seen>)>,

@@ -22,6 +22,7 @@ mod guide;
 mod process;
 mod projections;
 mod queries;
+mod reactor;
 mod read_store;
 mod readme;
 mod rebuild;

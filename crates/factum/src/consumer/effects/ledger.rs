@@ -54,12 +54,12 @@ struct WrittenLane {
 impl Ledger {
     /// Claims a topic's progress, or, with an epoch claimed before, reads it again. Adds the checkpoints it holds.
     ///
-    /// They hold only as long as the effects do: after a restore of the own store, or when it went back, everything is
-    /// read from the beginning, and what is recorded is recognised.
+    /// They hold only as long as the effects do: of effects that are `recorded` in the own store, everything is read from
+    /// the beginning after a restore of it, or when it went back, and what is recorded is recognised.
     pub(super) async fn open(
         store: &dyn EventStore,
-        prefix: &str,
-        topic: &str,
+        (prefix, topic): (&str, &str),
+        recorded: bool,
         claimed: Option<Epoch>,
         checkpoints: &mut Vec<(Lane, Checkpoint)>,
     ) -> Result<Self, Trouble> {
@@ -80,13 +80,18 @@ impl Ledger {
                 ConsumerEnd::Progress(ProgressError::Refused(format!("`{name}` cannot be read: {error}")))
             })?;
             let head = store.heads().await?.synced.get();
-            if written.incarnation == store.identity().incarnation && written.head <= head {
+            if !recorded || (written.incarnation == store.identity().incarnation && written.head <= head) {
                 written.read(topic, checkpoints);
             } else {
                 tracing::warn!(name, "the event store went back since this progress was written: reading all again");
             }
         }
         Ok(Self { name, epoch: progress.epoch, stored: progress.value })
+    }
+
+    /// Nothing was ever written here.
+    pub(super) const fn is_new(&self) -> bool {
+        self.stored.is_none()
     }
 
     pub(super) const fn epoch(&self) -> Epoch {

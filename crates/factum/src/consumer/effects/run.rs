@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{
     Effect,
     batch::{Batch, Outcome},
-    ledger::Ledger,
+    ledger::{Draft, Ledger},
     session::{Next, Session, UNSAVED_RECORDS_MAX},
     worker::{ChainEnd, Worker},
 };
@@ -23,6 +23,7 @@ use crate::{
         start::{self, Beginning},
     },
     projections::Awaited,
+    reactor::Since,
     read::{Epoch, Lane},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
     store::{EventStore, Position},
@@ -47,6 +48,8 @@ pub struct EffectConsumer {
     runtime: Runtime,
     status: Status,
     seen: watch::Sender<Seen>,
+    /// Its effects are outside, where nothing tells what was done.
+    outside: Option<Since>,
 }
 
 /// What an [`EffectConsumer`] has dealt with.
@@ -70,7 +73,14 @@ impl EffectConsumer {
     ) -> Self {
         let status = Status::new(&name.replace('/', " "));
         let seen = watch::Sender::new(Seen::default());
-        Self { effect, name: name.to_owned(), options, bus, store, runtime, status, seen }
+        Self { effect, name: name.to_owned(), options, bus, store, runtime, status, seen, outside: None }
+    }
+
+    /// The same for effects that are not recorded in the event store: what was dealt with stays dealt with after a
+    /// restore of that store, and a loop that never ran begins where it is told to.
+    #[must_use]
+    pub(crate) fn outside(self, since: Since) -> Self {
+        Self { outside: Some(since), ..self }
     }
 
     /// The same, showing itself in a status that others show something in as well.
@@ -189,7 +199,14 @@ impl EffectConsumer {
         let (mut ledgers, mut checkpoints) = (HashMap::new(), Vec::new());
         for topic in &self.options.topics {
             let claimed = epochs.get(topic).copied();
-            let ledger = Ledger::open(self.store.as_ref(), &self.name, topic, claimed, &mut checkpoints).await?;
+            let (store, recorded) = (self.store.as_ref(), self.outside.is_none());
+            let mut ledger = Ledger::open(store, (&self.name, topic), recorded, claimed, &mut checkpoints).await?;
+            if self.outside == Some(Since::Now) && ledger.is_new() {
+                // Written down before anything comes: started again, it must not begin later.
+                let ends = start::ends(self.bus.as_ref(), topic).await?;
+                ledger = ledger.save(Arc::clone(&self.store), Draft::of(&Book::new(ends.clone()), topic)).await?;
+                checkpoints.extend(ends);
+            }
             epochs.insert(topic.clone(), ledger.epoch());
             ledgers.insert(topic.clone(), ledger);
         }

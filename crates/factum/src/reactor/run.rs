@@ -1,0 +1,373 @@
+//! The loop of a reactor to the events of its own store.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use super::{
+    DynReactor, Reactor, ReactorEnd,
+    end::Trouble,
+    erase,
+    ledger::{Ledger, Opened, Orphaned, Saved, event_at},
+    open::{Open, Planned, READ_EVENTS_MAX},
+};
+use crate::{
+    consumer::EffectError,
+    model::{EventId, RawEvent},
+    read::Epoch,
+    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    store::{Batch, BoxFuture, EventStore, Position, RecordedEvent, Selection, StreamName, Subscription},
+};
+
+/// How many streams are worked on at the same time.
+const STREAMS_AT_ONCE_MAX: usize = 64;
+/// How many events that led to nothing may pass before progress is written down all the same.
+const UNSAVED_EVENTS_MAX: u64 = 1_000;
+/// The first wait after an error, and before an effect is tried again.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
+/// The longest wait after an error, and before an effect is tried again.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The most streams whose trouble is told one by one.
+const ALARMS_MAX: usize = 16;
+/// What tells of the trouble of more streams than that.
+const ALARM_OF_OTHERS: &str = "other streams";
+/// What tells of effects whose events a restore took away.
+const ALARM_OF_ORPHANS: &str = "restored";
+
+/// Lets one [`Reactor`] react to the events of its own store.
+///
+/// Killing it anywhere, or running it twice, has each effect at least once, under the same id each time: progress is
+/// written after the effects are done, fenced by its epoch. The future of [`ReactorRunner::run`] may be dropped at any
+/// point.
+pub struct ReactorRunner {
+    reactor: DynReactor,
+    store: Arc<dyn EventStore>,
+    runtime: Runtime,
+    status: Status,
+    /// Where the store ended when the reactor was put to work, where that is known.
+    now: Option<Position>,
+}
+
+/// What one run of the loop works with.
+struct Session {
+    /// Not here while progress is being written down.
+    ledger: Option<Ledger>,
+    saving: Option<BoxFuture<'static, Result<Ledger, Trouble>>>,
+    /// Something was done that is not written down.
+    unsaved: bool,
+    stored_read_to: u64,
+    subscription: Subscription,
+    /// The last position considered, and the event there.
+    read_to: (Position, Option<EventId>),
+    at_end: bool,
+    open: Open,
+    work: FuturesUnordered<BoxFuture<'static, Worked>>,
+}
+
+/// How work on an event ended.
+enum Worked {
+    Done(Arc<Planned>),
+    Never(Arc<Planned>, String),
+    /// Told to stop while something waited to be tried again.
+    Interrupted,
+}
+
+/// What happens next.
+enum Next {
+    Worked(Worked),
+    Saved(Result<Ledger, Trouble>),
+    Due,
+    Read(Result<Batch, crate::store::StoreError>),
+}
+
+impl ReactorRunner {
+    /// Puts a loop together; [`ReactorRunner::run`] is it. Of a reactor that hears topics,
+    /// [`ServiceBuilder::reacts`](crate::service::ServiceBuilder::reacts) takes care.
+    pub fn new(reactor: impl Reactor, store: Arc<dyn EventStore>, runtime: Runtime) -> Self {
+        Self::of(erase(reactor), store, runtime)
+    }
+
+    pub(crate) fn of(reactor: DynReactor, store: Arc<dyn EventStore>, runtime: Runtime) -> Self {
+        let status = Status::new(&format!("reactor {}", reactor.name()));
+        Self { reactor, store, runtime, status, now: None }
+    }
+
+    /// The same; a reactor that was never started, and begins now, begins here.
+    pub(crate) fn put_to_work_at(self, now: Option<Position>) -> Self {
+        Self { now, ..self }
+    }
+
+    /// What the loop shows of itself. Its position is the one up to which every effect is done.
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Reacts until told to stop; what is under way is finished first. What time can mend is tried again with growing
+    /// waits.
+    ///
+    /// # Errors
+    /// See [`ReactorEnd`].
+    pub async fn run(&self, mut stop: Stop) -> Result<(), ReactorEnd> {
+        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+        let mut epoch = None;
+        loop {
+            match self.follow(&mut stop, &mut epoch, &mut backoff).await {
+                Ok(()) => break,
+                Err(Trouble::End(end)) => {
+                    let stood_down = matches!(end, ReactorEnd::StoodDown);
+                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
+                    return Err(end);
+                }
+                Err(trouble) => {
+                    self.show_failure(LoopState::BackingOff, &trouble);
+                    if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.status.update(|report| report.state = LoopState::Stopped);
+        Ok(())
+    }
+
+    /// One run from the progress to the stop signal or the first trouble. What is under way then is dropped: it is done
+    /// again, under the same ids.
+    async fn follow(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
+        let mut session = self.take_over(epoch).await?;
+        self.status.update(|report| report.last_error = None);
+        self.show(&session);
+        loop {
+            while session.work.len() < STREAMS_AT_ONCE_MAX {
+                let Some(planned) = session.open.begin() else { break };
+                session.work.push(Box::pin(self.worker(planned, stop.clone())));
+            }
+            session.begin_saving(&self.store, UNSAVED_EVENTS_MAX);
+            let Some(next) = stop.unless(session.next(&self.runtime)).await else { break };
+            match next {
+                Next::Worked(worked) => {
+                    self.worked(worked, &mut session);
+                    backoff.reset();
+                }
+                Next::Saved(ledger) => session.ledger = Some(ledger?),
+                Next::Due => session.open.resume_due(self.runtime.now()),
+                Next::Read(batch) => self.take(batch?, &mut session).await?,
+            }
+        }
+        self.finish(session).await
+    }
+
+    /// What is being worked on is finished, and progress is written down.
+    async fn finish(&self, mut session: Session) -> Result<(), Trouble> {
+        while let Some(worked) = session.work.next().await {
+            self.worked(worked, &mut session);
+        }
+        if let Some(saving) = session.saving.take() {
+            session.ledger = Some(saving.await?);
+        }
+        session.begin_saving(&self.store, 1);
+        match session.saving.take() {
+            Some(saving) => saving.await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Claims the progress, once; later runs of the same loop keep their epoch, or two owners would take turns.
+    async fn take_over(&self, epoch: &mut Option<Epoch>) -> Result<Session, Trouble> {
+        let (reactor, store) = (self.reactor.as_ref(), Arc::clone(&self.store));
+        let Opened { ledger, saved, orphaned } =
+            Ledger::open(store, reactor.name(), (reactor.since(), self.now), epoch).await?;
+        if let Some(orphaned) = orphaned {
+            self.tell_orphaned(orphaned);
+        }
+        let read_to = Position::new(saved.read_to);
+        let subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), read_to);
+        let mut session = Session {
+            stored_read_to: ledger.stored_read_to,
+            ledger: Some(ledger),
+            saving: None,
+            // That it goes on in the present history is written down at once.
+            unsaved: orphaned.is_some(),
+            subscription,
+            read_to: (read_to, saved.event_id),
+            at_end: read_to >= self.store.heads().await?.synced,
+            open: Open::default(),
+            work: FuturesUnordered::new(),
+        };
+        for position in saved.open {
+            let found = event_at(self.store.as_ref(), Position::new(position)).await?;
+            let event = found.ok_or(ReactorEnd::Foreign { position: Position::new(position) })?;
+            self.plan(&event, &mut session);
+        }
+        Ok(session)
+    }
+
+    /// Takes in what events lead to.
+    async fn take(&self, batch: Batch, session: &mut Session) -> Result<(), Trouble> {
+        for event in &batch.events {
+            self.plan(event, session);
+        }
+        let last = batch.events.last().filter(|event| event.position == batch.read_to);
+        session.read_to = (batch.read_to, last.map(|event| event.id));
+        session.at_end = batch.end;
+        let head = if batch.end { batch.read_to } else { self.store.heads().await?.synced };
+        self.status.update(|report| report.target = report.target.max(head));
+        self.show(session);
+        Ok(())
+    }
+
+    fn plan(&self, event: &RecordedEvent, session: &mut Session) {
+        let delivery = event.delivery(self.store.identity().source());
+        let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
+        let todo = self.reactor.plan(raw, &delivery);
+        if todo.as_ref().is_ok_and(Vec::is_empty) {
+            return;
+        }
+        session.open.add(Planned { delivery, todo });
+    }
+
+    /// Works on an event: each effect again until it is done.
+    fn worker(&self, planned: Arc<Planned>, mut stop: Stop) -> impl Future<Output = Worked> + Send + use<> {
+        let (runtime, status) = (self.runtime.clone(), self.status.clone());
+        async move {
+            let todo = match &planned.todo {
+                Ok(todo) => todo,
+                Err(error) => {
+                    let reason = error.to_string();
+                    return Worked::Never(planned, reason);
+                }
+            };
+            for doing in todo {
+                let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+                loop {
+                    match doing.attempt(&planned.delivery, &runtime).await {
+                        Ok(()) => break,
+                        Err(EffectError::Never(reason)) => {
+                            let reason = format!("effect {}: {reason}", doing.id);
+                            return Worked::Never(Arc::clone(&planned), reason);
+                        }
+                        Err(EffectError::Later(reason)) => {
+                            tracing::warn!(reactor = status.name(), error = reason, "an effect is tried again later");
+                            status.update(|report| report.last_error = Some(reason));
+                            if stop.unless(runtime.sleep(backoff.next(&runtime))).await.is_none() {
+                                return Worked::Interrupted;
+                            }
+                        }
+                    }
+                }
+            }
+            Worked::Done(planned)
+        }
+    }
+
+    fn worked(&self, worked: Worked, session: &mut Session) {
+        match worked {
+            Worked::Done(planned) => {
+                session.open.done(&planned);
+                session.unsaved = true;
+                self.status.update(|report| {
+                    report.processed += 1;
+                    report.last_error = None;
+                    report.alarms.remove(planned.delivery.stream.as_str());
+                    if report.alarms.keys().all(|about| about == ALARM_OF_OTHERS) {
+                        report.alarms.clear();
+                    }
+                });
+                self.show(session);
+            }
+            Worked::Never(planned, reason) => {
+                let (stream, position) = (&planned.delivery.stream, planned.delivery.position);
+                self.alarm(stream, format!("stands still at event {position}: {reason}"));
+                session.open.stand_still(stream, &self.runtime);
+            }
+            // Done after the next start.
+            Worked::Interrupted => {}
+        }
+    }
+
+    fn alarm(&self, stream: &StreamName, text: String) {
+        self.status.update(|report| {
+            let about = stream.to_string();
+            report.last_error = Some(format!("{about} {text}"));
+            if report.alarms.get(&about) == Some(&text) {
+                return;
+            }
+            tracing::error!(reactor = self.status.name(), about, text, "alarm");
+            if report.alarms.len() < ALARMS_MAX || report.alarms.contains_key(&about) {
+                report.alarms.insert(about, text);
+            } else {
+                report.alarms.insert(ALARM_OF_OTHERS.to_owned(), "more stand still: see the log".to_owned());
+            }
+        });
+    }
+
+    /// Nobody but an operator can tell whether what was done must be undone.
+    fn tell_orphaned(&self, Orphaned(fork, position): Orphaned) {
+        let text = format!(
+            "the store was restored to {fork}: what was done outside about events up to {position} of the history \
+             that was left stays done, though those events are gone"
+        );
+        tracing::error!(reactor = self.status.name(), text, "alarm");
+        self.status.update(|report| {
+            report.alarms.insert(ALARM_OF_ORPHANS.to_owned(), text);
+        });
+    }
+
+    fn show(&self, session: &Session) {
+        let read_to = session.read_to.0;
+        let position = session.open.done_to(read_to);
+        self.status.update(|report| {
+            report.state = if session.at_end { LoopState::Live } else { LoopState::CatchingUp };
+            report.position = position;
+            report.target = report.target.max(read_to);
+        });
+    }
+
+    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
+        let text = trouble.to_string();
+        tracing::warn!(reactor = self.status.name(), error = text, state = state.as_str(), "reactor interrupted");
+        self.status.update(|report| {
+            report.state = state;
+            report.last_error = Some(text);
+        });
+    }
+}
+
+impl Session {
+    async fn next(&mut self, runtime: &Runtime) -> Next {
+        let Self { work, saving, open, subscription, .. } = self;
+        let full = open.is_full();
+        tokio::select! {
+            biased;
+            Some(worked) = work.next() => Next::Worked(worked),
+            ledger = saved(saving) => Next::Saved(ledger),
+            () = open.due(runtime) => Next::Due,
+            batch = subscription.next(READ_EVENTS_MAX), if !full => Next::Read(batch),
+        }
+    }
+
+    /// Writes down what was done, after it was done; or that enough events led to nothing.
+    fn begin_saving(&mut self, store: &Arc<dyn EventStore>, events: u64) {
+        let (read_to, event_id) = self.read_to;
+        if !self.unsaved && read_to.get().abs_diff(self.stored_read_to) < events {
+            return;
+        }
+        let Some(ledger) = self.ledger.take() else { return };
+        let incarnation = store.identity().incarnation;
+        let next = Saved { incarnation, read_to: read_to.get(), event_id, open: self.open.positions() };
+        self.unsaved = false;
+        self.stored_read_to = read_to.get();
+        self.saving = Some(Box::pin(ledger.save(next)));
+    }
+}
+
+/// Waits for what is being saved, if anything is.
+async fn saved(saving: &mut Option<BoxFuture<'static, Result<Ledger, Trouble>>>) -> Result<Ledger, Trouble> {
+    match saving {
+        Some(under_way) => {
+            let done = under_way.await;
+            *saving = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}
