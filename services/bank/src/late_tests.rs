@@ -10,13 +10,17 @@ use factum::bus::{
     Bus, BusError, BusEvent, Consumer, ConsumerOptions, MemoryBus, Offset, Producer, Record, TopicPartition, TopicSpec,
 };
 use factum::runtime::ManualClock;
-use factum::store::{BoxFuture, Direction, EngineOptions, EngineStore, MemoryStore};
+use factum::store::{BoxFuture, Direction, EngineOptions, EngineStore, MemoryStore, RecordedEvent};
 use factum::{Personal, Position, Runtime, Selection, Service};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use transfers::domain::{RequestTransfer, Transfer};
 use transfers::messages::TransferPublication;
 use transfers::process_managers::STEP_TIME_MAX;
+
+use crate::audit::fold::Ledger;
+use crate::client::Log;
 
 const ADA: &str = "6f1a7c1e-0000-4000-8000-000000000001";
 const BOB: &str = "6f1a7c1e-0000-4000-8000-000000000002";
@@ -226,10 +230,34 @@ impl World {
     }
 }
 
-async fn events_of(service: &Service) -> Vec<(String, String)> {
+/// The audit's own fold of both logs finds nothing, and the transfer is what its accounts say.
+async fn is_sound(world: &World) {
+    let mut ledger = Ledger::default();
+    let transfers = world.transfers.as_ref().expect("transfers run");
+    for (log, service) in [(Log::Transfers, transfers), (Log::Accounts, &world.accounts)] {
+        for event in recorded(service).await {
+            let event = json!({
+                "position": event.position.get(), "stream": event.stream.as_str(), "version": event.version.get(),
+                "type": &*event.name, "data": serde_json::from_slice::<Value>(&event.data).expect("is JSON"),
+                "metadata": { "command_id": event.command_id.map(|id| id.as_uuid()), "recorded_at": event.recorded_at }
+            });
+            let event = serde_json::from_value(event).expect("is an event of the admin surface");
+            assert_eq!(ledger.apply(log, &event), [""; 0]);
+        }
+    }
+    let id = PAID.parse().expect("is an id");
+    let (transfer, legs) = (&ledger.transfers()[&id], &ledger.legs()[&id]);
+    assert!(transfer.state.is_end() && transfer.differs_from(legs).is_none(), "{transfer:?} {legs:?}");
+}
+
+async fn recorded(service: &Service) -> Vec<RecordedEvent> {
     let store = service.store().expect("it has a store");
     let all = store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 1_000).await;
-    let events = all.expect("it can be read").events;
+    all.expect("it can be read").events
+}
+
+async fn events_of(service: &Service) -> Vec<(String, String)> {
+    let events = recorded(service).await;
     events.into_iter().map(|event| (event.stream.to_string(), event.name.to_string())).collect()
 }
 
@@ -254,6 +282,7 @@ async fn a_credit_command_that_is_late_and_recorded_first_completes_the_transfer
     assert_eq!(world.account(ADA).await, ADA_PAID);
     assert_eq!(world.account(BOB).await, BOB_GOT);
     assert_eq!(world.refusals().await, 0, "the cancel came second");
+    is_sound(&world).await;
 }
 
 #[tokio::test]
@@ -268,6 +297,7 @@ async fn an_outcome_that_is_late_decides_although_the_cancel_was_sent() {
     assert_eq!(world.account(ADA).await, ADA_PAID);
     assert_eq!(world.account(BOB).await, BOB_GOT);
     assert_eq!(world.refusals().await, 0);
+    is_sound(&world).await;
 }
 
 #[tokio::test]
@@ -281,6 +311,7 @@ async fn a_hold_that_is_late_is_made_or_cancelled_and_never_both() {
     world.until_transfer("transfer.completed").await;
     assert_eq!(world.account(ADA).await, ADA_PAID);
     assert_eq!(world.refusals().await, 0, "the hold was sent first, on the same lane");
+    is_sound(&world).await;
 }
 
 #[tokio::test]
@@ -294,6 +325,7 @@ async fn a_capture_that_is_late_is_an_alarm_and_is_waited_for() {
     world.let_go();
     world.until_transfer("transfer.completed").await;
     assert_eq!(world.account(ADA).await, ADA_PAID);
+    is_sound(&world).await;
 }
 
 #[tokio::test]
@@ -309,4 +341,5 @@ async fn after_a_start_no_deadline_comes_before_what_was_there_to_be_heard() {
     world.until_transfer("transfer.completed").await;
     let happened = world.transfer().await;
     assert!(!happened.iter().any(|name| name.ends_with("overdue")), "it was there all the time: {happened:?}");
+    is_sound(&world).await;
 }

@@ -9,7 +9,7 @@
 #[cfg(test)]
 mod books;
 mod compare;
-mod fold;
+pub mod fold;
 mod journeys;
 #[cfg(test)]
 mod journeys_tests;
