@@ -23,8 +23,10 @@ use crate::{
 const FIRING_MAX: usize = 64;
 /// How many events are read at once.
 const READ_EVENTS_MAX: usize = 500;
-/// How many events may pass before what is pending is saved.
-const UNSAVED_EVENTS_MAX: u64 = 1_000;
+/// From how many events on what is pending is saved.
+const UNSAVED_EVENTS_MIN: u64 = 1_000;
+/// How long lies between two savings at least: each is a sync, and all it spares is reading.
+const SAVING_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait before the clock is looked at again: it may have been set.
 const CLOCK_LOOK_MAX: Duration = Duration::from_secs(60);
 /// The first wait after an error, and of a timer that could not fire.
@@ -100,6 +102,8 @@ struct Session {
     /// Everything that was there is read.
     at_end: bool,
     last_look: Timestamp,
+    /// When what is pending was saved, or this run began.
+    saved_at: Timestamp,
     /// A timer could not fire.
     any_failed: bool,
 }
@@ -198,9 +202,17 @@ impl TimerKeeper {
         let from = pending.complete_to();
         let subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), from);
         let at_end = from >= self.store.heads().await?.synced;
-        let last_look = self.runtime.now();
-        let mut session =
-            Session { ledger, pending, subscription, as_of: (as_of, None), at_end, last_look, any_failed: false };
+        let now = self.runtime.now();
+        let mut session = Session {
+            ledger,
+            pending,
+            subscription,
+            as_of: (as_of, None),
+            at_end,
+            last_look: now,
+            saved_at: now,
+            any_failed: false,
+        };
         self.show(&session);
         loop {
             if session.at_end && self.has_caught_up() && self.fire_due(&mut session).await? {
@@ -264,14 +276,17 @@ impl TimerKeeper {
             session.as_of = (batch.read_to, last.map(|event| event.id));
         }
         self.status.update(|report| report.processed += batch.events.len() as u64);
-        self.save(session, UNSAVED_EVENTS_MAX).await
+        self.save(session).await
     }
 
-    /// Saves what is pending when it is so much behind.
-    async fn save(&self, session: &mut Session, unsaved: u64) -> Result<(), Trouble> {
-        let (as_of, event_id) = session.as_of;
-        if session.ledger.unsaved(as_of) >= unsaved {
+    /// Saves what is pending when what is saved is far behind.
+    async fn save(&self, session: &mut Session) -> Result<(), Trouble> {
+        let ((as_of, event_id), now) = (session.as_of, self.runtime.now());
+        // A clock that went back holds nothing up.
+        let waits = now >= session.saved_at && now.since(session.saved_at) < SAVING_WAIT;
+        if session.ledger.unsaved(as_of) >= UNSAVED_EVENTS_MIN && !waits {
             session.ledger.save(&session.pending, as_of, event_id).await?;
+            session.saved_at = now;
         }
         Ok(())
     }

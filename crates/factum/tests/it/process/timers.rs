@@ -29,6 +29,8 @@ use crate::world::{eventually, within};
 const ORDER: Uuid = Uuid::from_u128(7);
 const MOMENT: Duration = Duration::from_millis(1);
 const KEEPER: &str = "timers order";
+/// How long lies between two savings of timers.
+const SAVING_WAIT: Duration = Duration::from_secs(1);
 const HEARING: &str = "process order";
 
 /// Lets whoever could do something do it.
@@ -268,6 +270,8 @@ async fn what_is_saved_of_timers_spares_reading_and_is_left_aside_after_a_restor
     let mut shop = Shop::new();
     let orders = shop.orders().await;
     shop.place(&orders, ORDER).await;
+    settled(&[&orders]).await;
+    shop.clock.advance(SAVING_WAIT);
     for number in 100..100 + ORDERS {
         shop.place(&orders, Uuid::from_u128(number)).await;
         hearer(&shop.store).hear(&paid(Uuid::from_u128(number))).await.unwrap();
