@@ -160,3 +160,35 @@ async fn the_surface_does_not_list_what_only_comes_over_the_bus() {
     assert_eq!(names, ["open-account"]);
     story.end().await;
 }
+
+#[tokio::test]
+async fn two_senders_never_meet_each_others_ids() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::seeded(1));
+    let memory = MemoryBus::new();
+    let bus: Arc<dyn Bus> = Arc::new(memory.clone());
+    let loans = command_topic("bank", "accounts", "loans");
+    memory.ensure_topics(&[TopicSpec::new(&loans, PARTITIONS).unwrap()]).await.unwrap();
+    let service = builder(&store, &bus, &crate::world::impatient())
+        .receives_from("loans", |commands| commands.takes::<Deposit>())
+        .start()
+        .await
+        .unwrap();
+    open(&service, 10).await;
+    let sender = Sender::new(&memory).await;
+    let mut story = Story { service, store, bus: memory, sender };
+    story.sender.cancel("1").await;
+    story.sender.deposit("2", 1).await;
+    let mut other = Sender::named(&story.bus, 60).await;
+    for (id, command, amount) in [("1", "deposit", 2), ("2", "deposit", 4), ("3", "withdraw", 8)] {
+        let document = json!({ "account_id": ACCOUNT, "amount": amount });
+        let (partition, envelope) = other.next(Some(id), &wire_name("bank", "accounts", command), &document);
+        other.produce(TopicPartition::new(loans.as_str(), partition.partition), envelope.encode()).await;
+    }
+    story.settled().await;
+    assert_eq!(story.balance().await, 17);
+    let mut told = story.told();
+    told.sort();
+    // Loans may deposit, and no more.
+    assert_eq!(told, [refused("1", "cancelled"), refused("3", "unknown-command")]);
+    story.end().await;
+}
