@@ -9,6 +9,7 @@ mod load;
 mod load_aggregate;
 mod memory;
 mod queries;
+mod rebuild;
 mod refill;
 mod start;
 mod statistics;
@@ -41,6 +42,8 @@ enum Benchmark {
     Transfers(transfers::Arguments),
     /// Filling read models from nothing.
     Refill(refill::Arguments),
+    /// What queries wait for while read models are rebuilt beside them.
+    Rebuild(rebuild::Arguments),
     /// Resident memory of the bank after many commands.
     Memory(memory::Arguments),
     /// From the start of the bank to both services being ready.
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Tail(arguments) => tail::run(&arguments),
         Benchmark::Transfers(arguments) => transfers::run(&arguments),
         Benchmark::Refill(arguments) => refill::run(&arguments),
+        Benchmark::Rebuild(arguments) => rebuild::run(&arguments),
         Benchmark::Memory(arguments) => memory::run(&arguments),
         Benchmark::Start(arguments) => start::run(&arguments),
     }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use factum::{
     Delivery, Event, Personal, Projection, ProjectionKey, Service, Timestamp,
-    bus::{Bus, Envelope, LocalBus, LocalBusOptions, Origin, TopicPartition, TopicSpec, partition_of},
+    bus::{Bus, Envelope, LocalBus, LocalBusOptions, Origin, Producer, TopicPartition, TopicSpec, partition_of},
     model::{ActorId, CorrelationId, EventId, Incarnation, Source, StoreId},
     projections::{Phase, Watermarks},
     read::{Key, ReadError, ReadTransaction, Table},
@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
     let messages = messages(arguments.events, arguments.accounts);
-    publish(bus.as_ref(), &messages).await?;
+    Publisher::new(bus.as_ref()).await?.publish(&messages).await?;
     let store = EngineStore::open(data.join("store"), EngineOptions::default())?;
     append(&store, &messages).await?;
     // A service closes its event store when it stops: each round opens it again.
@@ -138,7 +138,7 @@ async fn start(name: &str, data: &Path, bus: &Arc<dyn Bus>, store: &Path) -> Res
 }
 
 /// Once the projection has begun, and filled its read models.
-async fn whole(watermarks: &Watermarks, projection: ProjectionKey) -> Result<()> {
+pub(crate) async fn whole(watermarks: &Watermarks, projection: ProjectionKey) -> Result<()> {
     let filled = async {
         // Before it has looked, nothing is known of it.
         while watermarks.phase(projection) == Phase::Live && nothing_applied(watermarks, projection) {
@@ -193,14 +193,14 @@ impl Projection for Rows {
 }
 
 /// What happened to an account.
-struct Happened {
-    account: Uuid,
+pub(crate) struct Happened {
+    pub(crate) account: Uuid,
     version: u64,
     message: AccountMessage,
 }
 
 /// Each account is opened; then money comes in and goes out, in turn over all accounts.
-fn messages(count: usize, accounts: usize) -> Vec<Happened> {
+pub(crate) fn messages(count: usize, accounts: usize) -> Vec<Happened> {
     let accounts = bank::account_ids(accounts.max(1));
     let currency = serde_json::from_str(r#""EUR""#).expect("is a currency");
     let happened = |number: usize| {
@@ -236,47 +236,60 @@ fn encoded(message: &AccountMessage) -> Vec<u8> {
     data
 }
 
-/// Puts the messages on the bus as a relay would.
-async fn publish(bus: &dyn Bus, messages: &[Happened]) -> Result<()> {
-    bus.ensure_topics(&[TopicSpec::new(ACCOUNT_TOPIC, PARTITIONS)?]).await?;
-    let mut producer = bus.producer().await?;
-    let source = Source {
-        store: StoreId::from_uuid(Uuid::from_u128(1)),
-        incarnation: Incarnation::from_uuid(Uuid::from_u128(2)),
-    };
-    let origin = Origin { system: "bank".to_owned(), service: "accounts".to_owned(), source };
-    let mut previous = [Position::ZERO; PARTITIONS as usize];
-    for (chunk, happened) in messages.chunks(CHUNK).enumerate() {
-        let mut records = Vec::with_capacity(happened.len());
-        for (index, Happened { account, version, message }) in happened.iter().enumerate() {
-            let number = (chunk * CHUNK + index) as u64 + 1;
-            let stream = StreamName::new(format!("account-{account}"))?;
-            let partition = partition_of(stream.as_str().as_bytes(), PARTITIONS);
-            let position = Position::new(number);
-            let before = std::mem::replace(&mut previous[partition as usize], position);
-            let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &number.to_be_bytes());
-            let envelope = Envelope {
-                id: EventId::from_uuid(id),
-                origin: origin.clone(),
-                name: message.name().to_owned(),
-                key: stream.clone(),
-                stream,
-                version: Version::new(*version),
-                recorded_at: FIRST.plus(Duration::from_micros(number * 37)),
-                position,
-                previous: before,
-                lineage: Vec::new(),
-                command_id: None,
-                correlation_id: CorrelationId::from_uuid(id),
-                causation_id: None,
-                actor: ActorId::anonymous(),
-                data: encoded(message).into(),
-            };
-            records.push((TopicPartition::new(ACCOUNT_TOPIC, partition), envelope.encode()));
-        }
-        producer.produce(records).await?;
+/// Puts messages on the bus as a relay would.
+pub(crate) struct Publisher {
+    producer: Box<dyn Producer>,
+    origin: Origin,
+    previous: [Position; PARTITIONS as usize],
+    published: u64,
+}
+
+impl Publisher {
+    pub(crate) async fn new(bus: &dyn Bus) -> Result<Self> {
+        bus.ensure_topics(&[TopicSpec::new(ACCOUNT_TOPIC, PARTITIONS)?]).await?;
+        let source = Source {
+            store: StoreId::from_uuid(Uuid::from_u128(1)),
+            incarnation: Incarnation::from_uuid(Uuid::from_u128(2)),
+        };
+        let origin = Origin { system: "bank".to_owned(), service: "accounts".to_owned(), source };
+        let previous = [Position::ZERO; PARTITIONS as usize];
+        Ok(Self { producer: bus.producer().await?, origin, previous, published: 0 })
     }
-    Ok(())
+
+    pub(crate) async fn publish(&mut self, messages: &[Happened]) -> Result<()> {
+        for happened in messages.chunks(CHUNK) {
+            let mut records = Vec::with_capacity(happened.len());
+            for Happened { account, version, message } in happened {
+                self.published += 1;
+                let number = self.published;
+                let stream = StreamName::new(format!("account-{account}"))?;
+                let partition = partition_of(stream.as_str().as_bytes(), PARTITIONS);
+                let position = Position::new(number);
+                let before = std::mem::replace(&mut self.previous[partition as usize], position);
+                let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, &number.to_be_bytes());
+                let envelope = Envelope {
+                    id: EventId::from_uuid(id),
+                    origin: self.origin.clone(),
+                    name: message.name().to_owned(),
+                    key: stream.clone(),
+                    stream,
+                    version: Version::new(*version),
+                    recorded_at: FIRST.plus(Duration::from_micros(number * 37)),
+                    position,
+                    previous: before,
+                    lineage: Vec::new(),
+                    command_id: None,
+                    correlation_id: CorrelationId::from_uuid(id),
+                    causation_id: None,
+                    actor: ActorId::anonymous(),
+                    data: encoded(message).into(),
+                };
+                records.push((TopicPartition::new(ACCOUNT_TOPIC, partition), envelope.encode()));
+            }
+            self.producer.produce(records).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Appends the messages as events of an own store.

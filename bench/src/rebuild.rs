@@ -1,0 +1,173 @@
+//! What point reads wait for while all read models of statements are rebuilt beside them, and messages go on coming.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use factum::{
+    ProjectionKey, Service,
+    bus::{Bus, LocalBus, LocalBusOptions},
+    query::AskOptions,
+    rebuild::Operation,
+    service::STOP_LIMIT_DEFAULT,
+};
+use factum_http::Server;
+use statements::read_models::{AccountSummaries, DailyTotals, StatementLines};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    refill::{Happened, Publisher, messages, whole},
+    statistics::{micros, percentile},
+};
+
+/// Longer than any rebuild that is still a result.
+const REBUILD_LIMIT: Duration = Duration::from_secs(600);
+/// How often messages are published.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where the data is kept; a temporary directory by default.
+    #[arg(long)]
+    directory: Option<std::path::PathBuf>,
+    /// Messages that are there before.
+    #[arg(long, default_value_t = 300_000)]
+    events: usize,
+    /// Accounts they are about.
+    #[arg(long, default_value_t = 10_000)]
+    accounts: usize,
+    /// Messages a second meanwhile.
+    #[arg(long, default_value_t = 500)]
+    messages_per_second: u32,
+    /// Queries a second.
+    #[arg(long, default_value_t = 1_000)]
+    queries_per_second: u32,
+    /// How long it is asked without a rebuild, before and after; the rebuild takes as long as it takes.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// Those of the services, and a query that fails.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let directory = match &arguments.directory {
+        Some(parent) => tempfile::tempdir_in(parent)?,
+        None => tempfile::tempdir()?,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(arguments, directory.path()))
+}
+
+async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
+    let limit = (REBUILD_LIMIT.as_secs() + 2 * arguments.seconds) as usize * arguments.messages_per_second as usize;
+    let all = messages(arguments.events + limit, arguments.accounts);
+    let (before, meanwhile) = all.split_at(arguments.events);
+    let mut publisher = Publisher::new(bus.as_ref()).await?;
+    publisher.publish(before).await?;
+    let listener = Server::bind(([127, 0, 0, 1], 0).into()).await?;
+    let config = statements::Config { data: data.join("statements"), listener };
+    let service = statements::service(config, Arc::clone(&bus)).await?;
+    let (summaries, totals, lines) = (
+        ProjectionKey::of::<AccountSummaries>(),
+        ProjectionKey::of::<DailyTotals>(),
+        ProjectionKey::of::<StatementLines>(),
+    );
+    for projection in [summaries, totals, lines] {
+        whole(service.watermarks(), projection).await?;
+    }
+    println!(
+        "{} messages before, {}/s meanwhile, {} queries/s",
+        arguments.events, arguments.messages_per_second, arguments.queries_per_second
+    );
+    println!("{:<18} {:>9} {:>9} {:>9} {:>9}", "", "seconds", "p50 µs", "p99 µs", "p999 µs");
+    let over = AtomicBool::new(false);
+    let asking = async {
+        let asked = phases(arguments, &service, before).await;
+        over.store(true, Ordering::Relaxed);
+        asked
+    };
+    let (asked, published) = tokio::join!(asking, go_on(&mut publisher, meanwhile, arguments, &over));
+    published?;
+    let [alone, beside, after] = asked?;
+    println!("p99 beside a rebuild / without: {:.2} (before), {:.2} (after)", beside / alone, beside / after);
+    service.stop(STOP_LIMIT_DEFAULT).await.map_err(|unclean| anyhow::anyhow!(unclean.join("; ")))?;
+    Ok(bus.close().await?)
+}
+
+/// The 99th percentile without, beside, and after a rebuild.
+async fn phases(arguments: &Arguments, service: &Service, known: &[Happened]) -> Result<[f64; 3]> {
+    let quiet = || tokio::time::sleep(Duration::from_secs(arguments.seconds));
+    let alone = phase("without", arguments, service, known, quiet()).await?;
+    let rebuilt = async {
+        let requested = service.read_models().request(None, Operation::Rebuild);
+        requested.map_err(anyhow::Error::from)?;
+        tokio::time::timeout(REBUILD_LIMIT, service.read_models().idle()).await.context("the rebuild takes too long")
+    };
+    let beside = phase("beside a rebuild", arguments, service, known, rebuilt).await?;
+    for report in service.read_models().reports() {
+        let last = report.last.context("it was rebuilt")?;
+        ensure!(last.result.is_ok(), "{}: {:?}", report.projection, last.result);
+    }
+    let after = phase("after", arguments, service, known, quiet()).await?;
+    Ok([alone, beside, after])
+}
+
+/// Asks at a steady rate until `end` is done; the 99th percentile, in microseconds from when each query was due.
+async fn phase<T>(
+    name: &str,
+    arguments: &Arguments,
+    service: &Service,
+    known: &[Happened],
+    end: impl Future<Output = T>,
+) -> Result<f64> {
+    let begun = Instant::now();
+    let mut due = interval(Duration::from_secs(1) / arguments.queries_per_second);
+    due.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut took, mut end) = (Vec::new(), std::pin::pin!(end));
+    for number in 0.. {
+        let at = tokio::select! {
+            biased;
+            _ = &mut end => break,
+            at = due.tick() => at,
+        };
+        // A stride of a prime: not always the same accounts, nor always neighbours.
+        let account = known[number * 7_919 % known.len()].account;
+        let asked =
+            service.queries().ask_named("account-summary", &format!("account_id={account}"), AskOptions::default());
+        let answered = asked.await;
+        ensure!(answered.is_ok(), "{:?}", answered.err());
+        took.push(at.elapsed());
+    }
+    ensure!(!took.is_empty(), "nothing was asked");
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| micros(percentile(&mut took, share)));
+    println!("{name:<18} {:>9.1} {p50:>9.0} {p99:>9.0} {p999:>9.0}", begun.elapsed().as_secs_f64());
+    Ok(p99)
+}
+
+async fn go_on(
+    publisher: &mut Publisher,
+    messages: &[Happened],
+    arguments: &Arguments,
+    over: &AtomicBool,
+) -> Result<()> {
+    let each = (f64::from(arguments.messages_per_second) * PUBLISH_INTERVAL.as_secs_f64()).ceil() as usize;
+    let mut due = interval(PUBLISH_INTERVAL);
+    for some in messages.chunks(each.max(1)) {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        due.tick().await;
+        publisher.publish(some).await?;
+    }
+    Ok(())
+}
