@@ -103,18 +103,16 @@ async fn what_the_documents_show_as_examples_the_bank_takes() -> anyhow::Result<
 
     let read = document(surfaces, Side::Read).await?;
     for (path, operations) in read["paths"].as_object().context("paths")? {
-        // It has no end: another story.
-        if path.ends_with("/live") {
-            continue;
-        }
-        let parameters = operations["get"]["parameters"].as_array().context("parameters")?;
+        // What has no end is another story, and so is what changes something.
+        let Some(get) = operations.get("get").filter(|_| !path.ends_with("/live")) else { continue };
+        let parameters = get["parameters"].as_array().context("parameters")?;
         let examples = parameters.iter().filter_map(|parameter| {
             let value = parameter["example"].as_str()?;
             Some(format!("{}={value}", parameter["name"].as_str()?))
         });
         let asked = format!("{path}?{}", examples.collect::<Vec<_>>().join("&"));
         let answer = surfaces.query(&asked, &[]).await?;
-        let documented = operations["get"]["responses"].get(answer.status.to_string()).is_some();
+        let documented = get["responses"].get(answer.status.to_string()).is_some();
         ensure!(answer.status != 400 && documented, "{asked} is answered {}: {}", answer.status, answer.text);
     }
     Ok(())

@@ -107,11 +107,12 @@ async fn ctrl_c_ends_a_load_after_what_is_under_way() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_tool_without_a_bank_says_so_in_one_line() -> anyhow::Result<()> {
     let site = Site::new()?;
-    for tool in ["load", "audit", "events"] {
+    // Each with the service it asks first.
+    for (tool, service) in [("load", 1), ("audit", 2), ("events", 1)] {
         let ended = site.run_tool(tool, &[], TOOL_MAX).await?;
         assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
-        let surface = format!("no answer from 127.0.0.1:{}: Connection refused", site.port_base() + 1);
+        let surface = format!("no answer from 127.0.0.1:{}: Connection refused", site.port_base() + service);
         assert!(ended.stderr.contains(&surface), "{}", ended.stderr);
     }
     Ok(())
