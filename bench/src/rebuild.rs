@@ -142,9 +142,8 @@ async fn phase<T>(
         };
         // A stride of a prime: not always the same accounts, nor always neighbours.
         let account = known[number * 7_919 % known.len()].account;
-        let asked =
-            service.queries().ask_named("account-summary", &format!("account_id={account}"), AskOptions::default());
-        let answered = asked.await;
+        let parameters = format!("account_id={account}");
+        let answered = service.queries().ask_named("account-summary", &parameters, AskOptions::default()).await;
         ensure!(answered.is_ok(), "{:?}", answered.err());
         took.push(at.elapsed());
     }
