@@ -45,7 +45,7 @@ pub enum BuildError {
     /// Two things of a kind share a name.
     #[error("two {what} are called `{name}`: such names are unique within a service")]
     DuplicateName {
-        /// `commands`, `queries`, `projections`, `topics`, or `aggregates` by their category.
+        /// `commands`, `queries`, `projections`, `topics`; `aggregates` or `process managers` by their category.
         what: &'static str,
         /// The name.
         name: String,

@@ -1,10 +1,14 @@
 //! Process managers' own stories, and the helper that finds states without an answer.
 
-use std::panic::catch_unwind;
+use std::{panic::catch_unwind, sync::Arc};
 
 use factum::{
-    ChannelSpec, CommandChannel, Context, Delivery, Effects, Events, Input, ProcessManager, StreamName,
+    ChannelSpec, CommandChannel, Context, Delivery, Effects, Events, Input, ProcessManager, Service, StreamName,
+    bus::{Bus, MemoryBus},
+    dispatch::BuildError,
     model::{Aggregate, Refusal, TimerChange},
+    service::StartError,
+    store::{EventStore, MemoryStore},
     testing::{NOW, assert_total, given, given_nothing},
 };
 use uuid::Uuid;
@@ -93,12 +97,12 @@ fn an_order_has_an_answer_to_everything() {
 
 /// An order that does one thing wrong.
 macro_rules! wrong {
-    ($name:ident, $decide:expr, $effects:expr) => {
+    ($name:ident, $category:expr, $decide:expr, $effects:expr) => {
         #[derive(Clone, Debug, Default, PartialEq)]
         struct $name(Order);
 
         impl Aggregate for $name {
-            const CATEGORY: &'static str = "order";
+            const CATEGORY: &'static str = $category;
             type Id = Uuid;
             type Event = OrderEvent;
             type Rejection = AlreadyPlaced;
@@ -128,6 +132,7 @@ macro_rules! wrong {
 
 wrong!(
     Unprepared,
+    "order",
     |order, input, context| {
         // Only an order that is paid in spite of its deadline gets here.
         assert!(
@@ -146,12 +151,12 @@ impl CommandChannel for Unlisted {
     const COMMANDS: &'static [factum::MessageType] = &[];
 }
 
-wrong!(OnNoChannel, Order::decide, |event, delivery| match event {
+wrong!(OnNoChannel, "order", Order::decide, |event, delivery| match event {
     OrderEvent::PaymentOverdue(_) => Effects::none().send(Unlisted::cancel(PAY, delivery.stream.clone())),
     _ => Order::effects(event, delivery),
 });
 
-wrong!(UnderNoStep, Order::decide, |event, delivery| match event {
+wrong!(UnderNoStep, "order", Order::decide, |event, delivery| match event {
     OrderEvent::Cancelled(_) => {
         Effects::none().send(PaymentCommands::cancel("pay/again", delivery.stream.clone()))
     }
@@ -160,6 +165,7 @@ wrong!(UnderNoStep, Order::decide, |event, delivery| match event {
 
 wrong!(
     Fickle,
+    "order",
     |order, input, context| {
         static ASKED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         match order.decide(input, context).as_slice() {
@@ -183,4 +189,23 @@ fn what_has_no_answer_is_found_wherever_it_hides() {
     assert!(under_no_step.contains("is no command id"), "{under_no_step}");
     let fickle = told(|| assert_total::<Fickle>(histories(), messages()));
     assert!(fickle.contains("decided twice"), "{fickle}");
+}
+
+wrong!(Clockwork, "timer", Order::decide, Order::effects);
+
+#[tokio::test]
+async fn a_category_has_one_type_and_is_not_one_of_the_frameworks_own() {
+    let service = || {
+        let (store, bus): (Arc<dyn EventStore>, Arc<dyn Bus>) =
+            (Arc::new(MemoryStore::new()), Arc::new(MemoryBus::new()));
+        Service::builder("shop", "orders").store(store).bus(bus)
+    };
+    let impostor = service().handles::<PlaceOrder>().manages::<Unprepared>().start().await.err();
+    let two_types =
+        |error| matches!(error, Some(StartError::Build(BuildError::DuplicateName { name, .. })) if name == "order");
+    assert!(two_types(impostor));
+    let clockwork = service().manages::<Clockwork>().start().await.err();
+    assert!(matches!(clockwork, Some(StartError::Build(BuildError::ReservedCategory(name))) if name == "timer"));
+    let twice = service().manages::<Order>().manages::<Order>().start().await.err();
+    assert!(matches!(twice, Some(StartError::Build(BuildError::DuplicateName { .. }))));
 }
