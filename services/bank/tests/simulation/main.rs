@@ -4,6 +4,8 @@
 //!
 //! `SIMULATION_SEED` is the first seed, `SIMULATION_SEEDS` how many; a failure names the seed that shows it again.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod adversary;
 mod audit;
 mod client;
