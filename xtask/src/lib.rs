@@ -1,5 +1,5 @@
 //! The workspace's own automation: `cargo xtask test | tidy | check-dependencies | ci`, and the long runs
-//! `cargo xtask engine-model | engine-kill | engine-flip | fuzz`.
+//! `cargo xtask engine-model | engine-kill | engine-flip | fuzz | simulate`.
 //!
 //! It is ordinary Rust, so that whoever can build the project can also check it, and every check is a function over a
 //! [`Tree`] or a dependency [`Graph`](dependencies::Graph) that a test can call with a small broken example. It knows

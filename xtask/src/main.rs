@@ -63,6 +63,16 @@ enum Task {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// The whole bank on one thread, driven by seeds: every order of events, deaths, failures, lost records; audited
+    /// after each. Hundreds of seeds a minute; those that fail are printed.
+    Simulate {
+        /// How many seeds.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Every bit of a small store's files, flipped: found, or of no account, never served. Minutes.
     EngineFlip,
     /// Mutated bytes for every decoder. A minute; the seed and the executions of each decoder are printed.
@@ -98,6 +108,7 @@ fn main() -> ExitCode {
         Task::EngineModel { operations, seed } => said(proof::engine_model(&root, operations, seed)),
         Task::EngineKill { times, seed } => said(proof::engine_kill(&root, times, seed)),
         Task::BankKill { times, seed } => said(proof::bank_kill(&root, times, seed)),
+        Task::Simulate { seeds, seed } => said(proof::simulate(&root, seeds, seed)),
         Task::EngineFlip => said(proof::engine_flip(&root)),
         Task::Fuzz { executions, seed, keep } => said(proof::fuzz(&root, executions, seed, keep)),
         Task::FuzzHttp { minutes, seed } => said(fuzz_http(&root, minutes, seed)),

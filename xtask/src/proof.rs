@@ -25,6 +25,9 @@ const MODEL: Run<'static> =
 const KILL: Run<'static> =
     Run { package: "factum-engine", target: &["--test", "it"], test: "killed::long", length: "FACTUM_PROOF_TIMES" };
 
+const SIMULATE: Run<'static> =
+    Run { package: "bank", target: &["--test", "simulation"], test: "long", length: "FACTUM_PROOF_SEEDS" };
+
 /// It has one length only.
 const FLIP: Run<'static> =
     Run { package: "factum-engine", target: &["--test", "it"], test: "flipping::long", length: "FACTUM_PROOF_ALL" };
@@ -62,6 +65,14 @@ pub fn engine_model(root: &Path, operations: u64, seed: u64) -> anyhow::Result<(
 /// When something acknowledged was lost, or cargo failed.
 pub fn engine_kill(root: &Path, times: u64, seed: u64) -> anyhow::Result<()> {
     KILL.start(root, times, seed)
+}
+
+/// The whole bank simulated, seed after seed, with an audit after each; prints what happened, counted.
+///
+/// # Errors
+/// When an audit was not clean, or cargo failed.
+pub fn simulate(root: &Path, seeds: u64, seed: u64) -> anyhow::Result<()> {
+    SIMULATE.start(root, seeds, seed)
 }
 
 /// Every bit of a small store's files, flipped; prints what became of them, counted.

@@ -2,7 +2,7 @@
 //! or kill who makes them, records that the bus forgets, databases that are deleted, twins. After each seed everything
 //! is put in order again, and every promise is checked.
 //!
-//! `SIMULATION_SEED` is the first seed, `SIMULATION_SEEDS` how many; a failure names the seed that shows it again.
+//! A failure names the seed that shows it again: `cargo xtask simulate --seeds 1 --seed SEED`.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -25,8 +25,8 @@ use std::{
 use factum::testing::{Odds, Simulation};
 use world::World;
 
-/// How many seeds are run unless told otherwise.
-const SEEDS_DEFAULT: u64 = 60;
+/// How many seeds are run with the other tests.
+const SEEDS: u64 = 60;
 
 /// What one seed came to, for the summary.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +41,9 @@ pub(crate) struct Tally {
     pub(crate) steps: u64,
 }
 
-fn number(name: &str, default: u64) -> u64 {
-    env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+fn number(name: &str) -> u64 {
+    let text = env::var(name).unwrap_or_else(|_| panic!("{name} says how many: use cargo xtask simulate"));
+    text.parse().unwrap_or_else(|_| panic!("{name} is a number"))
 }
 
 fn odds(simulation: &Simulation) -> Odds {
@@ -73,7 +74,21 @@ fn run(seed: u64) -> (Tally, u64) {
 
 #[test]
 fn whatever_happens_to_the_bank_the_audit_is_clean() {
-    let (first, count) = (number("SIMULATION_SEED", 1), number("SIMULATION_SEEDS", SEEDS_DEFAULT));
+    all(1, SEEDS);
+}
+
+#[test]
+fn a_seed_tells_the_same_story_again() {
+    assert_eq!(run(1).1, run(1).1);
+}
+
+#[test]
+#[ignore = "as long as told: cargo xtask simulate"]
+fn long() {
+    all(number("FACTUM_PROOF_SEED"), number("FACTUM_PROOF_SEEDS"));
+}
+
+fn all(first: u64, count: u64) {
     let began = Instant::now();
     let next = Arc::new(AtomicU64::new(first));
     let failures = Arc::new(Mutex::new(Vec::new()));
@@ -100,16 +115,10 @@ fn whatever_happens_to_the_bank_the_audit_is_clean() {
     println!("{count} seeds from {first} in {:?}: {:?}", began.elapsed(), total.lock().unwrap());
     assert!(
         failures.is_empty(),
-        "{} of {count} seeds fail: {failures:?}; again: SIMULATION_SEED={} SIMULATION_SEEDS=1 cargo test -p bank --test simulation",
+        "{} of {count} seeds fail: {failures:?}; again: cargo xtask simulate --seeds 1 --seed {}",
         failures.len(),
         failures[0]
     );
-}
-
-#[test]
-fn a_seed_tells_the_same_story_again() {
-    let seed = number("SIMULATION_SEED", 1);
-    assert_eq!(run(seed).1, run(seed).1, "seed {seed}");
 }
 
 fn add(total: &mut Tally, tally: Tally) {
