@@ -47,6 +47,7 @@ impl ReadModel {
                     let (stopper, told) = Stopper::new();
                     let mut feeding = pin!(feeder.feed(told));
                     let interruption = tokio::select! {
+                        biased;
                         end = &mut feeding => Err(end),
                         interruption = self.interruption(&mut stop, life) => Ok(interruption),
                     };
@@ -106,6 +107,7 @@ impl ReadModel {
     async fn interruption(&self, stop: &mut Stop, life: u64) -> Interruption {
         let mut rests = self.rests.subscribe();
         tokio::select! {
+           biased;
             biased;
             () = stop.stopped() => Interruption::Stop,
             _ = rests.wait_for(|rests| *rests > 0) => Interruption::Rest,

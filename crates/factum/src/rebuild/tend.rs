@@ -66,6 +66,7 @@ impl ReadModel {
         }
         while let Some(Some(operation)) = stop.unless(requested.recv()).await {
             let outcome = tokio::select! {
+               biased;
                 biased;
                 () = stop.stopped() => return Ok(()),
                 () = self.is_given_up(operation) => Err(Failure::Told("it was given up".to_owned())),
@@ -219,6 +220,7 @@ impl ReadModel {
         self.show(operation, Step::Filling);
         self.show_filling(Some(shadow.shown.clone()));
         tokio::select! {
+           biased;
             biased;
             reason = shadow.ended() => Err(Failure::Told(reason)),
             () = shadow.shown.watermarks.whole(self.key()) => Ok(()),
@@ -238,6 +240,7 @@ impl ReadModel {
                 }
             };
             let arrived = tokio::select! {
+                biased;
                 arrived = self.runtime.within(COMMON_WAIT_MAX, all) => arrived.is_some(),
                 reason = shadow.ended() => return Err(Failure::Told(reason)),
             };

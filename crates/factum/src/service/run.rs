@@ -30,6 +30,7 @@ impl Service {
     /// A loop failed, nobody can ask (`asked` failed), or something did not stop cleanly.
     pub async fn run_until(self, asked: impl Future<Output = io::Result<()>>) -> Result<(), RunError> {
         let failed = tokio::select! {
+            biased;
             reason = self.failed() => Some(reason),
             asked = asked => asked.err().map(|error| format!("it cannot be asked to stop: {error}")),
         };
@@ -48,6 +49,7 @@ pub async fn stop_asked() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
+        biased;
         pressed = tokio::signal::ctrl_c() => pressed,
         _ = terminate.recv() => Ok(()),
     }

@@ -20,6 +20,15 @@ const TOPICS: [&str; 4] = [
     "bank.accounts.commands.transfers",
 ];
 
+/// The most events that a backup lacks.
+const MISSED_MAX: u64 = 15;
+
+/// Strikes once: the accounts come back from a backup that lacks the last events.
+pub(crate) async fn lose_history(world: &World) {
+    world.restore(Kind::Accounts, 1 + world.random_below(MISSED_MAX)).await;
+    world.note_loss();
+}
+
 /// Strikes until it is aborted.
 pub(crate) fn begin(world: &World) -> Task {
     let world = world.clone();
@@ -37,7 +46,7 @@ pub(crate) fn begin(world: &World) -> Task {
                 }
                 8 => world.lose_read_database(),
                 _ if kind == Kind::Statements => world.lose_read_database(),
-                _ => world.restore(kind),
+                _ => world.restore(kind, 0).await,
             }
         }
     })

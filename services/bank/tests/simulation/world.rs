@@ -10,7 +10,7 @@ use std::{
 };
 
 use factum::{
-    EventStore, Runtime, Service,
+    EventStore, Position, Runtime, Service,
     bus::{Bus, MemoryBus},
     read::{MemoryReadStore, ReadStore},
     runtime::Task,
@@ -110,8 +110,8 @@ impl World {
         }
     }
 
-    /// Everything calm, everything started once more, until nothing is under way and every transfer has ended.
-    pub(crate) async fn put_in_order(&self, ledger: &Ledger) {
+    /// Everything calm, and everything started once more.
+    pub(crate) async fn calm_down(&self) {
         self.inner.calm.store(true, Ordering::SeqCst);
         lock(&self.inner.keepers).drain(..).for_each(|keeper| keeper.abort());
         for kind in Kind::ALL {
@@ -122,6 +122,11 @@ impl World {
             let running = self.start(kind).await.expect("nobody dies any more");
             lock(&self.inner.running).insert(kind, running);
         }
+    }
+
+    /// Everything calm, until nothing is under way and every transfer has ended.
+    pub(crate) async fn put_in_order(&self, ledger: &Ledger) {
+        self.calm_down().await;
         let runtime = self.runtime();
         let until = runtime.now().plus(REST_MAX);
         loop {
@@ -144,6 +149,14 @@ impl World {
             }
             runtime.sleep(Duration::from_secs(5)).await;
         }
+    }
+
+    /// Everything calm, until nothing is under way but what stands still for a reason.
+    pub(crate) async fn come_to_rest(&self) {
+        self.calm_down().await;
+        let services: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| self.service(kind)).collect();
+        let services: Vec<&Service> = services.iter().map(AsRef::as_ref).collect();
+        let _ = self.runtime().within(SETTLE_MAX, settle(&services)).await;
     }
 
     /// One of the services, if it runs.
@@ -181,13 +194,15 @@ impl World {
         }
     }
 
-    /// The event store comes back from a backup that has everything, under a new incarnation and without progress.
-    pub(crate) fn restore(&self, kind: Kind) {
+    /// The event store comes back from a backup that lacks the last `lost` events, under a new incarnation and without
+    /// progress.
+    pub(crate) async fn restore(&self, kind: Kind, lost: u64) {
         self.kill(kind);
         lock(&self.inner.twins).drain(..).for_each(|twin| twin.process.kill());
-        let mut stores = lock(&self.inner.stores);
-        let restored = stores[&kind].restored_at(factum::Position::MAX);
-        stores.insert(kind, restored);
+        let store = self.store(kind);
+        let head = store.heads().await.expect("is in memory").synced.get();
+        let restored = store.restored_at(Position::new(head.saturating_sub(lost)));
+        lock(&self.inner.stores).insert(kind, restored);
     }
 
     /// The read database is lost.
