@@ -3,7 +3,7 @@
 use factum::{
     Aggregate as _, CommandChannel as _, Context, Effects, Event as _, Input, ProcessManager as _, StreamName, Version,
     model::{ActorId, ContextParts, Refusal, Sent, TimerChange, What},
-    testing::{ACTOR, COMMAND_ID, NOW, delivery},
+    testing::{ACTOR, COMMAND_ID, NOW, assert_total, delivery, given},
 };
 use serde_json::json;
 
@@ -140,6 +140,43 @@ fn hears_only(happened: &[TransferEvent], listed: &[(Heard, TransferEvent)]) {
         found += expected.len();
     }
     assert_eq!(found, listed.len(), "what is listed is among everything");
+}
+
+#[test]
+fn money_that_can_be_held_and_credited_is_transferred() {
+    let capture = messages::CaptureHold { account_id: account(ADA), transfer_id: ID.to_owned() };
+    given::<Transfer>([requested()])
+        .for_id(ID.parse().expect("is a UUID"))
+        .hears(message_held(), HOLD)
+        .then([held()])
+        .hears(message_credited(), CREDIT)
+        .then([credited()])
+        .then_sends([AccountCommands::command(CAPTURE, messages::stream_of(account(ADA)), &capture)])
+        .hears(message_captured(), CAPTURE)
+        .then([completed()])
+        .then_sends([])
+        .then_state(|transfer| assert!(transfer.has_ended()));
+}
+
+#[test]
+fn money_that_cannot_be_credited_goes_back() {
+    given::<Transfer>((requested(), held()))
+        .due(CREDIT)
+        .then([credit_overdue()])
+        .refused(CREDIT, Refusal::CANCELLED)
+        .then([credit_refused("cancelled")])
+        .hears(message_released(), RELEASE)
+        .then([rejected("cancelled")])
+        .hears(message_credited(), CREDIT)
+        .then_nothing();
+}
+
+#[test]
+fn every_state_has_an_answer_to_everything() {
+    let credited = vec![requested(), held(), credited()];
+    let refused = vec![requested(), held(), credit_refused("account-closed")];
+    let messages = [message_held(), message_credited(), message_captured(), message_released()];
+    assert_total::<Transfer>([vec![requested()], credited, refused], messages);
 }
 
 #[test]
