@@ -39,7 +39,7 @@ impl InProcess {
         let any = ([127, 0, 0, 1], 0).into();
         let listener = Server::bind(any).await?;
         let accounts_at = listener.local_addr();
-        let config = accounts::Config { data: data.join("accounts"), listener };
+        let config = accounts::Config { data: data.join("accounts"), listener, webhook: None };
         let accounts = accounts::service(config, Arc::clone(&bus)).await?;
         let listener = Server::bind(any).await?;
         let statements_at = listener.local_addr();

@@ -84,7 +84,8 @@ impl Bank {
     async fn start(data: &Path) -> Result<Self> {
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
         let any = ([127, 0, 0, 1], 0).into();
-        let config = accounts::Config { data: data.join("accounts"), listener: Server::bind(any).await? };
+        let config =
+            accounts::Config { data: data.join("accounts"), listener: Server::bind(any).await?, webhook: None };
         let accounts = accounts::service(config, Arc::clone(&bus)).await?;
         let config = transfers::Config { data: data.join("transfers"), listener: Server::bind(any).await? };
         let transfers = transfers::service(config, Arc::clone(&bus)).await?;

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 async fn measure(arguments: &Arguments, data: &std::path::Path) -> Result<()> {
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?);
     let listen = ([127, 0, 0, 1], 0).into();
-    let config = accounts::Config { data: data.join("accounts"), listener: Server::bind(listen).await? };
+    let config = accounts::Config { data: data.join("accounts"), listener: Server::bind(listen).await?, webhook: None };
     let accounts = accounts::service(config, Arc::clone(&bus)).await?;
     let config = statements::Config { data: data.join("statements"), listener: Server::bind(listen).await? };
     let statements = statements::service(config, Arc::clone(&bus)).await?;

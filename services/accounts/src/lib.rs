@@ -6,6 +6,8 @@
 
 pub mod domain;
 pub mod messages;
+pub mod reactors;
 mod service;
 
+pub use reactors::Webhook;
 pub use service::{Config, NAME, RestoreFailed, ServiceError, builder, restore, service};

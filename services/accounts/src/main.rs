@@ -4,6 +4,7 @@ mod options;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
+use accounts::Webhook;
 use anyhow::Context as _;
 use clap::Parser as _;
 use factum::{
@@ -31,14 +32,14 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
     };
-    let Settings { data, listen, standby, log } = settings;
+    let Settings { data, listen, standby, webhook, log } = settings;
     log.install();
     raise_open_files();
     let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
         Ok(tokio) => tokio,
         Err(error) => return fail(&error),
     };
-    match tokio.block_on(run(data, listen, standby)) {
+    match tokio.block_on(run(data, listen, standby, webhook)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -87,7 +88,7 @@ fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
-async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result<()> {
+async fn run(data: PathBuf, listen: SocketAddr, standby: bool, webhook: Option<Webhook>) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let data = data.join(accounts::NAME);
     let waits = || println!("accounts waits for {}, which another process has open", data.display());
@@ -105,7 +106,7 @@ async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result
         Some(bus) => Arc::new(bus),
         None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
     };
-    let service = accounts::service(accounts::Config { data, listener }, Arc::clone(&bus)).await?;
+    let service = accounts::service(accounts::Config { data, listener, webhook }, Arc::clone(&bus)).await?;
     println!("accounts listens on http://{listen}");
     let failed = tokio::select! {
         reason = service.failed() => Some(reason),

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use accounts::Webhook;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
@@ -60,6 +61,12 @@ pub(crate) struct Options {
     /// While another process has the data open, wait, and take over when it ends
     #[arg(long, env = "ACCOUNTS_STANDBY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     standby: Option<bool>,
+    /// Who is told of large withdrawals, by HTTP POST: an `http://` URL [default: nobody]
+    #[arg(long, value_name = "URL", env = "ACCOUNTS_WEBHOOK_URL")]
+    webhook_url: Option<String>,
+    /// Withdrawals of more than so many whole units of their currency are large [default: 10000]
+    #[arg(long, value_name = "UNITS", env = "ACCOUNTS_WEBHOOK_LIMIT")]
+    webhook_limit: Option<u64>,
     /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
     #[arg(long, value_name = "LEVEL", env = "ACCOUNTS_LOG_LEVEL")]
     log_level: Option<String>,
@@ -76,6 +83,8 @@ struct File {
     listen: Option<IpAddr>,
     data: Option<PathBuf>,
     standby: Option<bool>,
+    webhook_url: Option<String>,
+    webhook_limit: Option<u64>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -98,6 +107,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Whether it waits for whoever has the data open.
     pub(crate) standby: bool,
+    /// Who is told of large withdrawals.
+    pub(crate) webhook: Option<Webhook>,
     pub(crate) log: Log,
 }
 
@@ -117,7 +128,10 @@ impl Settings {
         let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
         let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
         let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
+        let limit = options.webhook_limit.or(file.webhook_limit).unwrap_or(Webhook::LIMIT_DEFAULT);
+        let url = options.webhook_url.or(file.webhook_url);
         Ok(Self {
+            webhook: url.map(|url| Webhook::new(&url, limit)).transpose()?,
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
             standby: options.standby.or(file.standby).unwrap_or_default(),

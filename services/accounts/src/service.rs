@@ -16,6 +16,7 @@ use factum_http::Bound;
 use crate::{
     domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds},
     messages::{AccountPublication, TRANSFERS, commands_of_transfers},
+    reactors::{LargeWithdrawals, Webhook},
 };
 
 /// The service's name, in topics, folders and logs.
@@ -30,6 +31,9 @@ pub struct Config {
     pub data: PathBuf,
     /// What the write surface listens on; bound before the service starts, so that a port in use leaves no traces.
     pub listener: Bound,
+    /// Who is told of large withdrawals. Nobody: what happens meanwhile is told when somebody is again, but nothing of what
+    /// happened before somebody was for the first time.
+    pub webhook: Option<Webhook>,
 }
 
 /// Why the service did not start.
@@ -101,7 +105,11 @@ pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, Servi
     let folder = config.data.join(EVENTS);
     let store = EngineStore::open(&folder, EngineOptions::default())
         .map_err(|source| ServiceError::Store { folder, source })?;
-    let mut service = builder().store(Arc::new(store)).bus(bus).start().await?;
+    let builder = match config.webhook {
+        Some(webhook) => builder().reacts(LargeWithdrawals::new(webhook)),
+        None => builder(),
+    };
+    let mut service = builder.store(Arc::new(store)).bus(bus).start().await?;
     config.listener.serve_commands(&mut service);
     Ok(service)
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use accounts::Webhook;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -35,6 +36,12 @@ pub(crate) struct Options {
     /// While another process has the data open, wait, and take over when it ends
     #[arg(long, env = "BANK_STANDBY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     standby: Option<bool>,
+    /// Who is told of large withdrawals, by HTTP POST: an `http://` URL [default: nobody]
+    #[arg(long, value_name = "URL", env = "BANK_WEBHOOK_URL")]
+    webhook_url: Option<String>,
+    /// Withdrawals of more than so many whole units of their currency are large [default: 10000]
+    #[arg(long, value_name = "UNITS", env = "BANK_WEBHOOK_LIMIT")]
+    webhook_limit: Option<u64>,
     /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
     #[arg(long, value_name = "LEVEL", env = "BANK_LOG_LEVEL")]
     log_level: Option<String>,
@@ -51,6 +58,8 @@ struct File {
     listen: Option<IpAddr>,
     data: Option<PathBuf>,
     standby: Option<bool>,
+    webhook_url: Option<String>,
+    webhook_limit: Option<u64>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -74,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) listen: IpAddr,
     /// Whether it waits for whoever has the data open.
     pub(crate) standby: bool,
+    /// Who is told of large withdrawals.
+    pub(crate) webhook: Option<Webhook>,
     pub(crate) log: Log,
 }
 
@@ -94,7 +105,10 @@ impl Settings {
         let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
         let port_base = options.port_base.or(file.port_base).unwrap_or(PORT_BASE_DEFAULT);
         anyhow::ensure!(port_base <= PORT_BASE_MAX, "port base {port_base} is too high: at most {PORT_BASE_MAX}");
+        let limit = options.webhook_limit.or(file.webhook_limit).unwrap_or(Webhook::LIMIT_DEFAULT);
+        let url = options.webhook_url.or(file.webhook_url);
         Ok(Self {
+            webhook: url.map(|url| Webhook::new(&url, limit)).transpose()?,
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             port_base,
             listen: options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
+use accounts::Webhook;
 use anyhow::Context as _;
 use factum::{
     Service,
@@ -23,7 +24,7 @@ const STATEMENTS_PORT: u16 = 3;
 /// Runs until told to stop.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
-    let Settings { port_base, listen, data, standby, log } = settings;
+    let Settings { port_base, listen, data, standby, webhook, log } = settings;
     log.install();
     raise_open_files();
     // Before anything is started, so that a signal during the start stops it cleanly as well.
@@ -45,7 +46,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         Some(bus) => Arc::new(bus),
         None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
     };
-    let services = match start(&data, listeners, &bus).await {
+    let services = match start(&data, listeners, webhook, &bus).await {
         Ok(services) => services,
         Err(error) => {
             bus.close().await?;
@@ -65,9 +66,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
 }
 
-async fn start(data: &Path, listeners: [Bound; 3], bus: &Arc<dyn Bus>) -> anyhow::Result<[Service; 3]> {
+async fn start(
+    data: &Path,
+    listeners: [Bound; 3],
+    webhook: Option<Webhook>,
+    bus: &Arc<dyn Bus>,
+) -> anyhow::Result<[Service; 3]> {
     let [for_accounts, for_transfers, for_statements] = listeners;
-    let config = accounts::Config { data: data.join(accounts::NAME), listener: for_accounts };
+    let config = accounts::Config { data: data.join(accounts::NAME), listener: for_accounts, webhook };
     let accounts = accounts::service(config, Arc::clone(bus)).await.context(accounts::NAME)?;
     let config = transfers::Config { data: data.join(transfers::NAME), listener: for_transfers };
     let transfers = match transfers::service(config, Arc::clone(bus)).await.context(transfers::NAME) {

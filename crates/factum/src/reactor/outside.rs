@@ -1,5 +1,7 @@
 //! What a reactor is handed to do something outside.
 
+use std::{future::Future, time::Duration};
+
 use crate::{
     model::{Delivery, EffectId, EventId, Timestamp},
     runtime::Runtime,
@@ -65,6 +67,11 @@ impl Outside {
     /// The time now.
     pub fn now(&self) -> Timestamp {
         self.runtime.now()
+    }
+
+    /// The result of a future, or `None` when it took longer than `limit`.
+    pub async fn within<T>(&self, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+        self.runtime.within(limit, future).await
     }
 }
 

@@ -8,4 +8,5 @@ pub use account::{
     CloseAccount, CreditAccount, DepositFunds, FundsDeposited, FundsHeld, FundsWithdrawn, HoldCaptured, HoldFunds,
     HoldReleased, OpenAccount, ReleaseHold, TransferId, WithdrawFunds,
 };
+pub(crate) use money::decimal;
 pub use money::{Amount, AmountError, Currency, CurrencyError, Money};

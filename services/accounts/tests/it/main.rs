@@ -3,6 +3,8 @@
 
 mod bus_commands;
 mod contract;
+mod large_withdrawals;
+mod receiver;
 mod schemas;
 mod transfers;
 mod translation;

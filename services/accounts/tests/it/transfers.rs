@@ -42,7 +42,7 @@ impl Transfers {
         let bus = Arc::new(MemoryBus::default());
         bus.ensure_topics(&[TopicSpec::new(COMMANDS, PARTITIONS).unwrap()]).await.unwrap();
         let listener = Server::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let config = Config { data: folder.path().to_owned(), listener };
+        let config = Config { data: folder.path().to_owned(), listener, webhook: None };
         let accounts = accounts::service(config, bus.clone()).await.unwrap();
         let options = ConsumerOptions {
             group: "transfers".to_owned(),
