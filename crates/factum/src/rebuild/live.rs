@@ -108,7 +108,6 @@ impl ReadModel {
         let mut rests = self.rests.subscribe();
         tokio::select! {
            biased;
-            biased;
             () = stop.stopped() => Interruption::Stop,
             _ = rests.wait_for(|rests| *rests > 0) => Interruption::Rest,
             text = self.watermarks.damage(life) => Interruption::Damage(text),

@@ -67,7 +67,6 @@ impl ReadModel {
         while let Some(Some(operation)) = stop.unless(requested.recv()).await {
             let outcome = tokio::select! {
                biased;
-                biased;
                 () = stop.stopped() => return Ok(()),
                 () = self.is_given_up(operation) => Err(Failure::Told("it was given up".to_owned())),
                 outcome = self.carry_out(operation, &mut kept) => outcome,
@@ -221,7 +220,6 @@ impl ReadModel {
         self.show_filling(Some(shadow.shown.clone()));
         tokio::select! {
            biased;
-            biased;
             reason = shadow.ended() => Err(Failure::Told(reason)),
             () = shadow.shown.watermarks.whole(self.key()) => Ok(()),
         }
