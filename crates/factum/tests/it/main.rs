@@ -3,6 +3,7 @@
 
 mod accounts;
 mod broken_buses;
+mod broken_generations;
 mod broken_read_stores;
 mod broken_stores;
 mod bus;
