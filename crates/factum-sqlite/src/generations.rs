@@ -5,8 +5,8 @@ use std::sync::Arc;
 use factum::{
     ProjectionKey,
     read::{
-        Checkpoint, Claimed, Generation, Generations, Inspection, Key, Lane, ReadError, ReadStore, Role, SCAN_ROWS_MAX,
-        StoredModel, TableName,
+        Checkpoint, Claimed, Generation, Generations, Inspection, Key, Lane, RESERVED_TABLES, ReadError, ReadStore,
+        Role, SCAN_ROWS_MAX, StoredModel, TableName,
     },
 };
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
@@ -196,7 +196,9 @@ impl Inspection for Inspected<'_> {
     }
 
     fn tables(&mut self, projection: ProjectionKey, generation: Generation) -> Result<Vec<String>, ReadError> {
-        tables::names(self.0, projection.name, projection.version, generation).map_err(failed)
+        let mut names = tables::names(self.0, projection.name, projection.version, generation).map_err(failed)?;
+        names.retain(|name| !name.starts_with(RESERVED_TABLES));
+        Ok(names)
     }
 
     fn rows(

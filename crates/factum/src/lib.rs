@@ -33,6 +33,7 @@ pub mod model;
 pub mod principal;
 pub mod process;
 pub mod projections;
+pub mod quarantine;
 pub mod query;
 pub mod reactor;
 pub mod read;

@@ -12,15 +12,17 @@ use super::{
 };
 use crate::{
     bus::{Offset, TopicPartition},
-    model::RawEvent,
-    projections::{AnyProjection, ApplyError},
+    quarantine::{Changes, Discards, Draft, Fold, FoldError, Incoming, Shelf},
     read::{CheckpointMove, Epoch, ReadError, ReadStore},
 };
 
 /// What became of a plan.
 enum Written {
-    All,
-    /// The message of this record cannot be applied; nothing was written.
+    /// All of it was written; this is what was parked of it.
+    All(Changes),
+    /// The message of this record failed for good; nothing was written.
+    Failed(usize, String),
+    /// The message of this record can be neither applied nor parked; nothing was written.
     Refused(usize, PartitionStop),
 }
 
@@ -34,21 +36,32 @@ impl ProjectionConsumer {
         range: Range<usize>,
         session: &mut Session,
     ) -> Result<bool, Trouble> {
-        let Range { start, mut end } = range;
-        let mut plan_end = PlanEnd::Done;
-        while start < end {
-            match self.write(partition, records, start..end, session).await? {
-                (plan, Written::All) => {
-                    self.written(partition, &plan, session);
-                    if matches!(plan_end, PlanEnd::Done) {
+        let Range { mut start, end: mut last } = range;
+        let (mut end, mut plan_end) = (last, PlanEnd::Done);
+        // Why the first message from `start` on, or from `end` on, is to be parked.
+        let (mut failed, mut fails_next) = (None, None);
+        while start < last {
+            match self.write(partition, records, start..end, failed.as_deref(), session).await? {
+                (plan, Written::All(changes)) => {
+                    self.written(partition, &plan, changes, session);
+                    if !matches!(plan.end, PlanEnd::Done) {
                         plan_end = plan.end;
+                        break;
                     }
-                    break;
+                    // Of a partition that is to be given up, no more than the transaction at hand.
+                    if session.consumer.gives_up(partition) {
+                        break;
+                    }
+                    (start, end, failed) = (end, last, fails_next.take());
                 }
-                // What comes before it can be applied: written without it, then the partition stops there.
+                (_, Written::Failed(0, reason)) => (end, failed, fails_next) = (last, Some(reason), None),
+                // What comes before it can be applied: written without it, then it is parked.
+                (_, Written::Failed(index, reason)) => (end, fails_next) = (start + index, Some(reason)),
+                // The same, then the partition stops there.
                 (_, Written::Refused(index, stop)) => {
-                    end = start + index;
-                    plan_end = PlanEnd::Stop(records[end].offset, stop);
+                    last = start + index;
+                    (end, fails_next) = (last, None);
+                    plan_end = PlanEnd::Stop(records[last].offset, stop);
                 }
             }
         }
@@ -70,29 +83,41 @@ impl ProjectionConsumer {
         partition: &TopicPartition,
         records: &Arc<Records>,
         range: Range<usize>,
+        failed: Option<&str>,
         session: &mut Session,
     ) -> Result<(Plan, Written), Trouble> {
         // Given back below; where it is not, the session ends.
         let book = std::mem::take(&mut session.book);
+        let mut shelf = session.parking.take_shelf();
+        let (failed, now) = (failed.map(str::to_owned), self.runtime.now());
+        let discards = Arc::clone(&session.parking.discards);
         let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
         let (partition, records) = (partition.clone(), Arc::clone(records));
         let (epoch, refilling) = (session.epoch, session.catch_up.is_refilling());
         let work = move || {
             let mut plan = Plan::new(&book, &partition, records.messages(range), Unreadable::Stop);
             plan.moves.extend(book.refill_move(refilling));
-            let written = write(&plan, read_store.as_ref(), projection.as_ref().as_ref(), epoch);
-            (book, plan, written)
+            let projection = projection.as_ref().as_ref();
+            let discards: &Discards = &discards;
+            let fold = Fold { projection, shelf: &shelf, discards, now };
+            let written = write(&plan, &fold, (&partition, failed.as_deref()), read_store.as_ref(), epoch);
+            let written = written.map(|written| match written {
+                Ok(draft) => Written::All(shelf.committed(draft)),
+                Err(refused) => refused,
+            });
+            (book, shelf, plan, written)
         };
-        let (book, mut plan, written): (Book, Plan, _) =
+        let (book, shelf, mut plan, written): (Book, Shelf, Plan, _) =
             session.beside(&self.runtime, self.runtime.blocking(work)).await?;
-        session.book = book;
+        (session.book, session.parking.shelf) = (book, shelf);
         plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
         Ok((plan, written?))
     }
 
     /// After the commit: what was written is known to the book, to waiting queries and to whoever looks.
-    fn written(&self, partition: &TopicPartition, plan: &Plan, session: &mut Session) {
+    fn written(&self, partition: &TopicPartition, plan: &Plan, changes: Changes, session: &mut Session) {
         session.book.written(&plan.moves);
+        session.parking.show(changes, &self.parts());
         let moved = plan.moves.iter().map(|CheckpointMove { lane, next, .. }| (lane.clone(), *next));
         self.watermarks.moved(self.projection.key(), moved);
         session.catch_up.reached(partition, plan.resume);
@@ -132,34 +157,29 @@ impl ProjectionConsumer {
     }
 }
 
-/// Effects and checkpoints of a plan, in one transaction.
+/// Effects and checkpoints of a plan, in one transaction; with what it parks, or why nothing was written. Its first
+/// record's message is parked at once if it failed before.
 fn write(
     plan: &Plan,
+    fold: &Fold<'_>,
+    (partition, failed): (&TopicPartition, Option<&str>),
     read_store: &dyn ReadStore,
-    projection: &dyn AnyProjection,
     epoch: Epoch,
-) -> Result<Written, ReadError> {
+) -> Result<Result<Draft, Written>, ReadError> {
     if plan.moves.is_empty() {
-        return Ok(Written::All);
+        return Ok(Ok(Draft::default()));
     }
-    let mut refused = None;
-    let written = read_store.write(projection.key(), epoch, &plan.moves, &mut |tx| {
-        refused = None;
-        for (index, message) in &plan.messages {
-            let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
-            if let Err(source) = projection.apply(raw, &message.delivery(), tx) {
-                refused = Some((*index, message.position, message.name.clone(), source));
-                return Err(ReadError::Broken("rolled back".to_owned()));
+    let messages = plan.messages.iter().map(|(_, message)| Incoming::message(message, partition));
+    let failed = failed.filter(|_| plan.messages.first().is_some_and(|(record, _)| *record == 0));
+    let written = fold.write((epoch, &plan.moves), messages, failed, read_store)?;
+    Ok(written.map_err(|(index, error)| {
+        let (record, message) = &plan.messages[index];
+        match error {
+            FoldError::Full(reason) => {
+                let (position, name) = (message.position, message.name.clone());
+                Written::Refused(*record, PartitionStop::Quarantine { position, name, reason })
             }
+            other => Written::Failed(*record, other.to_string()),
         }
-        Ok(())
-    });
-    match (written, refused) {
-        (Ok(()), _) => Ok(Written::All),
-        (Err(_), Some((_, _, _, ApplyError::Read(error)))) if error.is_the_stores() => Err(error),
-        (Err(_), Some((index, position, name, source))) => {
-            Ok(Written::Refused(index, PartitionStop::Apply { position, name, source }))
-        }
-        (Err(error), None) => Err(error),
-    }
+    }))
 }

@@ -3,7 +3,6 @@
 use crate::{
     bus::{BusError, EnvelopeError},
     model::{EventId, Incarnation},
-    projections::ApplyError,
     read::ReadError,
     runtime::TaskFailure,
     store::{Position, ProgressError, StoreError},
@@ -35,15 +34,15 @@ pub enum PartitionStop {
     /// The record is no message.
     #[error("the record is no message: {0}")]
     NoMessage(#[from] EnvelopeError),
-    /// The projection cannot take the message.
-    #[error("message {position} ({name}): {source}")]
-    Apply {
+    /// The message is to be parked, and there is no room for it.
+    #[error("message {position} ({name}) cannot be parked: {reason}")]
+    Quarantine {
         /// The message's position in its source.
         position: Position,
         /// The message's name.
         name: String,
         /// Why.
-        source: ApplyError,
+        reason: String,
     },
     /// What the message asks for cannot be done.
     #[error("message {position} ({name}): {reason}")]

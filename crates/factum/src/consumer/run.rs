@@ -15,6 +15,7 @@ use crate::{
     bus::{Bus, BusError, ConsumerOptions, Offset, Record, TopicPartition},
     model::StoreId,
     projections::{BatchPace, DynProjection, Feed, Leash, Phase, Watermarks},
+    quarantine::{Desk, Parking, Parts, Quarantine, Request},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
     store::History,
@@ -41,6 +42,7 @@ pub struct ProjectionConsumer {
     pub(super) runtime: Runtime,
     pub(super) status: Status,
     leash: Option<Leash>,
+    desk: Desk,
 }
 
 /// What one run of the loop works with.
@@ -52,7 +54,15 @@ pub(super) struct Session {
     pub(super) catch_up: CatchUp,
     /// Partitions at the end of the leash, and the offset of each that is out of reach.
     held: HashMap<TopicPartition, Offset>,
+    pub(super) parking: Parking,
     pace: BatchPace,
+}
+
+/// What happens next.
+enum Next {
+    Due,
+    Asked(Request),
+    Bus(Result<Fetched, BusError>),
 }
 
 impl ProjectionConsumer {
@@ -81,8 +91,9 @@ impl ProjectionConsumer {
         watermarks: Arc<Watermarks>,
         runtime: Runtime,
     ) -> Self {
-        let status = Status::new(&format!("consumer {}", projection.key()));
-        Self { projection, options, bus, read_store, watermarks, runtime, status, leash: None }
+        let (key, leash) = (projection.key(), None);
+        let (status, desk) = (Status::new(&format!("consumer {key}")), Desk::alone(key));
+        Self { projection, options, bus, read_store, watermarks, runtime, status, leash, desk }
     }
 
     /// Shows what it does here.
@@ -93,6 +104,13 @@ impl ProjectionConsumer {
     /// Gets no farther than this.
     pub(crate) fn behind(self, leash: Option<Leash>) -> Self {
         Self { leash, ..self }
+    }
+
+    /// Lets operators decide about what it parks.
+    #[must_use]
+    pub fn quarantine(self, quarantine: &Arc<Quarantine>) -> Self {
+        let desk = quarantine.open(self.projection.key(), self.status.name(), Arc::clone(&self.read_store));
+        Self { desk, ..self }
     }
 
     /// What the loop shows of itself. Its position is the one last applied, of whichever source and partition, until
@@ -138,6 +156,7 @@ impl ProjectionConsumer {
     /// One run from the checkpoints to the stop signal or the first trouble.
     async fn consume(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let (epoch, book, mut catch_up) = self.take_over(epoch).await?;
+        let parking = Parking::take_over::<Trouble>(&self.parts(), epoch).await?;
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
         if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {
             catch_up.nothing_there();
@@ -149,6 +168,7 @@ impl ProjectionConsumer {
             standstill: Standstill::default(),
             catch_up,
             held: HashMap::new(),
+            parking,
             pace: BatchPace::new(BATCH_RECORDS_MAX),
         };
         self.show_progress(&session);
@@ -156,18 +176,20 @@ impl ProjectionConsumer {
             let waiting = stop.unless(async {
                 tokio::select! {
                     biased;
-                    () = session.standstill.due(&self.runtime) => None,
-                    () = self.in_reach(&session.held) => None,
-                    event = session.consumer.next() => Some(event),
+                    () = session.standstill.due(&self.runtime) => Next::Due,
+                    () = self.in_reach(&session.held) => Next::Due,
+                    request = self.desk.request() => Next::Asked(request),
+                    event = session.consumer.next() => Next::Bus(event),
                 }
             });
-            let Some(event) = waiting.await else { return Ok(()) };
-            match event {
-                None => {
+            let Some(next) = waiting.await else { return Ok(()) };
+            match next {
+                Next::Due => {
                     session.resume_due(&self.runtime);
                     self.resume_held(&mut session);
                 }
-                Some(event) => {
+                Next::Asked(request) => self.asked(request, &mut session).await?,
+                Next::Bus(event) => {
                     let fed = matches!(event, Ok(Fetched::Records(..)));
                     self.take(event, &mut session).await?;
                     self.note_whole(&mut session).await?;
@@ -218,6 +240,21 @@ impl ProjectionConsumer {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Does what an operator decided, and lets what stood still for want of room try again.
+    async fn asked(&self, request: Request, session: &mut Session) -> Result<(), Trouble> {
+        let epoch = session.epoch;
+        session.parking.carry_out::<Trouble>(request, &self.parts(), epoch).await?;
+        for partition in session.standstill.take_all() {
+            session.consumer.resume(&partition);
+        }
+        Ok(())
+    }
+
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let Self { desk, projection, read_store, watermarks, runtime, status, .. } = self;
+        Parts { desk, projection, read_store, watermarks, runtime, status }
     }
 
     /// Claims the projection, once; later runs of the same loop keep its epoch, or two owners would take turns.

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use super::{book::Gap, end::PartitionStop, plan::Plan};
 use crate::{
     bus::{Offset, TopicPartition},
+    quarantine::QUARANTINE_ALARM,
     runtime::{LoopState, Status},
     store::Position,
 };
@@ -79,7 +80,7 @@ pub(super) fn progress(status: &Status, caught_up: bool) {
     status.update(|report| {
         report.state = if caught_up { LoopState::Live } else { LoopState::CatchingUp };
         // Partitions end at different positions: with nothing known to be missing on any, nothing lags.
-        if caught_up && report.alarms.is_empty() {
+        if caught_up && report.alarms.keys().all(|about| about == QUARANTINE_ALARM) {
             report.position = report.target;
         }
     });

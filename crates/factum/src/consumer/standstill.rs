@@ -47,6 +47,12 @@ impl Standstill {
         }
     }
 
+    /// Every partition that stands still, to be tried again at once.
+    pub(super) fn take_all(&mut self) -> Vec<TopicPartition> {
+        self.partitions.values_mut().for_each(|stopped| stopped.due = None);
+        self.partitions.keys().cloned().collect()
+    }
+
     /// The partitions that are due now.
     pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<TopicPartition> {
         let is_due = |stopped: &Stopped| stopped.due.is_some_and(|due| left(due, now).is_zero());

@@ -14,6 +14,7 @@ use crate::{
     model::Command,
     principal::{AllowAll, Authorize},
     process::TIMER_CATEGORY,
+    quarantine::QUARANTINE_CATEGORY,
     receiver::{DEAD_LETTER_CATEGORY, OUTCOME_CATEGORY},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// Categories of streams that are not decided on by aggregates.
-const RESERVED_CATEGORIES: [&str; 3] = [TIMER_CATEGORY, OUTCOME_CATEGORY, DEAD_LETTER_CATEGORY];
+const RESERVED_CATEGORIES: [&str; 4] = [TIMER_CATEGORY, OUTCOME_CATEGORY, DEAD_LETTER_CATEGORY, QUARANTINE_CATEGORY];
 
 /// Puts a [`CommandDispatcher`] together.
 #[must_use = "a builder does nothing until `build`"]

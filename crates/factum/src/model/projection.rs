@@ -1,6 +1,6 @@
 //! Read models: folded by projections, asked by queries.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -27,6 +27,13 @@ pub trait Projection: Default + Send + 'static {
     /// # Errors
     /// What the transaction said, or [`ReadError::Broken`] for a document that contradicts the event.
     fn project(&self, event: &Self::Event, delivery: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ReadError>;
+
+    /// What an event is kept in order with, as far as this projection goes: once one failed for good, all that come
+    /// after it under the same key are parked behind it, and everything else flows on. The event's stream, unless
+    /// this says otherwise; the documents an event changes must not depend on events of other keys.
+    fn parks_by(delivery: &Delivery) -> Cow<'_, str> {
+        Cow::Borrowed(delivery.stream.as_str())
+    }
 }
 
 /// Name and version of a projection: which tables and checkpoints are its.

@@ -1,5 +1,7 @@
 //! A projection of any type, fed with undecoded events.
 
+use std::borrow::Cow;
+
 use crate::{
     model::{DecodeError, Decoded, Delivery, Event, Projection, ProjectionKey, RawEvent},
     read::{ReadError, ReadTransaction},
@@ -19,6 +21,11 @@ pub trait AnyProjection: Send + Sync {
     /// # Errors
     /// See [`ApplyError`].
     fn apply(&self, raw: RawEvent<'_>, delivery: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ApplyError>;
+
+    /// See [`Projection::parks_by`].
+    fn parks_by<'a>(&self, delivery: &'a Delivery) -> Cow<'a, str> {
+        Cow::Borrowed(delivery.stream.as_str())
+    }
 }
 
 /// Why an event was not folded in.
@@ -54,5 +61,9 @@ impl<P: Projection> AnyProjection for Erased<P> {
             Decoded::Unknown => Ok(()),
         });
         applied.unwrap_or_else(|panic| Err(ApplyError::Panicked(panic)))
+    }
+
+    fn parks_by<'a>(&self, delivery: &'a Delivery) -> Cow<'a, str> {
+        P::parks_by(delivery)
     }
 }

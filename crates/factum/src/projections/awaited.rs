@@ -1,6 +1,6 @@
 //! What a token stands for, as a projection can see it: on whichever history it comes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use factum_engine::Position;
 
@@ -13,6 +13,9 @@ use crate::{
 pub(super) type Lanes = HashMap<Lane, Checkpoint>;
 /// The newest history known of each store that feeds a projection.
 pub(super) type Histories = HashMap<StoreId, History>;
+
+/// The positions that were passed although their messages are parked.
+pub(super) type Parked = HashMap<Lane, BTreeSet<Position>>;
 
 /// A message that a projection is to have applied.
 #[derive(Clone, Debug, PartialEq, Eq)]

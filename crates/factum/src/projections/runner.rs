@@ -1,12 +1,13 @@
 //! Feeds a projection from the service's own event store.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use factum_engine::{Direction, Position};
 
-use super::{ApplyError, DynProjection, Feed, Leash, Phase, Watermarks, ahead::ReadAhead, pace::BatchPace};
+use super::{DynProjection, Feed, Leash, Phase, Watermarks, ahead::ReadAhead, pace::BatchPace};
 use crate::{
-    model::{ProjectionKey, RawEvent},
+    model::ProjectionKey,
+    quarantine::{Desk, Fold, FoldError, Incoming, Parking, Parts, Quarantine, Request},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop, TaskFailure},
     store::{Batch, EventStore, Fork, RecordedEvent, Selection, StoreError, Subscription},
@@ -36,8 +37,9 @@ pub enum ProjectionEnd {
 }
 
 /// Feeds one projection from the service's own event store: in order, each batch's effects and checkpoint in one
-/// transaction. Transient errors are retried with growing waits; an event that cannot be applied stops the projection
-/// right before it, visibly, and is tried again with growing waits. Nothing is skipped.
+/// transaction. Transient errors are retried with growing waits; an event that fails for good parks its stream, and the
+/// others flow on. Where there is no room to park it, the projection stands still right before it, visibly, and tries
+/// again with growing waits. Nothing is skipped.
 pub struct ProjectionRunner {
     key: ProjectionKey,
     store: Arc<dyn EventStore>,
@@ -47,6 +49,7 @@ pub struct ProjectionRunner {
     runtime: Runtime,
     status: Status,
     leash: Option<Leash>,
+    desk: Desk,
 }
 
 /// What one run of the loop works with.
@@ -59,12 +62,28 @@ struct Session {
     whole_from_is_new: bool,
     events: ReadAhead,
     pace: BatchPace,
+    parking: Parking,
+}
+
+/// What happens next.
+enum Next {
+    Asked(Request),
+    Batch(Result<Batch, StoreError>),
 }
 
 /// The first event of a batch that cannot be applied; nothing was written.
 struct Refused {
     index: usize,
-    source: ApplyError,
+    source: FoldError,
+}
+
+/// Some events of a batch, and how far it is read once they are written.
+struct Stretch {
+    events: Range<usize>,
+    read_to: Position,
+    head: Position,
+    /// Why the first of them is to be parked.
+    failed: Option<String>,
 }
 
 /// What goes wrong within the loop.
@@ -76,8 +95,8 @@ enum Trouble {
     Read(ReadError),
     #[error("the read store failed: {0}")]
     Task(#[from] TaskFailure),
-    #[error("event {position} ({name}) cannot be applied: {source}")]
-    Apply { position: Position, name: String, source: ApplyError },
+    #[error("event {position} ({name}) can be neither applied nor parked: {reason}")]
+    Full { position: Position, name: String, reason: String },
     #[error("{0}")]
     End(#[from] ProjectionEnd),
 }
@@ -118,7 +137,8 @@ impl ProjectionRunner {
     ) -> Self {
         let key = projection.key();
         let status = Status::new(&format!("projection {key}"));
-        Self { key, store, read_store, watermarks, projection, runtime, status, leash: None }
+        let (leash, desk) = (None, Desk::alone(key));
+        Self { key, store, read_store, watermarks, projection, runtime, status, leash, desk }
     }
 
     /// Shows what it does here.
@@ -129,6 +149,13 @@ impl ProjectionRunner {
     /// Gets no farther than this.
     pub(crate) fn behind(self, leash: Option<Leash>) -> Self {
         Self { leash, ..self }
+    }
+
+    /// Lets operators decide about what it parks.
+    #[must_use]
+    pub fn quarantine(self, quarantine: &Arc<Quarantine>) -> Self {
+        let desk = quarantine.open(self.key, self.status.name(), Arc::clone(&self.read_store));
+        Self { desk, ..self }
     }
 
     /// What the loop shows of itself.
@@ -173,31 +200,56 @@ impl ProjectionRunner {
     /// From the checkpoint to the stop signal or the first trouble.
     async fn follow(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let mut session = self.take_over(epoch).await?;
-        while let Some(batch) = stop.unless(session.events.next(session.pace.limit())).await {
-            let mut rest = batch?;
-            while let Some((within, beyond)) = stop.unless(self.within_reach(rest, session.position())).await {
-                self.apply(&mut session, within).await?;
-                backoff.reset();
-                match beyond {
-                    Some(beyond) => rest = beyond,
-                    None => break,
+        let mut rest = None;
+        loop {
+            let (limit, at) = (session.pace.limit(), session.position());
+            let waiting = stop.unless(async {
+                tokio::select! {
+                    biased;
+                    request = self.desk.request() => Next::Asked(request),
+                    batch = self.next(&mut session.events, &mut rest, limit, at) => Next::Batch(batch),
+                }
+            });
+            match waiting.await {
+                None => return Ok(()),
+                Some(Next::Asked(request)) => {
+                    let epoch = session.epoch;
+                    session.parking.carry_out::<Trouble>(request, &self.parts(), epoch).await?;
+                }
+                Some(Next::Batch(batch)) => {
+                    self.apply(&mut session, batch?).await?;
+                    backoff.reset();
                 }
             }
         }
-        Ok(())
     }
 
-    /// What of a batch the leash lets it apply, and the rest; waits until that is something.
-    async fn within_reach(&self, mut batch: Batch, at: Position) -> (Batch, Option<Batch>) {
-        let Some(leash) = &self.leash else { return (batch, None) };
-        leash.beyond(at).await;
-        let end = leash.position();
-        if batch.read_to <= end {
-            return (batch, None);
+    fn parts(&self) -> Parts<'_> {
+        let Self { desk, projection, read_store, watermarks, runtime, status, .. } = self;
+        Parts { desk, projection, read_store, watermarks, runtime, status }
+    }
+
+    /// The next events, as far as the leash lets it apply them; `rest` are those that it did not. Dropping the future
+    /// loses nothing.
+    async fn next(
+        &self,
+        events: &mut ReadAhead,
+        rest: &mut Option<Batch>,
+        limit: usize,
+        at: Position,
+    ) -> Result<Batch, StoreError> {
+        if let Some(leash) = &self.leash {
+            leash.beyond(at).await;
         }
+        let mut batch = match rest.take() {
+            Some(batch) => batch,
+            None => events.next(limit).await?,
+        };
+        let end = self.leash.as_ref().map(Leash::position);
+        let Some(end) = end.filter(|end| *end < batch.read_to) else { return Ok(batch) };
         let beyond = batch.events.split_off(batch.events.partition_point(|event| event.position <= end));
-        let rest = Batch { events: beyond, read_to: batch.read_to, end: batch.end };
-        (Batch { events: batch.events, read_to: end, end: false }, Some(rest))
+        *rest = Some(Batch { events: beyond, read_to: batch.read_to, end: batch.end });
+        Ok(Batch { events: batch.events, read_to: end, end: false })
     }
 
     /// Claims the projection, once: a loop that claimed it again after an error would take it back from a new owner.
@@ -214,6 +266,7 @@ impl ProjectionRunner {
         };
         let (epoch, checkpoints) = self.runtime.blocking(look).await??;
         *claimed = Some(epoch);
+        let parking = Parking::take_over::<Trouble>(&self.parts(), epoch).await?;
         let on = |lane: Lane| checkpoints.iter().find(|(known, _)| *known == lane).map(|(_, checkpoint)| *checkpoint);
         let (at, whole_from) = (on(Lane::own_store()), on(Lane::whole_from()));
         let head = self.store.heads().await?.synced;
@@ -230,6 +283,7 @@ impl ProjectionRunner {
             whole_from_is_new: whole_from.is_none(),
             events: ReadAhead::new(subscription),
             pace: BatchPace::new(BATCH_EVENTS_MAX),
+            parking,
         };
         self.watermarks.track(key, Feed::OwnStore, at.map(|at| (Lane::own_store(), at)).into_iter().collect());
         self.show_position(&session, 0, head);
@@ -262,32 +316,42 @@ impl ProjectionRunner {
         }
     }
 
-    /// Applies a batch; where an event of it cannot be applied, what comes before that event.
+    /// Applies a batch; an event of it that cannot be applied is parked.
     async fn apply(&self, session: &mut Session, batch: Batch) -> Result<(), Trouble> {
         let Batch { events, read_to, end } = batch;
         let events: Arc<[RecordedEvent]> = events.into();
         let head = if end { read_to } else { self.store.heads().await?.synced };
-        let Some(Refused { index, source }) = self.write(session, &events, events.len(), read_to, head).await? else {
-            return Ok(());
-        };
-        if let Some(before) = index.checked_sub(1) {
-            // A refusal that comes earlier this time is told when the batch is read again.
-            self.write(session, &events, index, events[before].position, head).await?;
+        let (mut start, mut failed) = (0, None);
+        loop {
+            let all = Stretch { events: start..events.len(), read_to, head, failed: failed.clone() };
+            let Some(Refused { index, source }) = self.write(session, &events, all).await? else { return Ok(()) };
+            if index > start {
+                let read_to = events[index - 1].position;
+                let before = Stretch { events: start..index, read_to, head, failed };
+                if let Some(earlier) = self.write(session, &events, before).await? {
+                    // It could be applied a moment ago: tried again later.
+                    return Err(stuck(&events[earlier.index], &earlier.source));
+                }
+            }
+            match source {
+                FoldError::Failed(source) => failed = Some(source.to_string()),
+                full => return Err(stuck(&events[index], &full)),
+            }
+            start = index;
         }
-        Err(Trouble::Apply { position: events[index].position, name: events[index].name.to_string(), source })
     }
 
-    /// The effects of the first `count` events and the checkpoint, in one transaction.
+    /// The effects of some events and the checkpoint, in one transaction.
     async fn write(
         &self,
         session: &mut Session,
         events: &Arc<[RecordedEvent]>,
-        count: usize,
-        read_to: Position,
-        head: Position,
+        stretch: Stretch,
     ) -> Result<Option<Refused>, Trouble> {
+        let Stretch { events: range, read_to, head, failed } = stretch;
         let identity = self.store.identity();
-        let last = events[..count].last().filter(|event| event.position == read_to);
+        let count = range.len();
+        let last = events[range.clone()].last().filter(|event| event.position == read_to);
         let incarnation = identity.incarnation;
         let next = Checkpoint { position: read_to, incarnation, event_id: last.map(|event| event.id) };
         let mut moves = vec![CheckpointMove { lane: Lane::own_store(), previous: session.at, next }];
@@ -295,35 +359,30 @@ impl ProjectionRunner {
             let next = Checkpoint { position: session.whole_from, incarnation, event_id: None };
             moves.push(CheckpointMove { lane: Lane::whole_from(), previous: None, next });
         }
-        let (key, epoch, source, events) = (self.key, session.epoch, identity.source(), Arc::clone(events));
+        let (epoch, source, events) = (session.epoch, identity.source(), Arc::clone(events));
         let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
+        let (shelf, discards, now) =
+            (session.parking.take_shelf(), Arc::clone(&session.parking.discards), self.runtime.now());
         let work = move || {
-            let mut refused = None;
-            let written = read_store.write(key, epoch, &moves, &mut |tx| {
-                for (index, event) in events[..count].iter().enumerate() {
-                    let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
-                    if let Err(source) = projection.apply(raw, &event.delivery(source), tx) {
-                        refused = Some(Refused { index, source });
-                        return Err(ReadError::Broken("rolled back".to_owned()));
-                    }
-                }
-                Ok(())
-            });
-            (written, refused)
+            let fold = Fold { projection: &**projection, shelf: &shelf, discards: &discards, now };
+            let incoming = events[range.clone()].iter().map(|event| Incoming::event(event, source));
+            let written = fold.write((epoch, &moves), incoming, failed.as_deref(), read_store.as_ref());
+            let written = written
+                .map(|written| written.map_err(|(index, source)| Refused { index: range.start + index, source }));
+            (shelf, written)
         };
         let (limit, before) = (session.pace.limit(), self.runtime.now());
-        let done = session.events.during(limit, self.runtime.blocking(work)).await?;
+        let (shelf, written) = session.events.during(limit, self.runtime.blocking(work)).await?;
         session.pace.took(self.runtime.now().since(before));
-        match done {
-            (Ok(()), _) => {}
-            (Err(_), Some(Refused { source: ApplyError::Read(error), .. })) if error.is_the_stores() => {
-                return Err(error.into());
-            }
-            (Err(_), Some(refused)) => return Ok(Some(refused)),
-            (Err(error), None) => return Err(error.into()),
-        }
+        session.parking.shelf = shelf;
+        let draft = match written? {
+            Ok(draft) => draft,
+            Err(refused) => return Ok(Some(refused)),
+        };
+        let changes = session.parking.shelf.committed(draft);
+        session.parking.show(changes, &self.parts());
         (session.at, session.whole_from_is_new) = (Some(next), false);
-        self.watermarks.moved(key, [(Lane::own_store(), next)]);
+        self.watermarks.moved(self.key, [(Lane::own_store(), next)]);
         self.show_position(session, count, head);
         Ok(None)
     }
@@ -356,6 +415,10 @@ impl ProjectionRunner {
             report.last_error = Some(text);
         });
     }
+}
+
+fn stuck(event: &RecordedEvent, why: &FoldError) -> Trouble {
+    Trouble::Full { position: event.position, name: event.name.to_string(), reason: why.to_string() }
 }
 
 impl Session {

@@ -10,11 +10,12 @@ use factum_engine::Position;
 use tokio::sync::watch;
 
 use super::{
-    awaited::{Awaited, Histories, Lanes, Lost},
+    awaited::{Awaited, Histories, Lanes, Lost, Parked},
     moves::Moves,
 };
 use crate::{
     model::{ProjectionKey, StoreId, Timestamp},
+    quarantine::Changes,
     read::{Checkpoint, Lane, ReadError},
     runtime::Runtime,
     store::History,
@@ -90,6 +91,7 @@ struct Tracked {
 pub(super) struct Seen {
     lanes: Lanes,
     histories: Histories,
+    parked: Parked,
 }
 
 /// The checkpoints of every running projection of a service, as last committed.
@@ -158,7 +160,7 @@ impl Watermarks {
                 tracked.seen.send_modify(|seen| seen.lanes = lanes);
             }
             None => {
-                let seen = watch::Sender::new(Seen { lanes, histories: HashMap::new() });
+                let seen = watch::Sender::new(Seen { lanes, ..Seen::default() });
                 projections.insert(
                     projection,
                     Tracked { feed, phase: watch::Sender::default(), lost: false, began: None, seen },
@@ -171,6 +173,37 @@ impl Watermarks {
     pub fn moved(&self, projection: ProjectionKey, checkpoints: impl IntoIterator<Item = (Lane, Checkpoint)>) {
         if let Some(tracked) = self.projections().get(&projection) {
             tracked.seen.send_modify(|seen| seen.lanes.extend(checkpoints));
+        }
+    }
+
+    /// Tells what is parked, all of it.
+    pub(crate) fn set_parked(&self, projection: ProjectionKey, places: impl Iterator<Item = (Lane, Position)>) {
+        if let Some(tracked) = self.projections().get(&projection) {
+            let mut parked = Parked::new();
+            for (lane, position) in places {
+                parked.entry(lane).or_default().insert(position);
+            }
+            tracked.seen.send_if_modified(|seen| {
+                let is_new = seen.parked != parked;
+                seen.parked = parked;
+                is_new
+            });
+        }
+    }
+
+    /// Tells what was parked, and what is no longer.
+    pub(crate) fn parked(&self, projection: ProjectionKey, changes: Changes) {
+        if let Some(tracked) = self.projections().get(&projection) {
+            tracked.seen.send_modify(|seen| {
+                for (lane, position) in changes.parked {
+                    seen.parked.entry(lane).or_default().insert(position);
+                }
+                for (lane, position) in changes.released {
+                    if let Some(positions) = seen.parked.get_mut(&lane) {
+                        positions.remove(&position);
+                    }
+                }
+            });
         }
     }
 

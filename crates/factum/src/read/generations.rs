@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(doc)]
+use super::RESERVED_TABLES;
 use super::{Checkpoint, Epoch, Key, Lane, ReadError, ReadStore};
 use crate::model::ProjectionKey;
 
@@ -144,7 +146,8 @@ pub trait Inspection {
         generation: Generation,
     ) -> Result<Vec<(Lane, Checkpoint)>, ReadError>;
 
-    /// The names of a generation's tables, in order. A table nothing was ever written to may be left out.
+    /// The names of a generation's tables, in order, without those that begin with [`RESERVED_TABLES`]: what is parked is
+    /// no part of a read model. A table nothing was ever written to may be left out.
     ///
     /// # Errors
     /// The read store failed.

@@ -18,4 +18,4 @@ pub use generations::{Claimed, Generation, Generations, Inspection, Role, Stored
 pub use key::{Key, KeyRange};
 pub use memory::MemoryReadStore;
 pub use store::{DOCUMENT_BYTES_MAX, ReadError, ReadSnapshot, ReadStore, ReadTransaction, SCAN_ROWS_MAX, TableName};
-pub use table::{Cursor, InvalidCursor, Page, Table};
+pub use table::{Cursor, InvalidCursor, Page, RESERVED_TABLES, Table};

@@ -52,12 +52,18 @@ impl<D: Serialize + DeserializeOwned> Table<D> {
     pub const fn of<P: Projection>(table: &'static str) -> Self {
         let bytes = table.as_bytes();
         assert!(!bytes.is_empty() && bytes.len() <= 40, "a table's name has 1 to 40 characters");
+        assert!(!is_reserved(bytes), "tables that begin with factum_ are the framework's own");
         let mut at = 0;
         while at < bytes.len() {
             assert!(matches!(bytes[at], b'a'..=b'z' | b'0'..=b'9' | b'_'), "a table's name is made of a-z, 0-9 and _");
             at += 1;
         }
         Self { name: TableName { projection: ProjectionKey::of::<P>(), table }, document: PhantomData }
+    }
+
+    /// A table of the framework's own, beside those of a projection.
+    pub(crate) const fn reserved(name: TableName) -> Self {
+        Self { name, document: PhantomData }
     }
 
     /// The table's name in the read store.
@@ -92,6 +98,17 @@ impl<D: Serialize + DeserializeOwned> Table<D> {
         Ok(Page { documents, next })
     }
 
+    /// Documents in a range in order of their keys, at most `limit`, each with its key.
+    pub(crate) fn rows(
+        &self,
+        read: &mut (impl ReadSnapshot + ?Sized),
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(Key, D)>, ReadError> {
+        let rows = read.scan(self.name, range, limit)?;
+        rows.into_iter().map(|(key, document)| Ok((key, self.decode(&document)?))).collect()
+    }
+
     /// What is left of a range after the page that gave this cursor, as text.
     ///
     /// # Errors
@@ -123,6 +140,24 @@ impl<D: Serialize + DeserializeOwned> Table<D> {
         document::read(document)
             .map_err(|source| ReadError::Damaged { place: self.name.to_string(), source: source.into() })
     }
+}
+
+/// What the names of the framework's own tables begin with, beside those of a projection.
+pub const RESERVED_TABLES: &str = "factum_";
+
+const fn is_reserved(name: &[u8]) -> bool {
+    const RESERVED: &[u8] = RESERVED_TABLES.as_bytes();
+    if name.len() < RESERVED.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < RESERVED.len() {
+        if name[at] != RESERVED[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 /// A page of documents.

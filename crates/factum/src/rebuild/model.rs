@@ -10,6 +10,7 @@ use crate::{
     consumer::ProjectionConsumer,
     model::ProjectionKey,
     projections::{DynProjection, Feed, Leash, Phase, ProjectionRunner, Watermarks},
+    quarantine::Quarantine,
     read::{Generation, Generations, ReadError, ReadStore, Role, StoredModel},
     runtime::{Runtime, Status},
     store::EventStore,
@@ -35,6 +36,8 @@ pub(crate) struct ReadModel {
     pub(super) read_store: Arc<dyn ReadStore>,
     /// Of the live generation.
     pub(super) watermarks: Arc<Watermarks>,
+    /// What every generation parks, and what was discarded.
+    quarantine: Arc<Quarantine>,
     pub(super) runtime: Runtime,
     /// Of the loop that feeds the live generation.
     status: Status,
@@ -66,7 +69,7 @@ impl ReadModel {
         projection: DynProjection,
         sources: Sources,
         read_store: Arc<dyn ReadStore>,
-        watermarks: Arc<Watermarks>,
+        (watermarks, quarantine): (Arc<Watermarks>, Arc<Quarantine>),
         runtime: Runtime,
         versions: Vec<u32>,
     ) -> Self {
@@ -87,6 +90,7 @@ impl ReadModel {
             sources,
             read_store,
             watermarks,
+            quarantine,
             runtime,
             status: Status::new(&format!("{kind} {key}")),
             versions,
@@ -126,12 +130,14 @@ impl ReadModel {
             Sources::OwnStore(store) => Feeder::OwnStore(
                 ProjectionRunner::of(projection, Arc::clone(store), read_store, watermarks, runtime)
                     .showing(status)
-                    .behind(leash),
+                    .behind(leash)
+                    .quarantine(&self.quarantine),
             ),
             Sources::Topics(bus, options) => Feeder::Topics(
                 ProjectionConsumer::of(projection, options.clone(), Arc::clone(bus), read_store, watermarks, runtime)
                     .showing(status)
-                    .behind(leash),
+                    .behind(leash)
+                    .quarantine(&self.quarantine),
             ),
         }
     }

@@ -96,6 +96,10 @@ pub struct StatusReport {
     pub processed: u64,
     /// How many re-sends it has dropped since it started.
     pub dropped: u64,
+    /// How many keys are parked.
+    pub parked_keys: u64,
+    /// How many messages of those are parked.
+    pub parked_messages: u64,
     /// The last error, kept until it works again.
     pub last_error: Option<String>,
     /// What an operator must look at although the loop goes on, by what it is about; each goes away with its cause.

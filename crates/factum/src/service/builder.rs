@@ -10,6 +10,7 @@ use crate::{
     principal::Authorize,
     process::Managed,
     projections::{self, DynProjection, Feed, Watermarks},
+    quarantine::Quarantine,
     query::{QueryDispatcher, QueryDispatcherBuilder},
     reactor::{self, DynReactor, Reactor},
     read::ReadStore,
@@ -258,7 +259,8 @@ impl ServiceBuilder {
                 store.as_ref().map(with)
             }
         };
-        let parts = loops::Parts { system, service: name, runtime, store, read_store, bus, watermarks };
+        let quarantine = Arc::new(Quarantine::new(store.clone(), runtime.clone()));
+        let parts = loops::Parts { system, service: name, runtime, store, read_store, bus, watermarks, quarantine };
         let mut started = Started::new(version, commands, queries, parts);
         if self.shares_stores {
             started.lease().await;

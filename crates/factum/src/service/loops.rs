@@ -12,6 +12,7 @@ use crate::{
     model::ProjectionKey,
     process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
     projections::{DynProjection, Feed, Watermarks},
+    quarantine::Quarantine,
     reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorEnd, ReactorRunner, Reacts},
     read::ReadStore,
     rebuild::{ModelEnd, ReadModel, Sources},
@@ -34,6 +35,7 @@ pub(super) struct Parts {
     pub(super) read_store: Option<Arc<dyn ReadStore>>,
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) watermarks: Arc<Watermarks>,
+    pub(super) quarantine: Arc<Quarantine>,
 }
 
 impl Parts {
@@ -145,7 +147,8 @@ pub(super) fn read_model(parts: &Parts, projection: DynProjection, feed: Feed, v
         Feed::Topics(topics) => Sources::Topics(parts.bus(), consumer_options(parts, projection.key(), &topics)),
     };
     let (watermarks, runtime) = (Arc::clone(&parts.watermarks), parts.runtime.clone());
-    Arc::new(ReadModel::new(projection, sources, parts.read_store(), watermarks, runtime, versions))
+    let shared = (watermarks, Arc::clone(&parts.quarantine));
+    Arc::new(ReadModel::new(projection, sources, parts.read_store(), shared, runtime, versions))
 }
 
 /// The loop that feeds a projection's live read model.

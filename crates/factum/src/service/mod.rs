@@ -26,6 +26,7 @@ use crate::{
     dispatch::CommandDispatcher,
     process::Deadlines,
     projections::Watermarks,
+    quarantine::Quarantine,
     query::QueryDispatcher,
     rebuild::ReadModels,
     runtime::{Runtime, Status},
@@ -103,6 +104,11 @@ impl Service {
     /// Its read models, which can be rebuilt while they answer.
     pub const fn read_models(&self) -> &ReadModels {
         &self.read_models
+    }
+
+    /// What its projections have parked, and what to do about it.
+    pub const fn quarantine(&self) -> &Arc<Quarantine> {
+        &self.parts.quarantine
     }
 
     /// What it shows of itself.

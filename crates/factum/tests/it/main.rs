@@ -22,6 +22,7 @@ mod given;
 mod guide;
 mod process;
 mod projections;
+mod quarantine;
 mod queries;
 mod reactor;
 mod read_store;

@@ -15,6 +15,7 @@ use factum::{
     consumer::{ConsumerEnd, ProjectionConsumer},
     model::CorrelationId,
     projections::{self, DynProjection, Watermarks},
+    quarantine::Quarantine,
     read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
     relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
     runtime::{Driver, ManualClock, Runtime, Status, Stop, Stopper, Task},
@@ -297,18 +298,21 @@ impl World {
         self.consumer_with(projection, Assignment::Everything)
     }
 
+    /// One whose operators have this at hand.
+    pub fn consumer_at(&self, projection: DynProjection, quarantine: &Arc<Quarantine>) -> Running<ConsumerEnd> {
+        let consumer = self.new_consumer(projection, Assignment::Everything).quarantine(quarantine);
+        running(consumer.status().clone(), |stop| async move { consumer.run(stop).await })
+    }
+
     pub fn consumer_with(&self, projection: DynProjection, assignment: Assignment) -> Running<ConsumerEnd> {
+        let consumer = self.new_consumer(projection, assignment);
+        running(consumer.status().clone(), |stop| async move { consumer.run(stop).await })
+    }
+
+    fn new_consumer(&self, projection: DynProjection, assignment: Assignment) -> ProjectionConsumer {
         let options = ConsumerOptions { group: GROUP.to_owned(), topics: vec![TOPIC.into()], assignment };
-        let consumer = ProjectionConsumer::new(
-            projection,
-            options,
-            self.bus.clone(),
-            self.read_store.clone(),
-            self.watermarks.clone(),
-            self.runtime.clone(),
-        );
-        let status = consumer.status().clone();
-        running(status, |stop| async move { consumer.run(stop).await })
+        let Self { bus, read_store, watermarks, runtime, .. } = self.clone();
+        ProjectionConsumer::new(projection, options, bus, read_store, watermarks, runtime)
     }
 
     /// Waits until the read model shows exactly these totals.

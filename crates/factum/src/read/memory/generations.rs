@@ -6,8 +6,8 @@ use super::{MemoryReadStore, Place, Rows, State, View};
 use crate::{
     model::ProjectionKey,
     read::{
-        Checkpoint, Claimed, Generation, Generations, Inspection, Key, Lane, ReadError, ReadStore, Role, SCAN_ROWS_MAX,
-        StoredModel,
+        Checkpoint, Claimed, Generation, Generations, Inspection, Key, Lane, RESERVED_TABLES, ReadError, ReadStore,
+        Role, SCAN_ROWS_MAX, StoredModel,
     },
 };
 
@@ -110,6 +110,7 @@ impl Inspection for Inspected {
     fn tables(&mut self, projection: ProjectionKey, generation: Generation) -> Result<Vec<String>, ReadError> {
         let own =
             self.0.tables.keys().filter(|(table, number)| (table.projection, *number) == (projection, generation));
+        let own = own.filter(|(table, _)| !table.table.starts_with(RESERVED_TABLES));
         let mut tables: Vec<_> = own.map(|(table, _)| table.table.to_owned()).collect();
         tables.sort();
         Ok(tables)

@@ -1,0 +1,86 @@
+//! Where a loop is told what to do about what it has parked.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::{Discards, Quarantine};
+use crate::{model::ProjectionKey, store::StoreError};
+
+/// How many requests wait for one loop at most.
+pub(super) const REQUESTS_MAX: usize = 16;
+
+/// What became of a key's messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Handled {
+    /// How many messages are parked no longer: applied, or dropped because they were discarded.
+    pub done: u64,
+    /// How many are still parked.
+    pub left: u64,
+    /// Why the first of those failed again.
+    pub failed: Option<String>,
+}
+
+/// What a loop is to do with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Try its messages again.
+    Retry,
+    /// Drop its first message if that was discarded.
+    DropDiscarded,
+}
+
+/// A request to a loop.
+pub(crate) struct Request {
+    pub(crate) key: String,
+    pub(crate) action: Action,
+    pub(crate) reply: oneshot::Sender<Result<Handled, String>>,
+}
+
+/// A loop's end of the line. Without a [`Quarantine`] nobody ever asks for anything, and nothing was discarded.
+pub(crate) struct Desk {
+    projection: ProjectionKey,
+    hub: Option<(Arc<Quarantine>, u64)>,
+    requests: Option<Mutex<mpsc::Receiver<Request>>>,
+}
+
+impl Desk {
+    pub(crate) const fn alone(projection: ProjectionKey) -> Self {
+        Self { projection, hub: None, requests: None }
+    }
+
+    pub(super) const fn open(
+        projection: ProjectionKey,
+        hub: (Arc<Quarantine>, u64),
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        Self { projection, hub: Some(hub), requests: Some(Mutex::const_new(requests)) }
+    }
+
+    /// Waits for what is asked next. Dropping the future loses nothing.
+    pub(crate) async fn request(&self) -> Request {
+        if let Some(requests) = &self.requests
+            && let Some(request) = requests.lock().await.recv().await
+        {
+            return request;
+        }
+        std::future::pending().await
+    }
+
+    /// What of the projection was discarded.
+    pub(crate) async fn discards(&self) -> Result<Arc<Discards>, StoreError> {
+        match &self.hub {
+            Some((hub, _)) => hub.discards(self.projection.name).await,
+            None => Ok(Arc::default()),
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if let Some((hub, id)) = &self.hub {
+            hub.closed(*id);
+        }
+    }
+}
