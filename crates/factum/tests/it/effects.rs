@@ -347,6 +347,34 @@ async fn what_cannot_be_done_stops_its_partition_with_an_alarm_until_it_can() {
     relay.stop().await.unwrap();
 }
 
+/// Progress went as far as a message that failed, over others of more keys than are worked on at once: those that nobody
+/// had begun were never told.
+#[tokio::test]
+async fn a_failure_passes_over_nothing_that_was_not_begun() {
+    /// More than the loop works on at once.
+    const KEYS: usize = 80;
+    let (world, _bus) = world();
+    let other = other_side(&world);
+    let home = partition_of(0);
+    let keys: Vec<u64> = (0..).filter(|counter| partition_of(*counter) == home).take(KEYS).collect();
+    for counter in &keys {
+        raise(world.store.as_ref(), *counter, 1).await;
+    }
+    // Behind them all, of the key that is begun first.
+    let poison = raise(world.store.as_ref(), keys[0], 2).await.get();
+    let relay = world.relay();
+    relay.status.shows(|report| report.processed == KEYS as u64 + 1).await;
+    let stubborn = Arc::new(Stubborn { noting: Noting(other.store.clone()), poison, mended: Mutex::new(false) });
+    let (consumer, _) = started(&other, stubborn.clone());
+    consumer.status.shows(|report| report.alarms.contains_key(&home.to_string())).await;
+    assert_eq!(notes(other.store.as_ref()).await.len(), KEYS, "all that comes before it is done");
+
+    *stubborn.mended.lock().unwrap() = true;
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_was_taken_in_is_not_told_again_after_a_restart() {
     let (world, _bus) = world();

@@ -86,12 +86,10 @@ impl Batch {
         Self { records, plan, waiting, working: 0, failed: None, tally }
     }
 
-    /// Something to begin with. After a failure nothing new is begun.
+    /// Something to begin with. After a failure only what began before it: progress goes as far as the failure, and
+    /// must not pass over what nobody has taken in.
     pub(super) fn begin(&mut self) -> Option<Chain> {
-        if self.failed.is_some() {
-            return None;
-        }
-        let chain = self.waiting.pop_front()?;
+        let chain = self.waiting.pop_front_if(|chain| comes_before(chain, self.failed.as_ref()))?;
         self.working += 1;
         Some(chain)
     }
@@ -106,7 +104,8 @@ impl Batch {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.working == 0 && (self.waiting.is_empty() || self.failed.is_some())
+        // In the order of their first records: when the first one may not begin, none may.
+        self.working == 0 && !self.waiting.front().is_some_and(|chain| comes_before(chain, self.failed.as_ref()))
     }
 
     pub(super) fn outcome(self, book: &Book, partition: &TopicPartition) -> Outcome {
@@ -121,6 +120,11 @@ impl Batch {
         let tally = plan.as_ref().map_or_else(Tally::default, Tally::of);
         Outcome { plan, tally, end }
     }
+}
+
+/// Whether something of it comes before the record that failed.
+fn comes_before(chain: &Chain, failed: Option<&(usize, PartitionStop)>) -> bool {
+    failed.is_none_or(|(index, _)| chain.items.first().is_some_and(|item| item.index() < *index))
 }
 
 fn messages(records: &[Record]) -> impl Iterator<Item = (&Record, Message)> {
