@@ -124,6 +124,13 @@ impl Shop {
         write(Epoch(current)).unwrap();
     }
 
+    /// Stops who is asked, so that nothing of it is under way any more; what stands before it is only let go of, since a
+    /// store in memory that was closed stays so.
+    async fn leave(self) -> (Arc<dyn EventStore>, Arc<dyn Bus>, Arc<dyn ReadStore>) {
+        self.totals.stop(WAIT_MAX).await.unwrap();
+        (self.store, self.bus, self.read_store)
+    }
+
     async fn stop(self) {
         self.totals.stop(WAIT_MAX).await.unwrap();
         self.counters.stop(WAIT_MAX).await.unwrap();
@@ -242,8 +249,7 @@ async fn a_rebuild_that_an_end_interrupted_is_taken_up_again() {
     let generations = shop.read_store.generations().unwrap();
     let filling = generations.begin(KEY, Role::Filling).unwrap();
     generations.begin(KEY, Role::Checking).unwrap();
-    let (store, bus, read_store) = (Arc::clone(&shop.store), Arc::clone(&shop.bus), Arc::clone(&shop.read_store));
-    drop(shop);
+    let (store, bus, read_store) = shop.leave().await;
     let shop = Shop::on(store, bus, read_store).await;
     world::eventually(|| shop.report().last, || format!("{:?}", shop.report())).await;
     assert_eq!(
@@ -253,8 +259,7 @@ async fn a_rebuild_that_an_end_interrupted_is_taken_up_again() {
     assert_eq!(filling, Generation(2));
     assert_eq!((shop.roles(), shop.sum().await), (vec![(1, Role::Kept), (2, Role::Live)], 150));
     // Stopped and started, the one that is kept is fed.
-    let (store, bus, read_store) = (Arc::clone(&shop.store), Arc::clone(&shop.bus), Arc::clone(&shop.read_store));
-    drop(shop);
+    let (store, bus, read_store) = shop.leave().await;
     let shop = Shop::on(store, bus, read_store).await;
     shop.raise(1).await;
     shop.carry_out(Operation::RollBack).await.unwrap();
@@ -364,8 +369,7 @@ async fn a_refill_tells_how_far_it_is_and_how_long_it_may_take() {
     // No message: its partition stands still before it.
     let junk = NewRecord { key: "k".into(), headers: Headers::new(), value: "hello".into(), timestamp: NOW };
     shop.bus.producer().await.unwrap().produce(vec![(world::partition_of(0), junk)]).await.unwrap();
-    let (store, bus) = (Arc::clone(&shop.store), Arc::clone(&shop.bus));
-    drop(shop);
+    let (store, bus, _) = shop.leave().await;
     let shop = Shop::on(store, bus, Arc::new(MemoryReadStore::new())).await;
     let far = || shop.report().progress.filter(|progress| progress.total > 0 && progress.done > 0);
     let progress = world::eventually(far, || format!("{:?}", shop.report())).await;
@@ -419,8 +423,7 @@ impl Answers for GetDoubledSum {
 async fn a_new_version_is_filled_while_the_old_one_is_fed_and_answers() {
     let shop = Shop::open().await;
     shop.raise(4).await;
-    let (store, bus, read_store) = (Arc::clone(&shop.store), Arc::clone(&shop.bus), Arc::clone(&shop.read_store));
-    drop(shop);
+    let (store, bus, read_store) = shop.leave().await;
     let counters = Service::builder("shop", "counters").store(Arc::clone(&store)).bus(Arc::clone(&bus));
     let counters = counters.publishes::<Counters>().start().await.unwrap();
     let deployed = Service::builder("shop", "totals").read_store(Arc::clone(&read_store)).bus(Arc::clone(&bus));
