@@ -135,6 +135,8 @@ fn filter_of(level: &str) -> anyhow::Result<EnvFilter> {
     Ok(EnvFilter::builder().parse(level)?)
 }
 
+// Read once, at the start.
+#[allow(clippy::disallowed_methods)]
 fn read(path: &Path) -> anyhow::Result<File> {
     let text = std::fs::read_to_string(path).with_context(|| format!("configuration file {}", path.display()))?;
     toml::from_str(&text).map_err(|error| {

@@ -41,6 +41,7 @@ async fn happens(store: &MemoryStore, transfer: u128, event: TransferEvent) {
 /// Waits until exactly these transfers raise an alarm.
 async fn alarmed(service: &Service, transfers: &[u128]) {
     let expected: Vec<String> = transfers.iter().map(|number| format!("transfer-{}", id(*number))).collect();
+    #[allow(clippy::disallowed_methods, reason = "how long a test waits")]
     let begun = Instant::now();
     loop {
         let loops: BTreeMap<_, _> = service.health().loops().into_iter().collect();

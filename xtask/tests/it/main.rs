@@ -3,3 +3,5 @@
 // `cfg(test)` tells clippy that the helpers in here are tests too.
 #[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod disallowed;

@@ -84,6 +84,8 @@ impl Caller {
     }
 
     /// Posts a JSON document under the effect's id. Any 2xx means that it was taken.
+    // The one home of requests to others.
+    #[allow(clippy::disallowed_methods)]
     pub(super) async fn post(&self, document: Vec<u8>, outside: &Outside) -> Result<(), EffectError> {
         let request = Request::builder()
             .method(Method::POST)

@@ -1,4 +1,5 @@
 //! Tests of the statements service, in one binary.
+#![allow(clippy::disallowed_methods, reason = "tests read what the repository holds, and play others")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;

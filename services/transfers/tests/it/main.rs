@@ -1,4 +1,5 @@
 //! What others see of the service.
+#![allow(clippy::disallowed_methods, reason = "tests read what the repository holds, and play others")]
 
 mod consumed_from_accounts;
 mod contract;

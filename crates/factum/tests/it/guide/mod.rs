@@ -4,6 +4,7 @@ mod aggregates;
 mod commands_between_services;
 mod processes;
 mod projections;
+mod reactors;
 mod shows;
 mod testing;
 
