@@ -58,6 +58,9 @@ impl From<AskError> for Problem {
                 Self::of(Code::TokenNotApplicable, error.to_string()).field("Factum-At-Least")
             }
             AskError::TokenLost { .. } => Self::of(Code::TokenLost, error.to_string()).field("Factum-At-Least"),
+            AskError::Quarantined => {
+                Self::of(Code::Quarantined, error.to_string()).field("Factum-At-Least").retryable()
+            }
             AskError::NotYet => Self::of(Code::NotYet, error.to_string()).retryable(),
             AskError::Rebuilding(progress) => Self::rebuilding(&error.to_string(), progress),
             AskError::Panicked(panic) => {

@@ -60,13 +60,15 @@ pub enum Code {
     Unavailable,
     /// Read models are being restored.
     Rebuilding,
+    /// What the token stands for is parked in a read model behind the query.
+    Quarantined,
     /// What the token stands for is not visible yet.
     NotYet,
 }
 
 impl Code {
     /// All of them, by status.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Malformed,
         Self::Invalid,
         Self::UnknownField,
@@ -93,6 +95,7 @@ impl Code {
         Self::Damaged,
         Self::Unavailable,
         Self::Rebuilding,
+        Self::Quarantined,
         Self::NotYet,
     ];
 
@@ -134,6 +137,7 @@ impl Code {
             Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Rebuilding => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
+            Self::Quarantined => (StatusCode::SERVICE_UNAVAILABLE, "quarantined"),
             Self::NotYet => (StatusCode::SERVICE_UNAVAILABLE, "not-yet"),
         }
     }

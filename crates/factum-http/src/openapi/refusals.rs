@@ -68,6 +68,9 @@ pub(super) fn of_queries() -> Vec<Refusal> {
         Problem::too_many_requests(),
         Problem::damaged(),
         Problem::unavailable("the read store cannot answer now: ask again"),
+        Problem::of(Code::Quarantined, "what the token stands for is quarantined in a read model behind this query")
+            .field("Factum-At-Least")
+            .retryable(),
         Problem::of(Code::NotYet, "what the token stands for is not visible yet: ask again").retryable(),
         Problem::rebuilding(
             "the read models behind this query are being restored (17 of 42 done): ask again",

@@ -114,7 +114,7 @@ async fn heads(shared: &Shared) -> Option<Heads> {
 type Figure = (&'static str, &'static str, &'static str, fn(&StatusReport) -> u64);
 
 fn write_loops(loops: &[(String, StatusReport)], page: &mut Page) {
-    const FIGURES: [Figure; 6] = [
+    const FIGURES: [Figure; 8] = [
         ("factum_loop_position", "gauge", "The position a loop has reached.", |report| report.position.get()),
         ("factum_loop_target", "gauge", "The position a loop knows it will reach.", |report| report.target.get()),
         ("factum_loop_lag", "gauge", "Positions between the two.", |report| {
@@ -122,6 +122,8 @@ fn write_loops(loops: &[(String, StatusReport)], page: &mut Page) {
         }),
         ("factum_loop_processed_total", "counter", "Events or messages dealt with.", |report| report.processed),
         ("factum_loop_alarms", "gauge", "What an operator must look at.", |report| report.alarms.len() as u64),
+        ("factum_loop_parked_keys", "gauge", "Keys that are quarantined.", |report| report.parked_keys),
+        ("factum_loop_parked_messages", "gauge", "Messages of those.", |report| report.parked_messages),
         ("factum_loop_dropped_total", "counter", "Re-sends dropped.", |report| report.dropped),
     ];
     for (family, kind, help, figure) in FIGURES {

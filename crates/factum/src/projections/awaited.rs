@@ -32,12 +32,18 @@ pub struct Awaited {
     pub position: Position,
 }
 
-/// What was waited for can never come: its history was left below it.
+/// What was waited for is not to be seen, however long it is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its store was restored to position {fork}")]
-pub struct Lost {
-    /// Up to where its history is the same as the one its store goes on with.
-    pub fork: Position,
+pub enum Unseen {
+    /// Its history was left below it.
+    #[error("its store was restored to position {fork}")]
+    Lost {
+        /// Up to where its history is the same as the one its store goes on with.
+        fork: Position,
+    },
+    /// It is parked.
+    #[error("it is parked")]
+    Parked,
 }
 
 impl Awaited {
@@ -45,7 +51,7 @@ impl Awaited {
     ///
     /// Applied is what lies at or below a watermark of any history in which its position means the same event: the
     /// one it was recorded in, an ancestor under which it was published, or one that a restore began since.
-    pub(super) fn judge(&self, lanes: &Lanes, histories: &Histories) -> Option<Result<(), Lost>> {
+    pub(super) fn judge(&self, lanes: &Lanes, histories: &Histories, parked: &Parked) -> Option<Result<(), Unseen>> {
         if self.position == Position::ZERO {
             return Some(Ok(()));
         }
@@ -53,16 +59,24 @@ impl Awaited {
         if let Some(known) = known.filter(|known| known.descends_from(&self.history)) {
             let fork = self.history.common_with(known).unwrap_or(Position::ZERO);
             if self.position > fork {
-                return Some(Err(Lost { fork }));
+                return Some(Err(Unseen::Lost { fork }));
             }
         }
         let same = |history: &History| self.history.common_with(history).is_some_and(|common| self.position <= common);
-        let applied = |history: History| {
+        let lane = |history: &History| {
             let source = Source { store: self.store, incarnation: history.incarnation };
-            let watermark = lanes.get(&Lane::topic(&source, &self.topic, self.partition));
-            watermark.is_some_and(|at| at.position >= self.position)
+            Lane::topic(&source, &self.topic, self.partition)
         };
-        let mut line = self.history.line().chain(known.into_iter().flat_map(History::line));
-        line.any(|history| same(&history) && applied(history)).then_some(Ok(()))
+        let line = self.history.line().chain(known.into_iter().flat_map(History::line));
+        let came: Vec<Lane> = line
+            .filter(same)
+            .map(|history| lane(&history))
+            .filter(|lane| lanes.get(lane).is_some_and(|at| at.position >= self.position))
+            .collect();
+        let is_parked = |lane| parked.get(lane).is_some_and(|positions| positions.contains(&self.position));
+        match came.iter().any(is_parked) {
+            true => Some(Err(Unseen::Parked)),
+            false => (!came.is_empty()).then_some(Ok(())),
+        }
     }
 }

@@ -12,7 +12,7 @@ mod watermarks;
 pub(crate) use pace::BatchPace;
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
-pub use awaited::{Awaited, Lost};
+pub use awaited::{Awaited, Unseen};
 pub(crate) use leash::Leash;
 pub use moves::Moves;
 pub use runner::{ProjectionEnd, ProjectionRunner};

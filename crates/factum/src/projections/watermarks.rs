@@ -10,7 +10,7 @@ use factum_engine::Position;
 use tokio::sync::watch;
 
 use super::{
-    awaited::{Awaited, Histories, Lanes, Lost, Parked},
+    awaited::{Awaited, Histories, Lanes, Parked, Unseen},
     moves::Moves,
 };
 use crate::{
@@ -207,6 +207,13 @@ impl Watermarks {
         }
     }
 
+    /// Whether a message is parked that a watermark has passed.
+    pub(crate) fn is_parked(&self, projection: ProjectionKey, lane: &Lane, position: Position) -> bool {
+        self.projections().get(&projection).is_some_and(|tracked| {
+            tracked.seen.borrow().parked.get(lane).is_some_and(|positions| positions.contains(&position))
+        })
+    }
+
     /// Tells in which history a store that feeds a projection goes on. An ancestor of what is known tells nothing.
     pub fn learned(&self, projection: ProjectionKey, store: StoreId, history: History) {
         if let Some(tracked) = self.projections().get(&projection) {
@@ -329,12 +336,12 @@ impl Watermarks {
     /// Waits until a projection has applied a message, in whichever history it came. Bound it from outside.
     ///
     /// # Errors
-    /// It can never come: its store was restored to before it.
-    pub async fn applied(&self, projection: ProjectionKey, message: &Awaited) -> Result<(), Lost> {
+    /// It can never come: its store was restored to before it; or it came, and is parked.
+    pub async fn applied(&self, projection: ProjectionKey, message: &Awaited) -> Result<(), Unseen> {
         let receiver = self.projections().get(&projection).map(|tracked| tracked.seen.subscribe());
         let Some(mut seen) = receiver else { return std::future::pending().await };
         let mut judged = Ok(());
-        let decided = |seen: &Seen| match message.judge(&seen.lanes, &seen.histories) {
+        let decided = |seen: &Seen| match message.judge(&seen.lanes, &seen.histories, &seen.parked) {
             Some(verdict) => {
                 judged = verdict;
                 true

@@ -16,7 +16,7 @@ use crate::{
     dispatch::BuildError,
     model::{Answers, ProjectionKey, Query, StoreId},
     principal::{Access, AllowAll, Authorize, Denied, Principal},
-    projections::{Awaited, Feed, Lost, Watermarks},
+    projections::{Awaited, Feed, Unseen, Watermarks},
     read::{Lane, ReadError, ReadSnapshot, ReadStore},
     runtime::{Runtime, contained},
     store::{BoxFuture, History, Identity},
@@ -233,7 +233,11 @@ impl Core {
             for (projection, mark) in &marks {
                 match mark {
                     Mark::OwnStore(position) => {
-                        self.watermarks.reached(*projection, &Lane::own_store(), *position).await;
+                        let lane = Lane::own_store();
+                        self.watermarks.reached(*projection, &lane, *position).await;
+                        if self.watermarks.is_parked(*projection, &lane, *position) {
+                            return Err(Unseen::Parked);
+                        }
                     }
                     Mark::Message(message) => self.watermarks.applied(*projection, message).await?,
                 }
@@ -247,7 +251,10 @@ impl Core {
             Ok(())
         };
         match self.runtime.within(self.token_wait, all).await {
-            Some(seen) => seen.map_err(|Lost { fork }| AskError::TokenLost { fork }),
+            Some(seen) => seen.map_err(|unseen| match unseen {
+                Unseen::Lost { fork } => AskError::TokenLost { fork },
+                Unseen::Parked => AskError::Quarantined,
+            }),
             None => self.whole(Q::READS).and(Err(AskError::NotYet)),
         }
     }
@@ -280,7 +287,7 @@ impl Core {
         for (partition, position) in heard.marks() {
             let history = History { incarnation: *incarnation, lineage: Vec::new() };
             let message = Awaited { store: *store, history, topic: topic.clone(), partition, position };
-            // Lost: see above.
+            // Lost: see above. Parked: whoever saw it before it was, or what came after it, sees what there is.
             let _ = self.watermarks.applied(projection, &message).await;
         }
     }

@@ -37,6 +37,12 @@ pub enum AskError {
         /// Up to where its history is the same as the one the store goes on with.
         fork: Position,
     },
+    /// What the token stands for is parked in a projection behind the query, until an operator has decided about it.
+    #[error(
+        "what the token stands for is quarantined in a read model behind this query: ask without it for what there is, \
+         or again once an operator has dealt with it"
+    )]
+    Quarantined,
     /// What the token stands for is not visible yet: ask again.
     #[error("what the token stands for is not visible yet: ask again")]
     NotYet,

@@ -9,11 +9,12 @@ use std::{
 };
 
 use factum::{
-    ActorId, Delivery, ProjectionKey, RawEvent, Runtime,
+    ActorId, AskError, Delivery, ProjectionKey, QueryDispatcher, RawEvent, Runtime, Token,
     projections::{self, AnyProjection, ApplyError, DynProjection, ProjectionEnd, ProjectionRunner},
     quarantine::{Handled, Listed, PARKED_KEYS_MAX, PARKED_MESSAGES_MAX, Quarantine, QuarantineError},
-    read::{MemoryReadStore, ReadError, ReadTransaction},
+    read::{KeyRange, MemoryReadStore, ReadError, ReadSnapshot, ReadTransaction},
     store::{EventStore, MemoryStore},
+    token::TopicMark,
 };
 
 use crate::world::{
@@ -379,4 +380,53 @@ async fn a_projection_that_panics_parks_too_and_trouble_of_the_store_does_not() 
     world.shows(&[2]).await;
     let shown: Vec<Total> = totals(world.read_store.as_ref());
     assert_eq!(shown.len(), 1, "{shown:?}");
+}
+
+/// How many counters there are.
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema, factum::Query)]
+#[factum(name = "count-totals", reads(Totals))]
+struct CountTotals {}
+
+impl factum::Answers for CountTotals {
+    type Answer = usize;
+
+    fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<usize, factum::QueryError> {
+        Ok(crate::world::TOTALS.page(read, &KeyRange::all(), 100)?.documents.len())
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_what_is_parked_is_told_so_and_everybody_else_is_answered() {
+    for fed in EVERY {
+        let ward = Ward::open(fed);
+        let World { store, read_store, watermarks, .. } = &ward.world;
+        for by in [1, POISON, 10] {
+            ward.raise(1, by).await;
+        }
+        ward.raise(2, 5).await;
+        ward.parks(1, 2).await;
+        let queries = QueryDispatcher::builder(read_store.clone(), watermarks.clone())
+            .own_store(store.identity())
+            .answers::<CountTotals>()
+            .build()
+            .unwrap();
+        let token = |counter: u64, position: u64| {
+            let mark = TopicMark { topic: TOPIC.to_owned(), partition: partition_of(counter).partition, position };
+            Token::of(store.identity(), factum::Position::new(position), vec![mark])
+        };
+        let ask = |counter, position| queries.ask(CountTotals {}).at_least(&token(counter, position)).into_future();
+        // What came before the poison is to be seen, and so is what is not of its key.
+        for seen in [ask(1, 1), ask(2, 4)] {
+            assert_eq!(seen.await.unwrap(), 2, "{fed:?}");
+        }
+        for parked in [ask(1, 2), ask(1, 3)] {
+            let told = parked.await;
+            assert!(matches!(told, Err(AskError::Quarantined)), "{fed:?}: {told:?}");
+        }
+        assert_eq!(queries.ask(CountTotals {}).await.unwrap(), 2, "without a token as before");
+        ward.discard("counter-1").await.unwrap();
+        assert!(matches!(ask(1, 3).await, Err(AskError::Quarantined)), "it waits to be tried again");
+        ward.retry("counter-1").await.unwrap();
+        assert_eq!(ask(1, 3).await.unwrap(), 2);
+    }
 }

@@ -99,7 +99,7 @@ pub const POISON: u64 = 666;
 #[derive(Default)]
 pub struct Totals;
 
-const TOTALS: Table<Total> = Table::of::<Totals>("totals");
+pub const TOTALS: Table<Total> = Table::of::<Totals>("totals");
 
 impl Projection for Totals {
     const NAME: &'static str = "totals";
