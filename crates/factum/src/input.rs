@@ -58,6 +58,17 @@ impl InvalidInput {
         Self { kind: InvalidInputKind::Invalid, field: None, reason }
     }
 
+    /// The same without what the document says: to be kept or shown to others than its sender, as it may be about a
+    /// person.
+    pub(crate) fn without_values(self) -> Self {
+        let quotes_nothing = |reason: &str| NAMING_A_FIELD.iter().any(|words| reason.starts_with(words));
+        let reason = match self.kind {
+            InvalidInputKind::Invalid if !quotes_nothing(&self.reason) => "does not fit".to_owned(),
+            _ => self.reason,
+        };
+        Self { reason, ..self }
+    }
+
     /// No document of the expected format.
     pub(crate) const fn malformed(reason: String) -> Self {
         Self { kind: InvalidInputKind::Malformed, field: None, reason }
@@ -69,6 +80,9 @@ impl From<InvalidField> for InvalidInput {
         Self { kind: InvalidInputKind::Invalid, field: Some(field.field), reason: field.reason }
     }
 }
+
+/// How serde begins to tell of a field that is missing or comes twice: with its name, and with nothing of the document.
+const NAMING_A_FIELD: [&str; 2] = ["missing field `", "duplicate field `"];
 
 /// Reads a JSON object.
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields) -> Result<T, InvalidInput> {
@@ -159,7 +173,7 @@ where
 /// The path of the field to blame. Where one is missing or comes twice, serde's path ends at what should hold it once,
 /// and only its words name the field.
 fn blamed(path: &str, reason: &str) -> Option<String> {
-    let named = ["missing field `", "duplicate field `"].iter().find_map(|words| reason.strip_prefix(words));
+    let named = NAMING_A_FIELD.iter().find_map(|words| reason.strip_prefix(words));
     let name = named.and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
     match (path, name) {
         (".", name) => name.map(str::to_owned),

@@ -80,9 +80,12 @@ impl<C: Command> AnyCommand for Erased<C> {
         options: CommandOptions,
     ) -> BoxFuture<'a, Result<CommandReceipt, DispatchError>> {
         Box::pin(async move {
-            let command: C = contained(|| input::from_json(body, options.unknown_fields))
-                .map_err(DispatchError::Panicked)?
-                .map_err(DispatchError::Invalid)?;
+            let command: Result<C, InvalidInput> =
+                contained(|| input::from_json(body, options.unknown_fields)).map_err(DispatchError::Panicked)?;
+            // What becomes of a bus command is recorded for ever, and told to everybody.
+            let is_recorded = options.key.sent().is_some();
+            let command =
+                command.map_err(|no| DispatchError::Invalid(if is_recorded { no.without_values() } else { no }))?;
             // As it came, before defaults are filled in: what was left out stays left out.
             let request = core.request::<C>(body, options).ok_or_else(|| {
                 DispatchError::Invalid(InvalidInput::malformed("the body is nested too deeply".to_owned()))

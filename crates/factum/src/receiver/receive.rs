@@ -90,7 +90,12 @@ impl Receiver {
             Ok(receipt) if !receipt.nothing_to_do => return Ok(()),
             Ok(_) => Outcome::NothingToDo(super::outcome::NothingToDo {}),
             Err(DispatchError::CommandIdReused) => return self.taken(id, &told.key).await,
-            Err(error) => refusal(error)?,
+            Err(error) => {
+                if let DispatchError::Panicked(panic) = &error {
+                    tracing::error!(sender = self.sender, id = &**id, name, panic, "a bus command's handler panicked");
+                }
+                refusal(error)?
+            }
         };
         let record = self.commands.record_of(&told.key, name, &message.data);
         self.settle(record, &outcome, told.metadata).await
@@ -187,7 +192,8 @@ fn refusal(error: DispatchError) -> Result<Outcome, EffectError> {
         DispatchError::Invalid(input) => Outcome::refused(input.kind.code(), input),
         DispatchError::UnknownCommand(_) => Outcome::refused("unknown-command", error),
         DispatchError::Denied => Outcome::refused("denied", error),
-        DispatchError::Panicked(_) => Outcome::refused("panicked", error),
+        // What a panic says may be about a person; the log has it.
+        DispatchError::Panicked(_) => Outcome::refused("panicked", "its handler panicked: see the receiver's log"),
         DispatchError::Refused(_) => Outcome::refused("too-large", error),
         DispatchError::NotExpected { .. } | DispatchError::Contended { .. } | DispatchError::Unavailable(_) => {
             return Err(EffectError::Later(error.to_string()));

@@ -135,6 +135,29 @@ async fn every_deterministic_no_is_a_refusal_and_what_follows_goes_on() {
     story.end().await;
 }
 
+/// serde quotes a value that does not fit, and a panic whatever its code shows: both stood in the outcome, for ever.
+#[tokio::test]
+async fn an_outcome_does_not_repeat_what_a_command_says() {
+    let mut story = Story::with(0).await;
+    let sender = &mut story.sender;
+    sender.send("1", "misbehave", &json!({ "account_id": ACCOUNT, "how": "Ada Lovelace" })).await;
+    sender.send("2", "deposit", &json!({ "account_id": "Ada Lovelace", "amount": 1 })).await;
+    sender.send("3", "deposit", &json!({ "account_id": ACCOUNT })).await;
+    sender.send("4", "misbehave", &json!({ "account_id": ACCOUNT, "how": "handle" })).await;
+    sender.deposit("5", 0).await;
+    story.settled().await;
+    let said: Vec<_> = story.outcomes().into_iter().map(|(_, _, told)| told["message"].clone()).collect();
+    let expected = [
+        "how: does not fit",
+        "account_id: does not fit",
+        "amount: missing field `amount`",
+        "its handler panicked: see the receiver's log",
+        "amount: write more than zero",
+    ];
+    assert_eq!(said, expected);
+    story.end().await;
+}
+
 #[tokio::test]
 async fn a_policy_is_asked_as_for_every_command() {
     let store: Arc<dyn EventStore> = Arc::new(MemoryStore::seeded(1));
