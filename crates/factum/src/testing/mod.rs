@@ -17,10 +17,13 @@
 //! ([`event_store_reopening_suite`], [`read_store_reopening_suite`], [`bus_reopening_suite`]) as well. A suite runs
 //! every case, each on a new store, and then panics with the names of those that failed and why.
 //!
+//! [`conformance`] tries handlers of yours, such as projections, under everything that happens in production.
+//!
 //! [`assert_contract`] holds what a service publishes against the contract that others read.
 
 mod bus;
 mod case;
+pub mod conformance;
 mod contract;
 mod event_store;
 mod faulty_store;

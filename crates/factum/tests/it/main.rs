@@ -9,6 +9,7 @@ mod broken_stores;
 mod bus;
 mod chance;
 mod channel;
+mod conformance;
 mod consumer;
 mod consumer_faults;
 mod contract;

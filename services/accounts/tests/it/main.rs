@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bus_commands;
+mod conformance;
 mod contract;
 mod large_withdrawals;
 mod receiver;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod accounts;
+mod conformance;
 mod consumed_from_accounts;
 mod consumed_from_transfers;
 mod contracts;

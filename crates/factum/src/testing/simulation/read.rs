@@ -65,7 +65,23 @@ impl ReadStore for TroubledReadStore {
         moves: &[CheckpointMove],
         work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        self.through(|| self.inner.write(projection, epoch, moves, work))
+        let undone = |work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>| {
+            self.inner.write(projection, epoch, moves, &mut |tx| work(tx).and(Err(away())))
+        };
+        // What fails before it is committed has done its work by then, in vain.
+        match self.chaos.draw() {
+            Misfortune::None | Misfortune::Delay(_) => self.inner.write(projection, epoch, moves, work),
+            Misfortune::FailBefore => undone(work),
+            Misfortune::FailAfter => self.inner.write(projection, epoch, moves, work).and(Err(away())),
+            Misfortune::DieBefore => {
+                self.chaos.kill();
+                undone(work)
+            }
+            Misfortune::DieAfter => {
+                self.chaos.kill();
+                self.inner.write(projection, epoch, moves, work).and(Err(away()))
+            }
+        }
     }
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {

@@ -8,8 +8,13 @@ use factum::{
     read::MemoryReadStore,
     service::STOP_LIMIT_DEFAULT,
     store::{MemoryStore, StoreError},
-    testing::{self, COMMAND_ID, FaultyStore, StoreCall, given, read_model, settle},
+    testing::{
+        self, COMMAND_ID, FaultyStore, StoreCall,
+        conformance::{self, Sample},
+        given, read_model, settle,
+    },
 };
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -107,4 +112,50 @@ async fn a_show_is_announced_once_although_the_answer_was_lost() -> Result<(), B
     assert!(shows.dispatch(announce()).command_id(COMMAND_ID).await?.repeated);
     assert_eq!(watched.count(StoreCall::Append), 1);
     Ok(())
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct TicketsSold {
+    booth: String,
+    tickets: u32,
+}
+
+#[derive(Clone, Event)]
+enum BoothMessage {
+    #[factum(name = "theatre.booths.tickets-sold.v1")]
+    Sold(TicketsSold),
+}
+
+#[derive(Default)]
+struct Takings;
+
+const TAKINGS: Table<u32> = Table::of::<Takings>("takings");
+
+impl Projection for Takings {
+    const NAME: &'static str = "takings";
+    const VERSION: u32 = 1;
+    type Event = BoothMessage;
+
+    fn project(&self, message: &BoothMessage, _: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ReadError> {
+        let BoothMessage::Sold(sold) = message;
+        for key in [Key::from(sold.booth.as_str()), Key::from("all booths")] {
+            let before = TAKINGS.get(tx, &key)?.unwrap_or(0);
+            TAKINGS.put(tx, &key, &(before + sold.tickets))?;
+        }
+        Ok(())
+    }
+}
+
+fn sold(booth: &str, tickets: u32) -> BoothMessage {
+    BoothMessage::Sold(TicketsSold { booth: booth.to_owned(), tickets })
+}
+
+#[test]
+fn takings_are_the_same_whatever_happens() {
+    let sample = Sample::new()
+        .on_topic("theatre.booths.booth.events")
+        .after("booth-1", [sold("booth-1", 2), sold("booth-1", 1)])
+        .after("booth-2", [sold("booth-2", 7)])
+        .after("booth-1", [sold("booth-1", 4)]);
+    conformance::projection::<Takings>(sample);
 }
