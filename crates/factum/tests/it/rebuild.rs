@@ -11,6 +11,7 @@ use std::{
 use factum::{
     Answers, AskError, Delivery, Projection, ProjectionKey, Query, QueryError, Service,
     bus::{Bus, Headers, MemoryBus, NewRecord},
+    query::AskOptions,
     read::{
         Checkpoint, CheckpointMove, Claimed, Epoch, Generation, Generations, Inspection, Key, Lane, MemoryReadStore,
         ReadError, ReadSnapshot, ReadStore, ReadTransaction, Role, StoredModel, Table,
@@ -238,6 +239,22 @@ async fn a_generation_that_differs_does_not_answer_until_it_is_told_to() {
     let text = shop.carry_out(Operation::Replace).await.unwrap();
     assert_eq!(text, "generation 4 answers instead of 1, which is kept and fed");
     assert_eq!(shop.sum().await, 20);
+    shop.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_query_is_answered_anew_when_another_generation_answers() {
+    let shop = Shop::open().await;
+    shop.raise(2).await;
+    shop.tamper(3, 1_000);
+    let mut live = shop.totals.queries().live("sum", "", AskOptions::default()).await.unwrap();
+    assert_eq!(live.next().await.unwrap().document, b"1008");
+    shop.carry_out(Operation::Rebuild).await.unwrap_err();
+    shop.carry_out(Operation::Replace).await.unwrap();
+    let told = tokio::time::timeout(WAIT_MAX, live.next()).await.expect("nothing is told although nothing moved");
+    assert_eq!(told.unwrap().document, b"10");
+    shop.raise(1).await;
+    while tokio::time::timeout(WAIT_MAX, live.next()).await.expect("it goes on").unwrap().document != b"15" {}
     shop.stop().await;
 }
 
