@@ -362,3 +362,19 @@ async fn ids_are_derived_from_reactor_event_and_place() {
         assert_eq!(told.id.as_uuid(), told.event.derive(&format!("reactor {reactor} {place}")));
     }
 }
+
+/// Where it begins is written down before there is anything to do.
+#[tokio::test]
+async fn a_new_reactor_that_is_killed_before_anything_happens_has_begun() {
+    let (world, _bus) = world();
+    raise(world.store.as_ref(), 1, 1).await;
+    let receiver = Receiver::new();
+    let first = start(&world, News(receiver.clone()));
+    within(first.status.shows(|report| report.state == LoopState::Live)).await;
+    first.kill().await;
+    raise(world.store.as_ref(), 1, 1).await;
+    let second = start(&world, News(receiver.clone()));
+    arrives(&second, world.store.as_ref()).await;
+    second.stop().await.unwrap();
+    assert_eq!(receiver.firsts(), BTreeMap::from([("counter-1".to_owned(), vec![2])]));
+}
