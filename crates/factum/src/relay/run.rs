@@ -14,7 +14,7 @@ use crate::{
     model::EventId,
     read::Epoch,
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
-    store::{Batch, EventStore, Position, Selection, StoreError, Subscription},
+    store::{Batch, BoxFuture, EventStore, Position, Selection, StoreError, Subscription},
 };
 
 /// What the progress of a relay is named with, before its topic.
@@ -22,8 +22,11 @@ const PROGRESS_PREFIX: &str = "relay/";
 const _: () = assert!(PROGRESS_PREFIX.len() + TOPIC_BYTES_MAX <= factum_engine::PROGRESS_NAME_BYTES_MAX);
 /// How many events are read at once.
 const READ_EVENTS_MAX: usize = 500;
-/// How many events without a message may pass before the checkpoint is stored all the same.
+/// How many events may pass before the checkpoint is stored although it was stored just before, or nothing was sent.
 const UNSAVED_EVENTS_MAX: u64 = 1_000;
+/// The least time from one storing of the checkpoint to the next: each is a sync, for which the next messages wait, and
+/// all it spares is looking at events again.
+const SAVING_REST: Duration = Duration::from_millis(50);
 /// The first wait after an error.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.
@@ -41,6 +44,41 @@ pub struct Relay {
     runtime: Runtime,
     publisher: Publisher,
     status: Status,
+}
+
+/// What one run of the loop works with.
+struct Session {
+    lanes: Lanes,
+    ledger: Ledger,
+    /// Something was sent since the checkpoint was stored.
+    unsaved: bool,
+    /// Until when the checkpoint is not stored again.
+    resting: Option<BoxFuture<'static, ()>>,
+}
+
+impl Session {
+    /// Moves the checkpoint: after the acknowledgements, never before.
+    fn reached(&mut self, read_to: Position, event_id: Option<EventId>, sent: bool) {
+        let checkpoint = &mut self.ledger.checkpoint;
+        (checkpoint.read_to, checkpoint.event_id) = (read_to.get(), event_id);
+        self.lanes.record(checkpoint);
+        self.unsaved |= sent;
+    }
+
+    fn is_to_be_saved(&self) -> bool {
+        (self.unsaved && self.resting.is_none()) || self.ledger.unsaved() >= UNSAVED_EVENTS_MAX
+    }
+}
+
+/// Waits for the end of a rest, if there is one.
+async fn over(resting: &mut Option<BoxFuture<'static, ()>>) {
+    match resting {
+        Some(rest) => {
+            rest.await;
+            *resting = None;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 impl Relay {
@@ -75,9 +113,9 @@ impl Relay {
     /// See [`RelayEnd`].
     pub async fn run(&self, mut stop: Stop) -> Result<(), RelayEnd> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
-        let mut epoch = None;
+        let (mut epoch, mut session) = (None, None);
         loop {
-            let trouble = match stop.unless(self.publish(&mut epoch, &mut backoff)).await {
+            let trouble = match stop.unless(self.publish(&mut epoch, &mut session, &mut backoff)).await {
                 None => break,
                 Some(trouble) => trouble,
             };
@@ -91,13 +129,24 @@ impl Relay {
                 break;
             }
         }
+        if let Some(Session { mut ledger, unsaved: true, .. }) = session
+            && let Err(trouble) = ledger.save().await
+        {
+            // The next start looks at these events again, and finds them sent.
+            self.show_failure(LoopState::Stopped, &trouble);
+        }
         self.status.update(|report| report.state = LoopState::Stopped);
         Ok(())
     }
 
     /// One run from the checkpoint to the first trouble.
-    async fn publish(&self, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Trouble {
-        match self.try_publish(epoch, backoff).await {
+    async fn publish(
+        &self,
+        epoch: &mut Option<Epoch>,
+        session: &mut Option<Session>,
+        backoff: &mut Backoff,
+    ) -> Trouble {
+        match self.try_publish(epoch, session, backoff).await {
             Err(trouble) => trouble,
             Ok(never) => match never {},
         }
@@ -106,8 +155,11 @@ impl Relay {
     async fn try_publish(
         &self,
         epoch: &mut Option<Epoch>,
+        session: &mut Option<Session>,
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, Trouble> {
+        // What the last run did not store is looked at again: whether it was acknowledged, the topic tells.
+        *session = None;
         let topic = &self.publisher.topic;
         let again = epoch.is_some();
         let mut ledger = Ledger::open(self.store.clone(), format!("{PROGRESS_PREFIX}{topic}"), epoch).await?;
@@ -117,16 +169,27 @@ impl Relay {
         }
         let partitions = self.publisher.publication.partitions();
         self.bus.ensure_topics(&[TopicSpec::new(topic, partitions)?]).await?;
-        let mut lanes = self.survey(&ledger, partitions).await?;
+        let lanes = self.survey(&ledger, partitions).await?;
         let mut producer = self.bus.producer().await?;
         let start = lanes.start(&ledger.checkpoint);
         let mut subscription = Subscription::new(self.store.clone(), Selection::everything(), start);
         self.show(start, self.head().await?);
+        let session = session.insert(Session { lanes, ledger, unsaved: false, resting: None });
         loop {
-            let batch = subscription.next(READ_EVENTS_MAX).await?;
-            self.ship(&batch, &mut lanes, producer.as_mut(), &mut ledger).await?;
-            backoff.reset();
-            self.show(batch.read_to, if batch.end { batch.read_to } else { self.head().await? });
+            tokio::select! {
+                biased;
+                batch = subscription.next(READ_EVENTS_MAX) => {
+                    let batch = batch?;
+                    self.ship(&batch, session, producer.as_mut()).await?;
+                    backoff.reset();
+                    self.show(batch.read_to, if batch.end { batch.read_to } else { self.head().await? });
+                }
+                () = over(&mut session.resting) => {}
+            }
+            if session.is_to_be_saved() {
+                session.ledger.save().await?;
+                (session.unsaved, session.resting) = (false, Some(self.runtime.sleep(SAVING_REST)));
+            }
         }
     }
 
@@ -145,30 +208,21 @@ impl Relay {
     }
 
     /// Sends the messages of a batch and moves the checkpoint over it.
-    async fn ship(
-        &self,
-        batch: &Batch,
-        lanes: &mut Lanes,
-        producer: &mut dyn Producer,
-        ledger: &mut Ledger,
-    ) -> Result<(), Trouble> {
+    async fn ship(&self, batch: &Batch, session: &mut Session, producer: &mut dyn Producer) -> Result<(), Trouble> {
         let mut shipment = Shipment::default();
         for event in &batch.events {
-            lanes.load(&self.publisher, event, &mut shipment)?;
+            session.lanes.load(&self.publisher, event, &mut shipment)?;
             if shipment.is_full() {
-                self.send(std::mem::take(&mut shipment), lanes, producer).await?;
-                self.save(lanes, ledger, event.position, Some(event.id)).await?;
+                self.send(std::mem::take(&mut shipment), &mut session.lanes, producer).await?;
+                session.reached(event.position, Some(event.id), true);
             }
         }
         let last = batch.events.last().filter(|event| event.position == batch.read_to).map(|event| event.id);
-        let sent = !shipment.records.is_empty();
-        if sent {
-            self.send(shipment, lanes, producer).await?;
+        let sends = !shipment.records.is_empty();
+        if sends {
+            self.send(shipment, &mut session.lanes, producer).await?;
         }
-        ledger.checkpoint.read_to = batch.read_to.get();
-        if sent || ledger.unsaved() >= UNSAVED_EVENTS_MAX {
-            self.save(lanes, ledger, batch.read_to, last).await?;
-        }
+        session.reached(batch.read_to, last, sends);
         Ok(())
     }
 
@@ -177,20 +231,6 @@ impl Relay {
         lanes.acknowledged(&shipment.manifest, &offsets, &self.publisher.topic)?;
         self.status.update(|report| report.processed += offsets.len() as u64);
         Ok(())
-    }
-
-    /// After the acknowledgements, never before.
-    async fn save(
-        &self,
-        lanes: &Lanes,
-        ledger: &mut Ledger,
-        read_to: Position,
-        event_id: Option<EventId>,
-    ) -> Result<(), Trouble> {
-        ledger.checkpoint.read_to = read_to.get();
-        ledger.checkpoint.event_id = event_id;
-        lanes.record(&mut ledger.checkpoint);
-        ledger.save().await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

@@ -1,6 +1,13 @@
 //! From an event store through a bus into another service's read model.
 
-use crate::world::{CounterEvent, Polished, append, message, partition_of, partitions, raise, world, world_on_disk};
+use std::time::Duration;
+
+use factum::{Position, Runtime};
+
+use crate::world::{
+    CounterEvent, Polished, TOPIC, World, append, message, partition_of, partitions, raise, within, world,
+    world_on_disk,
+};
 
 #[tokio::test]
 async fn what_happens_in_one_service_is_seen_in_another() {
@@ -54,4 +61,38 @@ async fn on_disk_everything_is_there_after_a_restart_even_without_the_bus() {
         world.bus.close().await.unwrap();
         world.store.close().await.unwrap();
     }
+}
+
+/// The checkpoint was stored after each batch: a sync for which the next messages waited.
+#[tokio::test]
+async fn the_checkpoint_is_stored_now_and_then_and_at_the_end() {
+    let (runtime, clock) = Runtime::manual(1);
+    let world = World { runtime, ..world().0 };
+    let store = world.store.as_ref();
+    let relay = world.relay();
+    let read_to = || async {
+        let stored = store.progress(&format!("relay/{TOPIC}")).await.unwrap().value?;
+        serde_json::from_slice::<serde_json::Value>(&stored).unwrap()["read_to"].as_u64()
+    };
+    let is_stored = |position: Position| {
+        within(async move {
+            while read_to().await != Some(position.get()) {
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    let first = raise(store, 1, 1).await;
+    is_stored(first).await;
+    let mut last = first;
+    for sent in 2..=5 {
+        last = raise(store, 1, 1).await;
+        relay.status.shows(|report| report.processed == sent).await;
+    }
+    assert_eq!(read_to().await, Some(first.get()), "stored just now");
+    clock.advance(Duration::from_millis(50));
+    is_stored(last).await;
+    let last = raise(store, 1, 1).await;
+    relay.status.shows(|report| report.processed == 6).await;
+    relay.stop().await.unwrap();
+    assert_eq!(read_to().await, Some(last.get()));
 }
