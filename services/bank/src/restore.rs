@@ -18,7 +18,7 @@ pub(crate) struct RestoreArgs {
     /// The copy of the folder of all data
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// The folder of all data; the events of accounts, of transfers, or of both must not be in it any more
+    /// The folder of all data; the events of the services to be restored must not be in it any more
     #[arg(long, value_name = "DIR", env = "BANK_DATA", default_value = "data")]
     data: PathBuf,
 }
@@ -26,13 +26,18 @@ pub(crate) struct RestoreArgs {
 /// Restores the stores that are not there, and says what an operator has to know next.
 pub(crate) fn run(RestoreArgs { from, data }: &RestoreArgs) -> anyhow::Result<ExitCode> {
     let lost = |service: &str| is_empty(&data.join(service).join(EVENTS));
-    // With nothing lost there is nothing to restore, and accounts say why not.
-    if lost(accounts::NAME) || !lost(transfers::NAME) {
+    // A copy may be older than a service.
+    let copied = |service: &str| !is_empty(&from.join(service).join(EVENTS));
+    let [transfers_lost, statements_lost] = [transfers::NAME, statements::NAME].map(|name| lost(name) && copied(name));
+    // With nothing to restore, accounts say why not.
+    if lost(accounts::NAME) || !(transfers_lost || statements_lost) {
         print(accounts::NAME, &accounts::restore(&from.join(accounts::NAME), &data.join(accounts::NAME))?);
     }
-    // A copy may be older than the first transfer.
-    if lost(transfers::NAME) && !is_empty(&from.join(transfers::NAME).join(EVENTS)) {
+    if transfers_lost {
         print(transfers::NAME, &transfers::restore(&from.join(transfers::NAME), &data.join(transfers::NAME))?);
+    }
+    if statements_lost {
+        print(statements::NAME, &statements::restore(&from.join(statements::NAME), &data.join(statements::NAME))?);
     }
     let (read_db, bus) = (data.join(statements::NAME).join("read.db"), data.join("bus"));
     println!("If statements had read what is lost, they stop at the next event and say so. Then stop the bank, delete");

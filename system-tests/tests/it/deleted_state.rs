@@ -30,7 +30,7 @@ async fn deleted_read_models_and_bus_come_back_from_the_events() -> anyhow::Resu
     last[0] = token(&withdrawn)?;
     let before = answers(&bank, &accounts, &last).await?;
     bank.stop().await?;
-    assert_eq!(fs::read_dir(site.data().join("statements"))?.count(), 1, "a clean stop leaves read.db alone");
+    assert_eq!(fs::read_dir(site.data().join("statements"))?.count(), 2, "a clean stop leaves read.db and events");
 
     fs::remove_file(site.data().join("statements/read.db"))?;
     let bank = site.start().await?;

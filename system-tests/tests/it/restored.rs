@@ -63,12 +63,12 @@ async fn a_lost_event_store_is_restored_from_a_copy_and_nobody_takes_the_two_his
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert!(refused.stderr.contains("not empty"), "a store that is there is left alone: {refused:?}");
     assert_eq!(refused.stderr.trim_end().lines().count(), 1, "{refused:?}");
-    for service in ["accounts", "transfers"] {
+    for service in ["accounts", "transfers", "statements"] {
         fs::remove_dir_all(site.data().join(service).join("events"))?;
     }
     let restored = restore(&site, &copy).await?;
     assert!(restored.status.success(), "{restored:?}");
-    for told in ["restored    2 events of accounts", "restored    0 events of transfers"] {
+    for told in ["restored    2 events of accounts", "restored    0 events of transfers", "events of statements"] {
         assert!(restored.stdout.contains(told), "{}", restored.stdout);
     }
 
