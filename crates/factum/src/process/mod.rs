@@ -5,6 +5,7 @@
 //! again changes nothing ([`Hearer`]). What it sends is published by relays, as translations of its events. When a
 //! timer is due, that is decided on and appended the same way.
 
+mod again;
 mod erased;
 mod error;
 mod firing;
@@ -20,6 +21,7 @@ pub use error::HearError;
 pub use hearer::{Heard, Hearer};
 pub use keeper::KeeperEnd;
 
+pub(crate) use again::{About, decide_again};
 pub(crate) use erased::{AnyProcess, Hears};
 pub(crate) use firing::TIMER_CATEGORY;
 pub(crate) use keeper::{Deadlines, TimerKeeper};

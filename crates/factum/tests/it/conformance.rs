@@ -1,5 +1,7 @@
 //! The conformance kit finds what is planted, and nothing where nothing is wrong.
 
+mod orders;
+
 use std::{
     panic::catch_unwind,
     sync::atomic::{AtomicU64, Ordering},

@@ -1,6 +1,7 @@
 //! What others see of the service.
 #![allow(clippy::disallowed_methods, reason = "tests read what the repository holds, and play others")]
 
+mod conformance;
 mod consumed_from_accounts;
 mod contract;
 mod contracts;

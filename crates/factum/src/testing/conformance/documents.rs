@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     model::ProjectionKey,
+    quarantine::{ParkedKey, parked_keys},
     read::{Key, ReadStore, Role, SCAN_ROWS_MAX},
 };
 
@@ -11,12 +12,24 @@ use crate::{
 pub(super) type Documents = BTreeMap<(String, Key), String>;
 
 /// The documents of the generation that answers.
-pub(super) fn documents(store: &dyn ReadStore, projection: ProjectionKey) -> Documents {
+///
+/// # Errors
+/// A message is parked: the projection failed over it for good.
+pub(super) fn documents(store: &dyn ReadStore, projection: ProjectionKey) -> Result<Documents, String> {
+    let mut parked = Vec::new();
+    let read = store.read(&mut |read| {
+        parked = parked_keys(read, projection, None, 1)?;
+        Ok(())
+    });
+    read.expect("a read store in memory is there");
+    if let Some(ParkedKey { key, name, reason, .. }) = parked.first() {
+        return Err(format!("it failed for good over {name} of {key}: {reason}"));
+    }
     let generations = store.generations().expect("a read store in memory has generations");
     let models = generations.models().expect("a read store in memory is there");
     let live = models.iter().find(|model| model.is_of(projection) && model.role == Role::Live);
     let mut documents = Documents::new();
-    let Some(live) = live else { return documents };
+    let Some(live) = live else { return Ok(documents) };
     let mut all = |inspection: &mut dyn crate::read::Inspection| {
         documents.clear();
         for table in inspection.tables(projection, live.generation)? {
@@ -34,7 +47,7 @@ pub(super) fn documents(store: &dyn ReadStore, projection: ProjectionKey) -> Doc
         Ok(())
     };
     generations.inspect(&mut all).expect("a read store in memory is there");
-    documents
+    Ok(documents)
 }
 
 /// The first document that is another one than expected, in words.

@@ -11,6 +11,7 @@ use std::{
 use super::{CALM, diary::Diary};
 use crate::{
     bus::{Bus, MemoryBus},
+    model::Timestamp,
     read::{MemoryReadStore, ReadStore},
     rebuild::Operation,
     runtime::{Runtime, Task},
@@ -179,16 +180,21 @@ impl House {
         *lock(&self.inner.read) = Arc::new(MemoryReadStore::new());
     }
 
-    /// No more misfortune: everything is started once more, until nothing is under way.
-    pub(super) async fn come_to_rest(&self) {
+    /// No more misfortune: everything is started once more.
+    pub(super) async fn calm_down(&self) {
         self.inner.calm.store(true, Ordering::SeqCst);
         if let Some(keeper) = lock(&self.inner.keeper).take() {
             keeper.abort();
         }
         self.bury_all();
         let Some(running) = self.start().await else { unreachable!("nobody dies any more") };
-        let service = Arc::clone(&running.service);
         *lock(&self.inner.running) = Some(running);
+    }
+
+    /// Waits until nothing is under way.
+    pub(super) async fn rest(&self) {
+        let running = lock(&self.inner.running).clone();
+        let service = running.expect("it was started, and nobody dies any more").service;
         let rest = async {
             let settled = settle(&[&service]).await;
             service.read_models().idle().await;
@@ -199,6 +205,11 @@ impl House {
             Some(Err(error)) => panic!("it never comes to rest: {error}{}", loops(&service)),
             None => panic!("it never comes to rest{}", loops(&service)),
         }
+    }
+
+    /// The time outside.
+    pub(super) fn now(&self) -> Timestamp {
+        self.inner.outside.now()
     }
 
     fn bury_all(&self) {

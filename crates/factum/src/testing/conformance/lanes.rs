@@ -18,6 +18,11 @@ const BURST_MAX: u64 = 4;
 pub(super) struct Lanes {
     simulation: Simulation,
     bus: MemoryBus,
+    disturbed: bool,
+    /// How many partitions each topic has.
+    partitions: BTreeMap<Arc<str>, u64>,
+    /// Which partition each key of a topic is on.
+    keys: BTreeMap<(Arc<str>, String), u64>,
     lanes: Vec<Lane>,
 }
 
@@ -31,30 +36,46 @@ struct Lane {
 }
 
 impl Lanes {
-    /// Divides a sample among partitions: as many as chance says, each key on the one that chance says; all on one when
-    /// there is to be no disturbance.
-    pub(super) async fn new(simulation: &Simulation, bus: &MemoryBus, told: &[Told], disturbed: bool) -> Self {
-        let mut counts: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-        let mut keys: BTreeMap<(Arc<str>, String), u64> = BTreeMap::new();
-        let mut lanes: BTreeMap<TopicPartition, Vec<(Told, NewRecord)>> = BTreeMap::new();
-        for message in told {
-            let below = |bound| if disturbed { simulation.random_below(bound) } else { 0 };
-            let partitions = *counts.entry(Arc::clone(&message.topic)).or_insert_with(|| 1 + below(PARTITIONS_MAX));
-            let key = (Arc::clone(&message.topic), message.stream.to_string());
-            let partition = *keys.entry(key).or_insert_with(|| below(partitions));
-            let partition = u32::try_from(partition).expect("there are few");
-            let lane = lanes.entry(TopicPartition::new(Arc::clone(&message.topic), partition)).or_default();
-            let previous = lane.last().map_or(Position::ZERO, |(before, _)| before.position);
-            lane.push((message.clone(), message.envelope(previous).encode()));
+    /// Nothing is to be sent yet. Each topic will have as many partitions as chance says, and each key will be on the one
+    /// that chance says; all on one when there is to be no disturbance.
+    pub(super) fn new(simulation: &Simulation, bus: &MemoryBus, disturbed: bool) -> Self {
+        let (simulation, bus) = (simulation.clone(), bus.clone());
+        Self { simulation, bus, disturbed, partitions: BTreeMap::new(), keys: BTreeMap::new(), lanes: Vec::new() }
+    }
+
+    /// A topic is there, with a number of partitions.
+    pub(super) async fn topic(&mut self, topic: &Arc<str>) -> u64 {
+        if let Some(partitions) = self.partitions.get(topic) {
+            return *partitions;
         }
-        for (topic, partitions) in counts {
-            let partitions = u32::try_from(partitions).expect("there are few");
-            let spec = TopicSpec::new(&topic, partitions).unwrap_or_else(|error| panic!("{error}"));
-            bus.ensure_topics(&[spec]).await.expect("a bus in memory takes any topic");
+        let partitions = 1 + self.below(PARTITIONS_MAX);
+        self.partitions.insert(Arc::clone(topic), partitions);
+        let count = u32::try_from(partitions).expect("there are few");
+        let spec = TopicSpec::new(topic, count).unwrap_or_else(|error| panic!("{error}"));
+        self.bus.ensure_topics(&[spec]).await.expect("a bus in memory takes any topic");
+        partitions
+    }
+
+    /// A message is to be sent, behind the others of its partition.
+    pub(super) async fn push(&mut self, message: Told) {
+        let partitions = self.topic(&message.topic).await;
+        let chosen = self.below(partitions);
+        let key = (Arc::clone(&message.topic), message.stream.to_string());
+        let partition = *self.keys.entry(key).or_insert(chosen);
+        let partition = u32::try_from(partition).expect("there are few");
+        let partition = TopicPartition::new(Arc::clone(&message.topic), partition);
+        let at = self.lanes.iter().position(|lane| lane.partition == partition).unwrap_or(self.lanes.len());
+        if at == self.lanes.len() {
+            self.lanes.push(Lane { partition, messages: Vec::new(), next: 0, sent: Vec::new() });
         }
-        let lanes = lanes.into_iter();
-        let lanes = lanes.map(|(partition, messages)| Lane { partition, messages, next: 0, sent: Vec::new() });
-        Self { simulation: simulation.clone(), bus: bus.clone(), lanes: lanes.collect() }
+        let lane = &mut self.lanes[at];
+        let previous = lane.messages.last().map_or(Position::ZERO, |(before, _)| before.position);
+        let record = message.envelope(previous).encode();
+        lane.messages.push((message, record));
+    }
+
+    fn below(&self, bound: u64) -> u64 {
+        if self.disturbed { self.simulation.random_below(bound) } else { 0 }
     }
 
     /// Whether everything is on the bus, to stay there.

@@ -11,19 +11,26 @@ mod diary;
 mod documents;
 mod house;
 mod lanes;
+mod process_managers;
 mod projections;
 mod reactors;
+mod receiver;
+mod recorded;
 mod sample;
 mod trial;
 
+pub use process_managers::{process_manager, process_manager_over};
 pub use projections::{own_projection, projection, projection_over};
 pub use reactors::{reactor, reactor_over};
+pub use receiver::{Answer, Asked};
 pub use sample::{Sample, TOPIC};
 
 use crate::testing::Odds;
 
-/// How many seeds a handler is tried with.
+/// How many seeds a projection or a reactor is tried with.
 pub const SEEDS: u64 = 50;
+/// How many seeds a process manager is tried with: there is more to each of its runs.
+pub const PROCESS_SEEDS: u64 = 20;
 
 /// How often calls fail, take long, or are the last ones of their process.
 const ODDS: Odds = Odds { failure: 300, delay: 300, death: 150 };

@@ -4,12 +4,12 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     SEEDS,
-    documents::{documents, first_difference},
+    documents::{Documents, documents, first_difference},
     house::{Assemble, House, Parts},
     sample::Sample,
     trial::Trial,
 };
-use crate::{Projection, ProjectionKey, service::Service};
+use crate::{Projection, ProjectionKey, service::Service, store::BoxFuture};
 
 /// Proves that a projection comes to the same read model whatever happens to its messages and its process, with
 /// [`SEEDS`] seeds. See [`projection_over`].
@@ -60,17 +60,21 @@ pub fn own_projection<P: Projection>(sample: Sample<P::Event>) {
 
 #[track_caller]
 fn compare(key: ProjectionKey, trial: &Trial, assemble: &Assemble, seeds: Range<u64>) {
-    let written = move |house: &House| documents(house.read_store().as_ref(), key);
+    let written = move |house: House| -> BoxFuture<'static, Result<Documents, String>> {
+        Box::pin(async move { documents(house.read_store().as_ref(), key) })
+    };
     let expected = match trial.run(assemble, None, written) {
-        (_, Ok(expected)) => expected,
-        (_, Err(trouble)) => panic!("projection {key} does not get through the sample undisturbed: {trouble}"),
+        (_, Ok(Ok(expected))) => expected,
+        (_, Ok(Err(trouble)) | Err(trouble)) => {
+            panic!("projection {key} does not get through the sample undisturbed: {trouble}")
+        }
     };
     assert!(!expected.is_empty(), "projection {key} writes nothing for this sample: it shows nothing");
     for seed in seeds {
         let (diary, found) = trial.run(assemble, Some(seed), written);
         let trouble = match found {
-            Ok(found) => first_difference(&expected, &found),
-            Err(trouble) => Some(trouble),
+            Ok(Ok(found)) => first_difference(&expected, &found),
+            Ok(Err(trouble)) | Err(trouble) => Some(trouble),
         };
         if let Some(trouble) = trouble {
             panic!("projection {key} does not conform, seed {seed}: {trouble}\nwhat was done:{}", diary.told());
@@ -134,9 +138,10 @@ mod tests {
             Service::builder("conformance", "handler").consumes::<Versions>(&[TOPIC]).read_store(read_store)
         });
         let run = |seed| {
-            let (diary, found) =
-                trial.run(&assemble, Some(seed), move |house| documents(house.read_store().as_ref(), key));
-            assert!(found.is_ok_and(|documents| documents.len() == 3), "seed {seed}:{}", diary.told());
+            let (diary, found) = trial.run(&assemble, Some(seed), move |house| {
+                Box::pin(async move { documents(house.read_store().as_ref(), key) })
+            });
+            assert!(found.flatten().is_ok_and(|documents| documents.len() == 3), "seed {seed}:{}", diary.told());
             diary.told()
         };
         let diaries: Vec<String> = (0..SEEDS).map(run).collect();

@@ -73,7 +73,7 @@ pub fn reactor_over<R: Reactor<Effect: Debug>>(
             let watched = Watched { reactor: make(), ledger: log.clone(), luck };
             Service::builder("conformance", "handler").reacts(watched).store(store)
         });
-        let (diary, ended) = trial.run(&assemble, seed, |_| ());
+        let (diary, ended) = trial.run(&assemble, seed, |_| Box::pin(async {}));
         (diary, ended.and_then(|()| ledger.firsts()))
     };
     let expected = match run(None) {

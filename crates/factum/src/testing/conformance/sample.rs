@@ -40,6 +40,8 @@ pub(super) struct Told {
     pub(super) position: Position,
     at: Timestamp,
     data: Bytes,
+    /// The bus command that it answers.
+    command_id: Option<Arc<str>>,
 }
 
 impl<E: Event> Default for Sample<E> {
@@ -91,6 +93,7 @@ impl<E: Event> Sample<E> {
                 position: Position::new(before as u64 + 1),
                 at: self.at,
                 data: data.into(),
+                command_id: None,
             });
             self.at = self.at.plus(BETWEEN);
         }
@@ -102,7 +105,23 @@ impl<E: Event> Sample<E> {
     }
 }
 
+/// What is said about a command that a process has sent.
+pub(super) struct Reply {
+    pub(super) topic: Arc<str>,
+    pub(super) stream: StreamName,
+    pub(super) name: &'static str,
+    pub(super) data: Vec<u8>,
+    pub(super) command_id: Arc<str>,
+}
+
 impl Told {
+    /// A reply, as the message of this version of its stream and this position of its topic's source.
+    pub(super) fn reply(reply: Reply, version: u64, position: Position, at: Timestamp) -> Self {
+        let Reply { topic, stream, name, data, command_id } = reply;
+        let (data, command_id) = (data.into(), Some(command_id));
+        Self { topic, stream, name, schema: 1, tags: Vec::new(), version, position, at, data, command_id }
+    }
+
     /// The message on a lane, after the one at `previous`.
     pub(super) fn envelope(&self, previous: Position) -> Envelope {
         let id = self.id();
@@ -117,7 +136,7 @@ impl Told {
             position: self.position,
             previous,
             lineage: Vec::new(),
-            command_id: None,
+            command_id: self.command_id.clone(),
             correlation_id: CorrelationId::from_uuid(id.as_uuid()),
             causation_id: None,
             actor: fixtures::actor(fixtures::ACTOR),
@@ -125,8 +144,8 @@ impl Told {
         }
     }
 
-    /// The event in the service's own store.
-    pub(super) fn append(&self) -> Append {
+    /// The event in the service's own store, recorded at another time than the sample's where one is given.
+    pub(super) fn append(&self, at: Option<Timestamp>) -> Append {
         let id = self.id();
         let metadata = Metadata {
             correlation_id: CorrelationId::from_uuid(id.as_uuid()),
@@ -140,7 +159,7 @@ impl Told {
             before => ExpectedVersion::Exact(Version::new(before)),
         };
         let event = NewEvent { id, name, schema, tags, data };
-        Append::new(metadata, self.at).stream(self.stream.clone(), expected, vec![event])
+        Append::new(metadata, at.unwrap_or(self.at)).stream(self.stream.clone(), expected, vec![event])
     }
 
     fn id(&self) -> EventId {
