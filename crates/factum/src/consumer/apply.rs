@@ -149,7 +149,7 @@ impl ProjectionConsumer {
         stop: &PartitionStop,
         session: &mut Session,
     ) -> Result<(), Trouble> {
-        show::stands_still(&self.status, partition, offset, stop);
+        show::stands_still(&self.status, partition, offset, stop, "rebuild this projection");
         session.consumer.pause(partition);
         session.consumer.seek(partition, offset).await?;
         session.standstill.stop(partition, &self.runtime);

@@ -58,7 +58,7 @@ pub enum PartitionStop {
     #[error("{0}")]
     Unreadable(String),
     /// The source was restored to before what was applied here.
-    #[error("source forked at {fork}, you are at {watermark}: rebuild this projection")]
+    #[error("source forked at {fork}, you are at {watermark}")]
     ForkedBelow {
         /// The last position the histories share.
         fork: Position,
@@ -66,7 +66,7 @@ pub enum PartitionStop {
         watermark: Position,
     },
     /// The source's present history does not descend from the one applied here.
-    #[error("the source goes on in history {found}, which does not descend from {applied}: rebuild this projection")]
+    #[error("the source goes on in history {found}, which does not descend from {applied}")]
     ForeignHistory {
         /// The message's history.
         found: Incarnation,
@@ -74,7 +74,7 @@ pub enum PartitionStop {
         applied: Incarnation,
     },
     /// Another event stands at a position that was applied.
-    #[error("event {found} stands at position {position}, where {applied} was applied: rebuild this projection")]
+    #[error("event {found} stands at position {position}, where {applied} was applied")]
     OtherEvent {
         /// The position.
         position: Position,
@@ -83,6 +83,13 @@ pub enum PartitionStop {
         /// The event applied.
         applied: EventId,
     },
+}
+
+impl PartitionStop {
+    /// Whether what was done here belongs to a history that its source has left.
+    pub(super) const fn is_of_another_history(&self) -> bool {
+        matches!(self, Self::ForkedBelow { .. } | Self::ForeignHistory { .. } | Self::OtherEvent { .. })
+    }
 }
 
 /// What goes wrong within the loop.

@@ -40,9 +40,18 @@ pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
     alarm(status, gap.lane.as_str(), text);
 }
 
-/// A partition stands still at a record.
-pub(super) fn stands_still(status: &Status, partition: &TopicPartition, offset: Offset, stop: &PartitionStop) {
-    let text = format!("{partition} stands still at offset {offset}: {stop}");
+/// A partition stands still at a record. `remedy`: what helps where the source has left the history followed so far.
+pub(super) fn stands_still(
+    status: &Status,
+    partition: &TopicPartition,
+    offset: Offset,
+    stop: &PartitionStop,
+    remedy: &str,
+) {
+    let mut text = format!("{partition} stands still at offset {offset}: {stop}");
+    if stop.is_of_another_history() {
+        text = format!("{text}: {remedy}");
+    }
     status.update(|report| report.last_error = Some(text.clone()));
     alarm(status, &partition.to_string(), text);
 }

@@ -165,7 +165,8 @@ impl CommandDispatcherBuilder {
         self.build_with(Vec::new()).map(|(own, _)| own)
     }
 
-    /// Builds the dispatcher, and others beside it that share its states, each with commands of its own.
+    /// Builds the dispatcher, and others beside it that share its states, each with commands of its own. The tokens of
+    /// those name no topics.
     pub(crate) fn build_with(
         self,
         others: Vec<Vec<Box<dyn AnyCommand>>>,
@@ -183,17 +184,20 @@ impl CommandDispatcherBuilder {
         let commands = by_name(self.commands)?;
         check_token(self.store.identity(), &self.publications)?;
         let cache = Cache::new(self.cached_aggregates_max, self.cached_bytes_max);
-        let core = Core {
-            service: self.service,
-            source: self.store.identity().source(),
-            streams: Arc::new(Streams::new(self.store, self.runtime, cache, self.attempts_max)),
-            policy: self.policy,
-            publications: self.publications,
+        let streams = Arc::new(Streams::new(self.store, self.runtime, cache, self.attempts_max));
+        let core = |publications| {
+            let (service, policy, streams) = (self.service.clone(), Arc::clone(&self.policy), Arc::clone(&streams));
+            Arc::new(Core { service, source: streams.store.identity().source(), streams, policy, publications })
         };
-        let core = Arc::new(core);
-        let dispatcher = |commands| CommandDispatcher { core: Arc::clone(&core), commands: Arc::new(commands) };
-        let others = others.into_iter().map(|commands| by_name(commands).map(&dispatcher)).collect::<Result<_, _>>()?;
-        Ok((dispatcher(commands), others))
+        // Nobody waits for what came over the bus: no token says where it is published.
+        let (own, of_others) = (core(self.publications), core(Vec::new()));
+        let dispatcher =
+            |core: &Arc<Core>, commands| CommandDispatcher { core: Arc::clone(core), commands: Arc::new(commands) };
+        let others = others
+            .into_iter()
+            .map(|commands| by_name(commands).map(|them| dispatcher(&of_others, them)))
+            .collect::<Result<_, _>>()?;
+        Ok((dispatcher(&own, commands), others))
     }
 }
 

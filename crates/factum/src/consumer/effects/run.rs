@@ -34,6 +34,11 @@ const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after an error.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// What helps when a source has left the history whose messages led to what is recorded.
+const LEFT_RECORDED: &str = "restore the events of this service from a copy from before that, too";
+/// The same of what was done outside.
+const LEFT_OUTSIDE: &str = "what was done outside stays done; restore the source from a newer copy";
+
 /// Feeds one [`Effect`] from topics of the bus, with its progress in the event store.
 ///
 /// Killing it anywhere, or running it twice, does each effect once, as far as the effect's ids go: progress is written
@@ -328,7 +333,8 @@ impl EffectConsumer {
         stop: &PartitionStop,
         session: &mut Session,
     ) -> Result<(), Trouble> {
-        show::stands_still(&self.status, partition, offset, stop);
+        let remedy = if self.outside.is_some() { LEFT_OUTSIDE } else { LEFT_RECORDED };
+        show::stands_still(&self.status, partition, offset, stop, remedy);
         session.rest.remove(partition);
         session.consumer.pause(partition);
         session.consumer.seek(partition, offset).await?;

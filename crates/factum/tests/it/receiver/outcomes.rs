@@ -1,6 +1,11 @@
 //! What becomes of a command.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use factum::{Delivery, MessageType, OutgoingMessage, Publication};
+
 use super::*;
+use crate::accounts::AccountEvent;
 
 const REFUSED: &str = "factum.command-refused.v1";
 const NOTHING_TO_DO: &str = "factum.command-nothing-to-do.v1";
@@ -173,6 +178,41 @@ async fn a_policy_is_asked_as_for_every_command() {
     story.sender.deposit("1", 5).await;
     story.settled().await;
     assert_eq!(story.told(), [refused("1", "denied")]);
+    story.end().await;
+}
+
+/// Counts how often it is asked.
+struct Counted;
+
+static TRANSLATED: AtomicUsize = AtomicUsize::new(0);
+
+impl Publication for Counted {
+    const TOPIC: &'static str = "bank.accounts.account.events";
+    const MESSAGES: &'static [MessageType] = &[];
+    type Event = AccountEvent;
+
+    fn translate(event: &AccountEvent, _: &Delivery) -> Option<OutgoingMessage> {
+        TRANSLATED.fetch_add(usize::from(matches!(event, AccountEvent::Deposited(_))), Ordering::Relaxed);
+        None
+    }
+}
+
+/// What is published of a command was worked out twice: for its relay, and for a token that nobody waits with.
+#[tokio::test]
+async fn nothing_is_worked_out_for_a_token_that_nobody_gets() {
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::seeded(1));
+    let memory = MemoryBus::new();
+    let bus: Arc<dyn Bus> = Arc::new(memory.clone());
+    let service = builder(&store, &bus, &crate::world::impatient()).publishes::<Counted>().start().await.unwrap();
+    open(&service, 0).await;
+    let sender = Sender::new(&memory).await;
+    let mut story = Story { service, store, bus: memory, sender };
+    for id in ["1", "2", "1"] {
+        story.sender.deposit(id, 5).await;
+    }
+    story.settled().await;
+    assert_eq!(story.balance().await, 10);
+    assert_eq!(TRANSLATED.load(Ordering::Relaxed), 2, "once by the relay");
     story.end().await;
 }
 

@@ -134,7 +134,23 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
 
 #[tokio::test]
 async fn a_sender_restored_to_before_what_was_taken_stops_its_partition() {
-    let mut story = Story::with(0).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (live, copy) = (folder.path().join("live"), folder.path().join("copy"));
+    let open_store = |path: &std::path::Path| -> Arc<dyn EventStore> {
+        Arc::new(factum::store::EngineStore::open(path, factum::store::EngineOptions::default()).unwrap())
+    };
+    let store = open_store(&live);
+    let bus = MemoryBus::new();
+    let service = start_patiently(&store, &bus).await;
+    open(&service, 10).await;
+    service.stop(LIMIT).await.unwrap();
+    drop(store);
+    copy_folder(&live, &copy);
+
+    let store = open_store(&live);
+    let service = start_patiently(&store, &bus).await;
+    let sender = Sender::new(&bus).await;
+    let mut story = Story { service, store, bus, sender };
     story.sender.deposit("1", 1).await;
     story.sender.deposit("2", 2).await;
     story.settled().await;
@@ -147,8 +163,21 @@ async fn a_sender_restored_to_before_what_was_taken_stops_its_partition() {
     story.sender.deposit("3", 4).await;
     story.shows(|report| !report.alarms.is_empty()).await;
     let alarms = story.receiver().alarms;
-    assert!(alarms.values().any(|text| text.contains("forked at 1")), "{alarms:?}");
-    assert_eq!(story.balance().await, 3);
+    let says = |words: &str| alarms.values().any(|text| text.contains(words));
+    assert!(says("forked at 1, you are at 2: restore the events of this service"), "{alarms:?}");
+    assert_eq!(story.balance().await, 13);
+
+    // As it says: now it knows nothing of what its sender has lost.
+    let Story { service, store, bus, sender } = story;
+    service.stop(LIMIT).await.unwrap();
+    drop(store);
+    std::fs::remove_dir_all(&live).unwrap();
+    factum::store::EngineStore::restore(&copy, &live, &factum::store::EngineOptions::default()).unwrap();
+    let store = open_store(&live);
+    let story = Story { service: start_patiently(&store, &bus).await, store, bus, sender };
+    story.settled().await;
+    assert_eq!(story.balance().await, 15);
+    assert!(story.receiver().alarms.is_empty());
     story.end().await;
 }
 
