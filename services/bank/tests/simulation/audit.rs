@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use factum::{
     EventStore, Position, Selection,
+    bus::{Bus as _, Envelope, TopicPartition, partition_of},
     query::AskOptions,
     store::{Direction, RecordedEvent},
 };
@@ -18,6 +19,8 @@ use crate::{
 
 /// How many events one read asks for.
 const PAGE: usize = 1_000;
+const ACCOUNT_TOPIC: &str = "bank.accounts.account.events";
+const PARTITIONS: u32 = 12;
 
 /// An account as its events say.
 #[derive(Default, Debug)]
@@ -72,10 +75,23 @@ pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
 }
 
 /// After the accounts came back without their last events: what is shown is what is recorded now, or somebody says that
-/// it cannot be; and once the read database is filled anew, all of it is.
+/// it cannot be; and once the read database is filled anew, all of it is. Where nothing was published since, nobody
+/// behind the bus can know.
 pub(crate) async fn after_a_loss(world: &World) {
     world.come_to_rest().await;
-    let recorded = accounts(world).await;
+    let mut recorded = accounts(world).await;
+    let now = world.store(Kind::Accounts).identity().source();
+    for id in recorded.keys().copied().collect::<Vec<_>>() {
+        let partition =
+            TopicPartition::new(ACCOUNT_TOPIC, partition_of(format!("account-{id}").as_bytes(), PARTITIONS));
+        let last = world.bus().tail(&partition, None).await.unwrap();
+        let told = last.is_some_and(|last| {
+            Envelope::decode(&last.headers, &last.value).is_ok_and(|message| message.origin.source == now)
+        });
+        if !told {
+            recorded.remove(&id);
+        }
+    }
     let service = world.service(Kind::Statements).expect("runs");
     let stopped = service.health().loops().into_iter().any(|(_, report)| !report.alarms.is_empty());
     if !stopped {
