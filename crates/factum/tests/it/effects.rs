@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use factum::{
@@ -12,8 +13,8 @@ use factum::{
     consumer::{ConsumerEnd, Effect, EffectConsumer, EffectError, Seen},
     runtime::LoopState,
     store::{
-        Append, BoxFuture, CommandRecord, Direction, EventStore, ExpectedVersion, Fingerprint, MemoryStore, Metadata,
-        NewEvent, Position, Selection, StreamName,
+        Append, BoxFuture, CommandRecord, Direction, Durability, EngineOptions, EngineStore, EventStore,
+        ExpectedVersion, Fingerprint, MemoryStore, Metadata, NewEvent, Position, Selection, StreamName,
     },
     testing,
 };
@@ -403,6 +404,36 @@ async fn what_was_taken_in_is_not_told_again_after_a_restart() {
     within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
     assert_eq!(third.begun(), COUNTERS + 1);
     consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+/// Where an operator chose that appends need not wait for their sync, progress was durable before the effects: a power
+/// cut would have taken them, and nobody would have told them again.
+#[tokio::test]
+async fn progress_is_not_written_down_before_its_effects_are_synced() {
+    let (world, _bus) = world();
+    let directory = tempfile::tempdir().unwrap();
+    let lazy = EngineOptions::default().durability(Durability::Interval(Duration::from_secs(60)));
+    let other = World { store: Arc::new(EngineStore::open(directory.path(), lazy).unwrap()), ..world.clone() };
+    let progress = async |store: &dyn EventStore| store.progress(&format!("noting/{TOPIC}")).await.unwrap().value;
+    let relay = world.relay();
+    raise(world.store.as_ref(), 1, 1).await;
+    relay.status.shows(|report| report.processed == 1).await;
+    let (consumer, seen) = started(&other, Arc::new(Noting(other.store.clone())));
+    within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
+    consumer.stop().await.unwrap();
+    let heads = other.store.heads().await.unwrap();
+    assert!(heads.synced < heads.written, "{heads:?}");
+    assert_eq!(progress(other.store.as_ref()).await, None);
+
+    other.store.close().await.unwrap();
+    let other =
+        World { store: Arc::new(EngineStore::open(directory.path(), EngineOptions::default()).unwrap()), ..world };
+    let (consumer, seen) = started(&other, Arc::new(Noting(other.store.clone())));
+    within(async { seen.clone().wait_for(|seen| seen.start).await.map(drop).unwrap() }).await;
+    consumer.stop().await.unwrap();
+    assert!(progress(other.store.as_ref()).await.is_some());
+    assert_eq!(other.store.heads().await.unwrap().written.get(), 1, "told again, it changed nothing");
     relay.stop().await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! Progress on one topic, kept with the event store.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,12 @@ use crate::{
     },
     model::{EventId, Incarnation, Source, StoreId},
     read::{Checkpoint, Epoch, Lane},
+    runtime::Runtime,
     store::{EventStore, Position, ProgressError},
 };
+
+/// How long one attempt to write progress down waits for the effects to be synced.
+const SYNC_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// The compare-and-set of one topic's progress.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub(super) struct Ledger {
     name: String,
     epoch: Epoch,
     stored: Option<Vec<u8>>,
+    /// Its effects are recorded in the event store.
+    recorded: bool,
 }
 
 /// What is stored, as JSON. Sources are listed once: ids are long, and there may be many partitions.
@@ -86,7 +92,7 @@ impl Ledger {
                 tracing::warn!(name, "the event store went back since this progress was written: reading all again");
             }
         }
-        Ok(Self { name, epoch: progress.epoch, stored: progress.value })
+        Ok(Self { name, epoch: progress.epoch, stored: progress.value, recorded })
     }
 
     /// Nothing was ever written here.
@@ -98,16 +104,31 @@ impl Ledger {
         self.epoch
     }
 
-    /// Stores what the book has of the topic, unless somebody else did meanwhile.
-    pub(super) async fn save(mut self, store: Arc<dyn EventStore>, next: Draft) -> Result<Self, Trouble> {
-        let head = store.heads().await?.synced.get();
+    /// Stores what the book has of the topic, unless somebody else did meanwhile. False when nothing was stored, because
+    /// the effects are not durable yet: where an operator chose that appends need not wait for that, a power cut would
+    /// take them and leave the progress.
+    pub(super) async fn save(
+        mut self,
+        store: Arc<dyn EventStore>,
+        next: Draft,
+        runtime: &Runtime,
+    ) -> Result<(Self, bool), Trouble> {
+        let heads = store.heads().await?;
+        if self.recorded && heads.synced < heads.written {
+            let before = Position::new(heads.written.get() - 1);
+            match runtime.within(SYNC_WAIT_MAX, store.synced_beyond(before)).await {
+                Some(synced) => drop(synced?),
+                None => return Ok((self, false)),
+            }
+        }
+        let head = heads.written.get();
         let written = next.at(store.identity().incarnation, head);
         let json = serde_json::to_vec(&written).map_err(|error| {
             ConsumerEnd::Progress(ProgressError::Refused(format!("`{}` cannot be written: {error}", self.name)))
         })?;
         store.advance_progress(&self.name, self.epoch, self.stored.as_deref(), &json).await?;
         self.stored = Some(json);
-        Ok(self)
+        Ok((self, true))
     }
 }
 

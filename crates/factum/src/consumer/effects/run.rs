@@ -167,7 +167,7 @@ impl EffectConsumer {
             let Some(next) = stop.unless(session.next(&self.runtime)).await else { break };
             match next {
                 Next::Due => session.resume_due(&self.runtime),
-                Next::Saved(topic, ledger) => session.saved(topic, ledger?, &self.runtime),
+                Next::Saved(topic, ledger) => session.saved(topic, ledger?),
                 Next::Rested => {}
                 Next::Worked(end) => {
                     self.worked(end, &mut session).await?;
@@ -190,8 +190,9 @@ impl EffectConsumer {
             session.unsaved_records = UNSAVED_RECORDS_MAX;
             session.begin_saving(&self.store);
             let Some(saving) = session.saving.take() else { return Ok(()) };
-            let (topic, ledger) = saving.await;
-            session.ledgers.insert(topic, ledger?);
+            let (topic, saved) = saving.await;
+            // What could not be written down is told again after the next start, which changes nothing.
+            session.ledgers.insert(topic, saved?.0);
         }
     }
 
@@ -209,7 +210,8 @@ impl EffectConsumer {
             if self.outside == Some(Since::Now) && ledger.is_new() {
                 // Written down before anything comes: started again, it must not begin later.
                 let ends = start::ends(self.bus.as_ref(), topic).await?;
-                ledger = ledger.save(Arc::clone(&self.store), Draft::of(&Book::new(ends.clone()), topic)).await?;
+                let draft = Draft::of(&Book::new(ends.clone()), topic);
+                (ledger, _) = ledger.save(Arc::clone(&self.store), draft, &self.runtime).await?;
                 checkpoints.extend(ends);
             }
             epochs.insert(topic.clone(), ledger.epoch());

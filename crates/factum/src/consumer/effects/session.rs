@@ -31,7 +31,9 @@ pub(super) const UNSAVED_RECORDS_MAX: u64 = 1_000;
 const SAVING_REST: Duration = Duration::from_millis(50);
 
 pub(super) type Work = FuturesUnordered<BoxFuture<'static, ChainEnd>>;
-pub(super) type Saving = BoxFuture<'static, (Arc<str>, Result<Ledger, Trouble>)>;
+/// With whether it was written down.
+pub(super) type Saved = Result<(Ledger, bool), Trouble>;
+pub(super) type Saving = BoxFuture<'static, (Arc<str>, Saved)>;
 
 /// What one run of the loop works with.
 pub(super) struct Session {
@@ -59,7 +61,7 @@ pub(super) struct Session {
 /// What happens next.
 pub(super) enum Next {
     Worked(ChainEnd),
-    Saved(Arc<str>, Result<Ledger, Trouble>),
+    Saved(Arc<str>, Saved),
     Rested,
     Due,
     Bus(Result<BusEvent, BusError>),
@@ -124,9 +126,12 @@ impl Session {
     }
 
     /// Progress was written down: as long as little is done, it is not again for a while.
-    pub(super) fn saved(&mut self, topic: Arc<str>, ledger: Ledger, runtime: &Runtime) {
+    pub(super) fn saved(&mut self, topic: Arc<str>, (ledger, written): (Ledger, bool)) {
+        if !written {
+            self.unsaved.insert(topic.clone());
+        }
         self.ledgers.insert(topic, ledger);
-        self.resting = Some(runtime.sleep(SAVING_REST));
+        self.resting = Some(self.worker.runtime.sleep(SAVING_REST));
     }
 
     /// Writes progress down when nothing else is to do, or after enough records.
@@ -140,8 +145,8 @@ impl Session {
             self.unsaved_records = 0;
         }
         let Some(ledger) = self.ledgers.remove(&topic) else { return };
-        let (draft, store) = (Draft::of(&self.book, &topic), Arc::clone(store));
-        self.saving = Some(Box::pin(async move { (topic, ledger.save(store, draft).await) }));
+        let (draft, store, runtime) = (Draft::of(&self.book, &topic), Arc::clone(store), self.worker.runtime.clone());
+        self.saving = Some(Box::pin(async move { (topic, ledger.save(store, draft, &runtime).await) }));
     }
 
     /// Lets partitions that stood still long enough try again.
