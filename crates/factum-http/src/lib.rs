@@ -82,6 +82,7 @@ pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, Server, raise_open_files};
 pub use surface::{
-    CommandAnswer, DoneAnswer, GenerationAnswer, LoopAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer,
+    CommandAnswer, DoneAnswer, GenerationAnswer, HandledAnswer, LoopAnswer, ParkedAnswer, ParkedKeyAnswer,
+    ParkedMessageAnswer, ParkedMessagesAnswer, ProgressAnswer, QuarantineAnswer, ReadModelAnswer, ReadModelsAnswer,
     ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface,
 };

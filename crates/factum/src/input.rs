@@ -84,8 +84,11 @@ impl From<InvalidField> for InvalidInput {
 /// How serde begins to tell of a field that is missing or comes twice: with its name, and with nothing of the document.
 const NAMING_A_FIELD: [&str; 2] = ["missing field `", "duplicate field `"];
 
-/// Reads a JSON object.
-pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields) -> Result<T, InvalidInput> {
+/// Reads a JSON object, such as the body of a request.
+///
+/// # Errors
+/// It is none, or a field does not fit, is missing, comes twice or, where that is refused, is unknown.
+pub fn from_json<T: DeserializeOwned>(body: &[u8], unknown: UnknownFields) -> Result<T, InvalidInput> {
     // serde would also take an array for a struct.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(InvalidInput::malformed("the body must be a JSON object".to_owned()));
@@ -137,7 +140,10 @@ fn without_place(said: &str) -> &str {
 }
 
 /// Reads the part of a URL after `?`.
-pub(crate) fn from_query_string<T: DeserializeOwned>(query: &str) -> Result<T, InvalidInput> {
+///
+/// # Errors
+/// A parameter does not fit, is missing, comes twice, or is unknown.
+pub fn from_query_string<T: DeserializeOwned>(query: &str) -> Result<T, InvalidInput> {
     // A repeated parameter is refused by the fields themselves, as a repeated JSON field is.
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     read(pairs, UnknownFields::Refuse)

@@ -7,6 +7,7 @@ mod events;
 mod late_tests;
 mod load;
 mod options;
+mod quarantine;
 mod rebuild;
 mod restore;
 mod start;
@@ -46,6 +47,8 @@ enum Tool {
     RollBack(rebuild::ModelsArgs),
     /// Give up a rebuild that is under way, and drop every read model that does not answer.
     Discard(rebuild::ModelsArgs),
+    /// Show what statements could not apply and decide about it.
+    Quarantine(quarantine::QuarantineArgs),
     /// Show what one request led to, across the services, as a tree.
     Trace(trace::TraceArgs),
     /// Make the event store anew from a copy of the data folder that was made while the bank was stopped.
@@ -67,6 +70,7 @@ async fn main() -> ExitCode {
         Some(Tool::Verify(args)) => rebuild::run(args, "verify").await,
         Some(Tool::RollBack(args)) => rebuild::run(args, "roll-back").await,
         Some(Tool::Discard(args)) => rebuild::run(args, "discard").await,
+        Some(Tool::Quarantine(args)) => quarantine::run(args).await,
         Some(Tool::Trace(args)) => trace::run(args).await,
         Some(Tool::Restore(args)) => restore::run(&args),
     };

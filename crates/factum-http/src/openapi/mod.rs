@@ -7,6 +7,7 @@ mod components;
 mod example;
 mod operations;
 mod parameters;
+mod quarantine;
 mod refusals;
 mod routes;
 
@@ -44,6 +45,9 @@ pub(crate) fn of_queries(about: &About, queries: &[QueryInfo]) -> Value {
     document.path("/admin/read-models", "get", read_models);
     let rebuild = routes::rebuild(&mut document.components);
     document.path("/admin/read-models/{operation}", "post", rebuild);
+    for (path, method, operation) in quarantine::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
     document.finish(about)
 }
 

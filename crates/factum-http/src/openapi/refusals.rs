@@ -90,6 +90,24 @@ pub(super) fn of_read_models() -> Vec<Refusal> {
     ]
 }
 
+/// What the routes about what is quarantined may be answered with besides.
+pub(super) fn of_quarantine() -> Vec<Refusal> {
+    vec![
+        Problem::malformed("the body must be a JSON object"),
+        Problem::invalid("projection", "no projection `totals` runs here: sums does"),
+        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
+        Problem::of(Code::Unauthenticated, "say who asks"),
+        Problem::of(Code::LoopbackOnly, "what is quarantined is shown to callers on the same machine only"),
+        Problem::of(Code::NotFound, "`counter-7` is not parked in sums: list what is"),
+        Problem::too_large(1 << 20),
+        Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
+            .field("Content-Type"),
+        Problem::too_many_requests(),
+        Problem::damaged(),
+        Problem::unavailable("a store cannot answer now: look at what is parked, and ask again"),
+    ]
+}
+
 /// What the listing of events may be answered with besides.
 pub(super) fn of_admin_events() -> Vec<Refusal> {
     vec![

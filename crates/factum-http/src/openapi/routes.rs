@@ -110,7 +110,13 @@ fn add_refusals(operation: &mut Value, components: &mut Components) {
     }
 }
 
-fn get(name: &str, what: &str, content: Value, more: &[(&str, Value)], components: &mut Components) -> Value {
+pub(super) fn get(
+    name: &str,
+    what: &str,
+    content: Value,
+    more: &[(&str, Value)],
+    components: &mut Components,
+) -> Value {
     let answer = json!({
         "description": what,
         "headers": parameters::answer_headers(&["Factum-Correlation-Id"]),

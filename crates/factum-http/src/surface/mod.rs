@@ -9,6 +9,7 @@ mod gate;
 mod health;
 mod live;
 mod observe;
+mod quarantine;
 mod queries;
 mod read_models;
 mod trouble;
@@ -22,8 +23,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    Service, contract::pretty, dispatch::CommandDispatcher, query::QueryDispatcher, rebuild::ReadModels,
-    service::Health, store::EventStore,
+    Service, contract::pretty, dispatch::CommandDispatcher, quarantine::Quarantine, query::QueryDispatcher,
+    rebuild::ReadModels, service::Health, store::EventStore,
 };
 use http::{Uri, header};
 use serde_json::Value;
@@ -32,6 +33,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub(crate) use admin::{EVENTS_DEFAULT, EVENTS_MAX};
 pub use commands::CommandAnswer;
 pub use health::{LoopAnswer, ReadyAnswer};
+pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryBody};
+pub use quarantine::{
+    HandledAnswer, ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer, QuarantineAnswer,
+};
 pub use read_models::{DoneAnswer, GenerationAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer};
 
 use self::{gate::Gate, trouble::Trouble};
@@ -72,6 +77,8 @@ pub struct ReadSurface {
     pub queries: QueryDispatcher,
     /// What `/admin/read-models` shows and rebuilds.
     pub read_models: ReadModels,
+    /// What `/admin/quarantine` shows and decides about.
+    pub quarantine: Arc<Quarantine>,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -86,7 +93,8 @@ impl ReadSurface {
     pub fn of(service: &Service) -> Self {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
         let (queries, read_models) = (service.queries().clone(), service.read_models().clone());
-        Self { queries, read_models, health: service.health().clone(), options }
+        let quarantine = Arc::clone(service.quarantine());
+        Self { queries, read_models, quarantine, health: service.health().clone(), options }
     }
 }
 
@@ -107,9 +115,9 @@ pub fn write_surface(surface: WriteSurface) -> Router {
 }
 
 /// The read surface of a service: `GET /queries/{name}` and `GET /queries/{name}/live` for every registered query,
-/// `/admin/read-models` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
+/// `/admin/read-models` and `/admin/quarantine` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
 pub fn read_surface(surface: ReadSurface) -> Router {
-    let ReadSurface { queries, read_models, health, options } = surface;
+    let ReadSurface { queries, read_models, quarantine, health, options } = surface;
     let infos = queries.queries();
     let names = infos.iter().map(|query| query.name).collect();
     let document = openapi::of_queries(&options.about, &infos);
@@ -119,11 +127,18 @@ pub fn read_surface(surface: ReadSurface) -> Router {
         .route("/admin/read-models", get(read_models::list))
         .route("/admin/read-models/{operation}", post(read_models::begin))
         .with_state(read_models::Admin { shared: Arc::clone(&shared) });
+    let parked = Router::new()
+        .route("/admin/quarantine", get(quarantine::list))
+        .route("/admin/quarantine/messages", get(quarantine::show))
+        .route("/admin/quarantine/retry", post(quarantine::retry))
+        .route("/admin/quarantine/discard", post(quarantine::discard))
+        .with_state(quarantine::Admin { shared: Arc::clone(&shared), quarantine });
     let routes = Router::new()
         .route("/queries/{name}", get(queries::query))
         .route("/queries/{name}/live", get(live::live))
         .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries })
-        .merge(admin);
+        .merge(admin)
+        .merge(parked);
     mounted(routes, shared, &document)
 }
 
@@ -178,6 +193,7 @@ impl Shared {
             "/metrics" => "metrics",
             "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
+            _ if path.starts_with("/admin/quarantine") => "admin-quarantine",
             _ if path.starts_with("/admin/read-models") => "admin-read-models",
             _ => match path.strip_prefix(self.prefix) {
                 Some(name) => match name.strip_suffix("/live") {

@@ -274,6 +274,7 @@ async fn who_never_reads_is_cut_and_makes_place() {
     let app = read_surface(ReadSurface {
         queries,
         read_models: factum::rebuild::ReadModels::default(),
+        quarantine: Arc::new(factum::quarantine::Quarantine::new(None, factum::Runtime::tokio())),
         health: toy.health.clone(),
         options: toy.options.clone(),
     });

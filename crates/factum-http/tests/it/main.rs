@@ -10,6 +10,7 @@ mod limits;
 mod live;
 mod logs;
 mod openapi;
+mod quarantine;
 mod queries;
 mod server;
 mod toy;

@@ -57,7 +57,16 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
     assert_eq!(paths(&write), all(&["/admin/events", "/commands/raise", "/commands/raise-again"]));
     assert_eq!(
         paths(&read),
-        all(&["/admin/read-models", "/admin/read-models/{operation}", "/queries/total", "/queries/total/live"])
+        all(&[
+            "/admin/quarantine",
+            "/admin/quarantine/discard",
+            "/admin/quarantine/messages",
+            "/admin/quarantine/retry",
+            "/admin/read-models",
+            "/admin/read-models/{operation}",
+            "/queries/total",
+            "/queries/total/live",
+        ])
     );
     assert_eq!((&write["openapi"], &write["info"]["version"]), (&json!("3.1.0"), &json!("1.2.3")));
     assert_eq!(
@@ -118,7 +127,7 @@ async fn a_querys_fields_are_parameters_that_are_never_null() {
     assert_eq!(named("panic")["required"], false);
     assert_eq!(named("note")["schema"]["type"], "string");
     assert_eq!(codes(&read, total, "404"), ["counter-not-found"]);
-    assert_eq!(codes(&read, total, "503"), ["unavailable", "not-yet", "rebuilding"]);
+    assert_eq!(codes(&read, total, "503"), ["unavailable", "quarantined", "not-yet", "rebuilding"]);
 }
 
 #[tokio::test]

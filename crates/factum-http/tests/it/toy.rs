@@ -12,6 +12,7 @@ use factum::{
     dispatch::CommandDispatcher,
     principal::{Access, Denied},
     projections::{Feed, Watermarks},
+    quarantine::Quarantine,
     query::QueryDispatcher,
     read::{Key, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, ReadTransaction, Table},
     rebuild::ReadModels,
@@ -235,7 +236,14 @@ impl Toy {
             .build()
             .unwrap();
         let (health, options) = (self.health.clone(), self.options.clone());
-        read_surface(ReadSurface { queries: dispatcher, read_models: ReadModels::default(), health, options })
+        let quarantine = Arc::new(Quarantine::new(Some(Arc::clone(&self.store)), factum::Runtime::tokio()));
+        read_surface(ReadSurface {
+            queries: dispatcher,
+            read_models: ReadModels::default(),
+            quarantine,
+            health,
+            options,
+        })
     }
 }
 

@@ -17,7 +17,7 @@ pub use decisions::{DISCARDED, Discards, RETRIED};
 pub use desk::Handled;
 pub(crate) use desk::{Action, Desk, Request};
 pub(crate) use fold::{Fold, FoldError};
-pub use hub::{Listed, Quarantine, QuarantineError};
+pub use hub::{Listed, Quarantine, QuarantineError, REASON_CHARS_MAX};
 pub(crate) use message::Incoming;
 pub use message::ParkedMessage;
 pub(crate) use parking::{Parking, Parts};

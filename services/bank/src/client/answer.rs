@@ -29,6 +29,88 @@ pub(super) struct ReadModels {
     pub(super) read_models: Vec<ReadModel>,
 }
 
+/// The answer to `/admin/quarantine`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Quarantine {
+    pub(super) keys: Vec<ParkedKey>,
+}
+
+/// The answer to `/admin/quarantine/messages`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Parked {
+    pub(super) parked: Vec<ParkedMessages>,
+}
+
+/// A key that is quarantined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParkedKey {
+    /// The projection's name.
+    pub projection: String,
+    /// Its version.
+    pub version: u32,
+    /// The key.
+    pub key: String,
+    /// Why its first message failed.
+    pub reason: String,
+    /// When it was parked.
+    pub since: String,
+    /// How often its first message was tried.
+    pub attempts: u32,
+    /// How many messages are parked.
+    pub messages: u64,
+    /// The id of the event of its first message.
+    pub event_id: String,
+    /// The name of its first message.
+    pub name: String,
+    /// Everything else, kept so that it can be shown.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// A key with its messages.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParkedMessages {
+    /// The key.
+    pub about: ParkedKey,
+    /// Its messages, in order.
+    pub messages: Vec<ParkedMessage>,
+}
+
+/// A message that is quarantined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParkedMessage {
+    /// The id of its event.
+    pub event_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its stream.
+    pub stream: String,
+    /// Its number in that stream.
+    pub version: u64,
+    /// Its position in its store.
+    pub position: u64,
+    /// When it was recorded.
+    pub recorded_at: String,
+    /// Its document as text.
+    pub data: Option<String>,
+    /// Its document, where it is no text.
+    pub data_base64: Option<String>,
+    /// Everything else, kept so that it can be shown.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// What became of a quarantined key's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handled {
+    /// How many are parked no longer.
+    pub done: u64,
+    /// How many still are.
+    pub left: u64,
+    /// Why the first of those failed again.
+    pub failed: Option<String>,
+}
+
 /// How a read model is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ReadModel {

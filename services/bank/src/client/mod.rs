@@ -12,11 +12,11 @@ pub mod fake;
 mod tests;
 
 pub use address::BankAddress;
-use answer::ReadModels;
 pub use answer::{
-    AccountsPage, DayOfTotals, LoggedEvent, ReadModel, Readiness, Receipt, Statement, StatementLine, Summary,
-    TransferStatus,
+    AccountsPage, DayOfTotals, Handled, LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt,
+    Statement, StatementLine, Summary, TransferStatus,
 };
+use answer::{Parked, Quarantine, ReadModels};
 pub use error::{ClientError, Problem};
 
 use std::fmt;
@@ -49,6 +49,8 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(25);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The most events the admin surface gives in one page.
 pub const EVENTS_PAGE_MAX: u32 = 1_000;
+/// The most keys of a projection, or messages of a key, an answer about what is quarantined has.
+const PARKED_PAGE_MAX: u32 = 1_000;
 /// The most accounts a page has.
 pub const ACCOUNTS_PAGE_MAX: u32 = 500;
 /// The most lines a statement page has.
@@ -232,6 +234,39 @@ impl BankClient {
     pub async fn read_models(&self) -> Result<Vec<ReadModel>, ClientError> {
         let answer = self.get(self.surfaces.statements, "/admin/read-models".to_owned(), Vec::new()).await?;
         Ok(answer.json::<ReadModels>()?.read_models)
+    }
+
+    /// The keys that are quarantined in statements.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`].
+    pub async fn parked(&self) -> Result<Vec<ParkedKey>, ClientError> {
+        let path = format!("/admin/quarantine?limit={PARKED_PAGE_MAX}");
+        Ok(self.get(self.surfaces.statements, path, Vec::new()).await?.json::<Quarantine>()?.keys)
+    }
+
+    /// A quarantined key with its messages.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`].
+    pub async fn parked_messages(&self, projection: &str, key: &str) -> Result<Vec<ParkedMessages>, ClientError> {
+        let mut parameters = form_urlencoded::Serializer::new(String::new());
+        parameters.append_pair("projection", projection).append_pair("key", key);
+        let limit = PARKED_PAGE_MAX.to_string();
+        let path = format!("/admin/quarantine/messages?{}", parameters.append_pair("limit", &limit).finish());
+        Ok(self.get(self.surfaces.statements, path, Vec::new()).await?.json::<Parked>()?.parked)
+    }
+
+    /// Has a quarantined key tried again (`retry`), or its first message dropped (`discard`).
+    ///
+    /// # Errors
+    /// As [`BankClient::query`]; it is sent once.
+    pub async fn decide_about_parked(&self, decision: &str, body: &Value) -> Result<Handled, ClientError> {
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let (to, path_and_query) = (self.surfaces.statements, format!("/admin/quarantine/{decision}"));
+        let body = Bytes::from(body.to_string());
+        let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: false };
+        self.ask(&ask).await?.json()
     }
 
     /// What the services say keeps them from being ready; nothing when all are.

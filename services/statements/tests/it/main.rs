@@ -9,5 +9,6 @@ mod consumed_from_transfers;
 mod contracts;
 mod daily_totals;
 mod pages;
+mod quarantine;
 mod transfers;
 mod world;

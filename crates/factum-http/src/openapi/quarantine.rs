@@ -1,0 +1,72 @@
+//! The routes about what is quarantined.
+
+use schemars::Schema;
+use serde_json::{Value, json};
+
+use super::{
+    components::{Components, Side},
+    example, refusals,
+    routes::get,
+};
+use crate::surface::{
+    DiscardBody, HandledAnswer, PARKED_DEFAULT, PARKED_MAX, ParkedAnswer, QuarantineAnswer, RetryBody,
+};
+
+/// Path, method and operation of each.
+pub(super) fn routes(components: &mut Components) -> Vec<(&'static str, &'static str, Value)> {
+    let answer = schemars::schema_for!(QuarantineAnswer);
+    let what = "The keys that are parked in projections, each with why its first message failed. For callers on the same \
+                machine.";
+    let mut list = operation("admin-quarantine", what, ("QuarantineAnswer", &answer), components);
+    list["parameters"] = json!([limit("How many keys of each projection at most."), correlation()]);
+    let answer = schemars::schema_for!(ParkedAnswer);
+    let what = "A parked key with its messages, in order. For callers on the same machine.";
+    let mut show = operation("admin-quarantine-messages", what, ("ParkedAnswer", &answer), components);
+    let limit = limit("How many messages at most.");
+    show["parameters"] =
+        json!([text("projection", "The projection's name."), text("key", "The key."), limit, correlation()]);
+    let answer = schemars::schema_for!(HandledAnswer);
+    let what = "Tries a key's messages again, in order, until one fails again. For callers on the same machine.";
+    let mut retry = operation("admin-quarantine-retry", what, ("HandledAnswer", &answer), components);
+    take(&mut retry, ("QuarantineRetry", &schemars::schema_for!(RetryBody)), components);
+    let what = "Drops a key's first message for good, also in every rebuild; what stands behind it stays parked until it \
+                is tried again. For callers on the same machine.";
+    let mut discard = operation("admin-quarantine-discard", what, ("HandledAnswer", &answer), components);
+    take(&mut discard, ("QuarantineDiscard", &schemars::schema_for!(DiscardBody)), components);
+    vec![
+        ("/admin/quarantine", "get", list),
+        ("/admin/quarantine/messages", "get", show),
+        ("/admin/quarantine/retry", "post", retry),
+        ("/admin/quarantine/discard", "post", discard),
+    ]
+}
+
+fn operation(name: &str, what: &str, (called, answer): (&str, &Schema), components: &mut Components) -> Value {
+    let schema = components.schema(called, answer, Side::Answer);
+    let content = json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } });
+    let mut operation = get(name, what, content, &[], components);
+    if let Some(responses) = operation["responses"].as_object_mut() {
+        let all = [refusals::of_every_route(), refusals::of_quarantine()].concat();
+        refusals::add(responses, "Quarantine", all, components);
+    }
+    operation
+}
+
+fn take(operation: &mut Value, (called, body): (&str, &Schema), components: &mut Components) {
+    let schema = components.schema(called, body, Side::Request);
+    let content = json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } });
+    operation["requestBody"] = json!({ "required": true, "content": content });
+}
+
+fn limit(what: &str) -> Value {
+    let schema = json!({ "type": "integer", "minimum": 1, "maximum": PARKED_MAX, "default": PARKED_DEFAULT });
+    json!({ "name": "limit", "in": "query", "required": false, "description": what, "schema": schema })
+}
+
+fn text(name: &str, what: &str) -> Value {
+    json!({ "name": name, "in": "query", "required": true, "description": what, "schema": { "type": "string" } })
+}
+
+fn correlation() -> Value {
+    json!({ "$ref": "#/components/parameters/Factum-Correlation-Id" })
+}

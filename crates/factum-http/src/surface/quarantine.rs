@@ -1,0 +1,354 @@
+//! `/admin/quarantine`: what is parked, and what operators on the same machine decide about it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{ConnectInfo, RawQuery, State},
+};
+use factum::{
+    ActorId, EventId,
+    input::{UnknownFields, from_json, from_query_string, hyphenated_uuid},
+    quarantine::{Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError},
+    store::AppendError,
+};
+use http::HeaderMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Shared, admin::is_local, body};
+use crate::{answers::store_unavailable, code::Code, headers::must_be_json, problem::Problem, work::Work};
+
+/// How many keys of a projection, or messages of a key, an answer has unless told otherwise.
+pub(crate) const PARKED_DEFAULT: usize = 100;
+/// The most it has: as many messages as a key can have.
+pub(crate) const PARKED_MAX: usize = PARKED_MESSAGES_MAX;
+
+/// What to do about a decision that took too long.
+const AFTER_TIMEOUT: &str = "whether it was recorded is not known: look at what is parked, and ask again";
+
+/// What the routes work with.
+#[derive(Clone)]
+pub(super) struct Admin {
+    pub(super) shared: Arc<Shared>,
+    pub(super) quarantine: Arc<Quarantine>,
+}
+
+/// The body of `GET /admin/quarantine`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct QuarantineAnswer {
+    /// The keys that are parked, by projection and key.
+    pub keys: Vec<ParkedKeyAnswer>,
+}
+
+/// The body of `GET /admin/quarantine/messages`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ParkedAnswer {
+    /// The key, once for each version and generation of the projection that has it parked.
+    pub parked: Vec<ParkedMessagesAnswer>,
+}
+
+/// A key with what is parked of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ParkedMessagesAnswer {
+    /// The key.
+    pub about: ParkedKeyAnswer,
+    /// Its messages, in order.
+    pub messages: Vec<ParkedMessageAnswer>,
+}
+
+/// A key that is parked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ParkedKeyAnswer {
+    /// The projection's name.
+    #[schemars(example = "account-summaries")]
+    pub projection: String,
+    /// Its version.
+    pub version: u32,
+    /// The loop that parked it: tells generations of one version apart.
+    #[serde(rename = "loop")]
+    pub loop_name: String,
+    /// The key: as a rule the stream.
+    pub key: String,
+    /// The topic its messages come on; none: the service's own events.
+    pub topic: Option<String>,
+    /// The partition they come on.
+    pub partition: Option<u32>,
+    /// Why its first message failed, the last time it was tried.
+    pub reason: String,
+    /// When it was parked.
+    pub since: String,
+    /// When its first message was tried last.
+    pub tried_at: String,
+    /// How often its first message was tried; 0: it stood behind one that was discarded.
+    pub attempts: u32,
+    /// How many messages are parked.
+    pub messages: u64,
+    /// The id of the event of its first message: what a discard names.
+    pub event_id: String,
+    /// The name of its first message.
+    pub name: String,
+    /// The position of its first message in its store.
+    pub position: u64,
+}
+
+/// A message that is parked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct ParkedMessageAnswer {
+    /// The id of its event.
+    pub event_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its stream.
+    pub stream: String,
+    /// Its number in that stream.
+    pub version: u64,
+    /// Its position in the store that recorded it.
+    pub position: u64,
+    /// When it was recorded.
+    pub recorded_at: String,
+    /// When it was parked.
+    pub parked_at: String,
+    /// What it belongs to across services.
+    pub correlation_id: String,
+    /// Who asked for it.
+    pub actor: String,
+    /// Its document as text; of one that is no text, `data_base64`.
+    pub data: Option<String>,
+    /// Its document, where it is no text.
+    pub data_base64: Option<String>,
+}
+
+/// What became of a key's messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct HandledAnswer {
+    /// How many messages are parked no longer: applied, or dropped because they were discarded.
+    pub done: u64,
+    /// How many are still parked.
+    pub left: u64,
+    /// Why the first of those failed again.
+    pub failed: Option<String>,
+}
+
+/// The body of `POST /admin/quarantine/retry`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct RetryBody {
+    /// The projection's name.
+    #[schemars(example = "account-summaries")]
+    projection: String,
+    /// The key.
+    #[schemars(example = "account-6f1a7c1e-0000-4000-8000-000000000001")]
+    key: String,
+    /// Who decides, where the surface does not know who asks: 1 to 128 visible ASCII characters.
+    #[schemars(example = &"ada", regex(pattern = "^[!-~]{1,128}$"))]
+    actor: Option<String>,
+}
+
+/// The body of `POST /admin/quarantine/discard`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct DiscardBody {
+    /// The projection's name.
+    #[schemars(example = "account-summaries")]
+    projection: String,
+    /// The key.
+    #[schemars(example = "account-6f1a7c1e-0000-4000-8000-000000000001")]
+    key: String,
+    /// The id of the event of the key's first message.
+    #[schemars(extend("format" = "uuid"), example = &"6f1a7c1e-0000-4000-8000-000000000007")]
+    event_id: String,
+    /// Why, in 1 to 500 characters.
+    #[schemars(length(min = 1, max = 500), example = "sent by a test, never happened")]
+    reason: String,
+    /// Who decides, where the surface does not know who asks: 1 to 128 visible ASCII characters.
+    #[schemars(example = &"ada", regex(pattern = "^[!-~]{1,128}$"))]
+    actor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListParameters {
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct ShowParameters {
+    projection: String,
+    key: String,
+    limit: Option<usize>,
+}
+
+impl From<Listed> for ParkedKeyAnswer {
+    fn from(listed: Listed) -> Self {
+        let Listed { projection, version, loop_name, about } = listed;
+        Self {
+            projection,
+            version,
+            loop_name: loop_name.as_ref().to_owned(),
+            key: about.key,
+            topic: about.topic,
+            partition: about.partition,
+            reason: about.reason,
+            since: about.since.to_string(),
+            tried_at: about.tried_at.to_string(),
+            attempts: about.attempts,
+            messages: about.messages,
+            event_id: about.event_id.to_string(),
+            name: about.name,
+            position: about.position,
+        }
+    }
+}
+
+impl From<ParkedMessage> for ParkedMessageAnswer {
+    fn from(message: ParkedMessage) -> Self {
+        Self {
+            event_id: message.event_id.to_string(),
+            name: message.name,
+            stream: message.stream,
+            version: message.version,
+            position: message.position,
+            recorded_at: message.recorded_at.to_string(),
+            parked_at: message.parked_at.to_string(),
+            correlation_id: message.correlation_id.to_string(),
+            actor: message.actor.as_str().to_owned(),
+            data: message.data,
+            data_base64: message.data_base64,
+        }
+    }
+}
+
+impl From<Handled> for HandledAnswer {
+    fn from(handled: Handled) -> Self {
+        let Handled { done, left, failed } = handled;
+        Self { done, left, failed }
+    }
+}
+
+impl From<QuarantineError> for Problem {
+    fn from(error: QuarantineError) -> Self {
+        let text = error.to_string();
+        match error {
+            QuarantineError::UnknownProjection { .. } => Self::invalid("projection", &text),
+            QuarantineError::NotTheFirst { .. } => Self::invalid("event_id", &text),
+            QuarantineError::NoReason => Self::invalid("reason", &text),
+            QuarantineError::NotParked { .. } | QuarantineError::NoStore => Self::of(Code::NotFound, text),
+            QuarantineError::NoAnswer(_) => Self::unavailable(&text),
+            QuarantineError::Append(AppendError::Store(error)) | QuarantineError::Store(error) => {
+                store_unavailable(&error)
+            }
+            QuarantineError::Append(_) | QuarantineError::Read(_) => {
+                tracing::warn!(error = text, "quarantine: a store did not do as asked");
+                Self::unavailable("a store cannot answer now: look at what is parked, and ask again")
+            }
+            QuarantineError::Task(_) => {
+                tracing::error!(error = text, "quarantine: what is parked cannot be read");
+                Self::internal()
+            }
+        }
+    }
+}
+
+fn nobody_else(peer: Option<Extension<ConnectInfo<SocketAddr>>>, headers: &HeaderMap) -> Result<(), Problem> {
+    if is_local(peer.map(|Extension(ConnectInfo(peer))| peer), headers) {
+        return Ok(());
+    }
+    let detail = "what is quarantined is shown to callers on the same machine only: ask 127.0.0.1 or localhost, without \
+                  a proxy";
+    Err(Problem::of(Code::LoopbackOnly, detail))
+}
+
+fn within(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(PARKED_DEFAULT);
+    let refused = || Problem::invalid("limit", &format!("write a number from 1 to {PARKED_MAX}"));
+    (1..=PARKED_MAX).contains(&limit).then_some(limit).ok_or_else(refused)
+}
+
+/// The keys that are parked.
+pub(super) async fn list(
+    State(Admin { shared, quarantine }): State<Admin>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    owner: Option<Extension<Work>>,
+    headers: HeaderMap,
+    RawQuery(parameters): RawQuery,
+) -> Result<Json<QuarantineAnswer>, Problem> {
+    nobody_else(peer, &headers)?;
+    let ListParameters { limit } = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let limit = within(limit)?;
+    let keys = shared.gate.run(owner, "ask again", async move { quarantine.list(limit).await }).await??;
+    Ok(Json(QuarantineAnswer { keys: keys.into_iter().map(Into::into).collect() }))
+}
+
+/// A key with its messages.
+pub(super) async fn show(
+    State(Admin { shared, quarantine }): State<Admin>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    owner: Option<Extension<Work>>,
+    headers: HeaderMap,
+    RawQuery(parameters): RawQuery,
+) -> Result<Json<ParkedAnswer>, Problem> {
+    nobody_else(peer, &headers)?;
+    let ShowParameters { projection, key, limit } = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let limit = within(limit)?;
+    let work = async move { quarantine.show(&projection, &key, limit).await };
+    let found = shared.gate.run(owner, "ask again", work).await??;
+    let parked = found.into_iter().map(|(about, messages)| ParkedMessagesAnswer {
+        about: about.into(),
+        messages: messages.into_iter().map(Into::into).collect(),
+    });
+    Ok(Json(ParkedAnswer { parked: parked.collect() }))
+}
+
+/// Tries a key's messages again.
+pub(super) async fn retry(
+    State(Admin { shared, quarantine }): State<Admin>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    owner: Option<Extension<Work>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<HandledAnswer>, Problem> {
+    nobody_else(peer, &headers)?;
+    let RetryBody { projection, key, actor } = document(&shared, &headers, body).await?;
+    let actor = who(&shared, &headers, actor)?;
+    let work = async move { quarantine.retry(&projection, &key, actor).await };
+    Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
+}
+
+/// Drops a key's first message, for good.
+pub(super) async fn discard(
+    State(Admin { shared, quarantine }): State<Admin>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    owner: Option<Extension<Work>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<HandledAnswer>, Problem> {
+    nobody_else(peer, &headers)?;
+    let DiscardBody { projection, key, event_id, reason, actor } = document(&shared, &headers, body).await?;
+    let event = hyphenated_uuid(&event_id).map_err(|_| Problem::invalid("event_id", "send a UUID with its hyphens"))?;
+    let (actor, event) = (who(&shared, &headers, actor)?, EventId::from_uuid(event));
+    let work = async move { quarantine.discard(&projection, &key, event, &reason, actor).await };
+    Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
+}
+
+/// A body that calls itself JSON: a page in a browser on this machine cannot send that elsewhere without asking.
+async fn document<T: DeserializeOwned>(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    must_be_json(headers)?;
+    let body = body::read(shared, headers, body).await?;
+    Ok(from_json(&body.bytes, UnknownFields::Refuse)?)
+}
+
+/// Who decides: whoever the surface says asks, and only where it does not know, whoever they say they are.
+fn who(shared: &Shared, headers: &HeaderMap, said: Option<String>) -> Result<ActorId, Problem> {
+    let asks = shared.options.authenticate.authenticate(headers)?.actor;
+    match said {
+        Some(said) if asks == ActorId::anonymous() => {
+            ActorId::new(&said).ok_or_else(|| Problem::invalid("actor", "send 1 to 128 visible ASCII characters"))
+        }
+        _ => Ok(asks),
+    }
+}

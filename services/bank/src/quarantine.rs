@@ -1,0 +1,166 @@
+//! `bank quarantine`: what statements could not apply, and what is decided about it.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::client::{BankAddress, BankClient, ClientError, Handled, ParkedKey, ParkedMessages};
+
+/// What to do about messages that could not be applied.
+#[derive(Debug, Args)]
+pub struct QuarantineArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show which keys are parked, and why.
+    List(Common),
+    /// Show a parked key with its messages, in order.
+    Show(KeyArgs),
+    /// Try a key's messages again, in order; fails when one still cannot be applied.
+    Retry(DecideArgs),
+    /// Drop a key's first message for good, also in every rebuild; then `retry` tries what stands behind it.
+    Discard(DiscardArgs),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// JSON instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    bank: BankAddress,
+}
+
+#[derive(Debug, Args)]
+struct KeyArgs {
+    /// The projection that has it parked, as `list` shows it
+    projection: String,
+    /// The key, as `list` shows it
+    key: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct DecideArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Who decides, for the record: visible ASCII
+    #[arg(long, value_name = "WHO", default_value = "bank-quarantine")]
+    actor: String,
+}
+
+#[derive(Debug, Args)]
+struct DiscardArgs {
+    #[command(flatten)]
+    decide: DecideArgs,
+    /// The event id of the key's first message, as `list` and `show` have it: nothing else is dropped
+    #[arg(long, value_name = "ID")]
+    event: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// Asks the bank, and prints what it says. Failure when what was tried again failed again.
+///
+/// # Errors
+/// The bank does not answer or refuses, or standard output fails.
+pub async fn run(QuarantineArgs { what }: QuarantineArgs) -> anyhow::Result<ExitCode> {
+    match what {
+        What::List(Common { json, bank }) => {
+            let keys = bank.client().parked().await.context("listing what is quarantined")?;
+            let text = || keys.iter().map(told).collect::<String>();
+            let none = || "nothing is quarantined\n".to_owned();
+            print(json, &keys, || if keys.is_empty() { none() } else { text() })?;
+        }
+        What::Show(KeyArgs { projection, key, common: Common { json, bank } }) => {
+            let parked = bank.client().parked_messages(&projection, &key).await.with_context(|| looking(&key))?;
+            print(json, &parked, || parked.iter().map(shown).collect())?;
+        }
+        What::Retry(DecideArgs { key: KeyArgs { projection, key, common }, actor }) => {
+            let body = json!({ "projection": projection, "key": key, "actor": actor });
+            return decide(&common, ("retry", &key), &body).await;
+        }
+        What::Discard(DiscardArgs { decide: args, event, reason }) => {
+            let DecideArgs { key: KeyArgs { projection, key, common }, actor } = args;
+            let body =
+                json!({ "projection": projection, "key": key, "event_id": event, "reason": reason, "actor": actor });
+            return decide(&common, ("discard", &key), &body).await;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn looking(key: &str) -> String {
+    format!("looking at `{key}`")
+}
+
+async fn decide(common: &Common, (decision, key): (&str, &str), body: &Value) -> anyhow::Result<ExitCode> {
+    let client: BankClient = common.bank.client();
+    let decided: Result<Handled, ClientError> = client.decide_about_parked(decision, body).await;
+    let handled = decided.with_context(|| format!("to {decision} `{key}`"))?;
+    print(common.json, &handled, || outcome(decision, &handled))?;
+    Ok(if handled.failed.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(as_json: bool, answer: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { text() };
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read us has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+fn told(parked: &ParkedKey) -> String {
+    let ParkedKey { projection, version, key, messages, reason, event_id, name, attempts, since, .. } = parked;
+    format!(
+        "{projection}@{version} {key}: {messages} messages since {since}\n  first   {name} {event_id}\n  tried   {attempts} \
+         times: {reason}\n"
+    )
+}
+
+fn shown(parked: &ParkedMessages) -> String {
+    let mut text = told(&parked.about);
+    for message in &parked.messages {
+        let document = message.data.as_deref().or(message.data_base64.as_deref()).unwrap_or_default();
+        text.push_str(&format!(
+            "  {} {} at {}, version {} of {}, {}\n    {document}\n",
+            message.event_id, message.name, message.position, message.version, message.stream, message.recorded_at,
+        ));
+    }
+    text
+}
+
+fn outcome(decision: &str, handled: &Handled) -> String {
+    let Handled { done, left, failed } = handled;
+    let done = if decision == "retry" { format!("applied {done}") } else { format!("dropped {done}") };
+    match failed {
+        Some(reason) => format!("{done}, {left} still parked: {reason}\n"),
+        None if *left > 0 => format!("{done}, {left} still parked: `bank quarantine retry` tries them again\n"),
+        None => format!("{done}, nothing left\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_it_is_told_with_what_to_do_next() {
+        let handled = |done, left, failed: Option<&str>| Handled { done, left, failed: failed.map(str::to_owned) };
+        assert_eq!(outcome("retry", &handled(3, 0, None)), "applied 3, nothing left\n");
+        assert_eq!(outcome("retry", &handled(1, 2, Some("no"))), "applied 1, 2 still parked: no\n");
+        let next = "dropped 1, 2 still parked: `bank quarantine retry` tries them again\n";
+        assert_eq!(outcome("discard", &handled(1, 2, None)), next);
+    }
+}
