@@ -133,7 +133,7 @@ impl Relay {
             && let Err(trouble) = ledger.save().await
         {
             // The next start looks at these events again, and finds them sent.
-            self.show_failure(LoopState::Stopped, &trouble);
+            tracing::info!(relay = self.status.name(), error = %trouble, "stopped without its last checkpoint");
         }
         self.status.update(|report| report.state = LoopState::Stopped);
         Ok(())
