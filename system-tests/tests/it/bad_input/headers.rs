@@ -45,7 +45,7 @@ async fn a_wrong_method_or_surface_is_told_the_right_one() -> anyhow::Result<()>
     let counter = Counter::open().await?;
     let method = refusal(405, "method-not-allowed", None, "the Allow header names those it does");
     let write_surface = refusal(404, "not-found", None, "POST /commands/{name} on the service's write surface");
-    let read_surface = refusal(404, "not-found", None, "GET /queries/{name} on the service's read surface");
+    let read_surface = refusal(404, "not-found", None, "GET /queries/{name}/live, on the service's read surface");
     let mut rows = vec![
         counter.deposit("a command on the read surface", write_surface).to(Side::Read),
         counter.summary("a query on the write surface", read_surface).to(Side::Write),
