@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bus::{Bus, BusError, ConsumerOptions, Offset, Record, TopicPartition},
     model::StoreId,
-    projections::{BatchPace, DynProjection, Feed, Leash, Phase, Watermarks},
+    projections::{BatchPace, DynProjection, Feed, Leash, Phase, Turn, Watermarks, pause_after},
     quarantine::{Desk, Parking, Parts, Quarantine, Request},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Backoff, LoopState, Runtime, Status, Stop},
@@ -56,6 +56,8 @@ pub(super) struct Session {
     held: HashMap<TopicPartition, Offset>,
     pub(super) parking: Parking,
     pace: BatchPace,
+    /// Beside a read model that answers, one thing is done at a time.
+    reads_ahead: bool,
 }
 
 /// What happens next.
@@ -157,6 +159,8 @@ impl ProjectionConsumer {
     async fn consume(&self, stop: &mut Stop, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let (epoch, book, mut catch_up) = self.take_over(epoch).await?;
         let parking = Parking::take_over::<Trouble>(&self.parts(), epoch).await?;
+        // Only now: whoever waits until it is whole looks at what is parked then.
+        self.watermarks.set_phase(self.projection.key(), catch_up.phase());
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
         if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {
             catch_up.nothing_there();
@@ -169,7 +173,12 @@ impl ProjectionConsumer {
             catch_up,
             held: HashMap::new(),
             parking,
-            pace: BatchPace::new(BATCH_RECORDS_MAX),
+            pace: if self.leash.is_some() {
+                BatchPace::polite(BATCH_RECORDS_MAX)
+            } else {
+                BatchPace::new(BATCH_RECORDS_MAX)
+            },
+            reads_ahead: self.leash.is_none(),
         };
         self.show_progress(&session);
         loop {
@@ -191,7 +200,7 @@ impl ProjectionConsumer {
                 Next::Asked(request) => self.asked(request, &mut session).await?,
                 Next::Bus(event) => {
                     let fed = matches!(event, Ok(Fetched::Records(..)));
-                    self.take(event, &mut session).await?;
+                    self.take(event, &mut session, stop).await?;
                     self.note_whole(&mut session).await?;
                     if fed {
                         backoff.reset();
@@ -201,7 +210,12 @@ impl ProjectionConsumer {
         }
     }
 
-    async fn take(&self, event: Result<Fetched, BusError>, session: &mut Session) -> Result<(), Trouble> {
+    async fn take(
+        &self,
+        event: Result<Fetched, BusError>,
+        session: &mut Session,
+        stop: &mut Stop,
+    ) -> Result<(), Trouble> {
         match event {
             Ok(Fetched::Assigned(partitions)) => self.assigned(&partitions, session).await,
             Ok(Fetched::Records(partition, records)) => {
@@ -209,12 +223,18 @@ impl ProjectionConsumer {
                 let mut start = 0;
                 while start < reach {
                     let end = reach.min(start + session.pace.limit());
+                    let Some(turn) = stop.unless(self.turn(session.catch_up.is_done())).await else { return Ok(()) };
                     let before = self.runtime.now();
                     if !self.apply(&partition, &records, start..end, session).await? {
                         return Ok(());
                     }
-                    session.pace.took(self.runtime.now().since(before));
+                    let took = self.runtime.now().since(before);
+                    session.pace.took(took);
                     start = end;
+                    if self.leash.is_some() {
+                        pause_after(took, &self.runtime, stop).await;
+                    }
+                    drop(turn);
                 }
                 match records.get(reach) {
                     Some(next) => self.hold(&partition, next.offset, session).await,
@@ -271,7 +291,6 @@ impl ProjectionConsumer {
         let book = Book::new(checkpoints);
         // A filling that was interrupted is not over.
         let catch_up = CatchUp::new(book.is_part());
-        self.watermarks.set_phase(key, catch_up.phase());
         Ok((epoch, book, catch_up))
     }
 
@@ -285,6 +304,14 @@ impl ProjectionConsumer {
         let write = move || read_store.write(key, epoch, &moves, &mut |_| Ok(())).map(|()| moves);
         session.book.written(&self.runtime.blocking(write).await??);
         Ok(())
+    }
+
+    /// Waits until it may apply what it has: on a leash, as long as it catches up, for its turn.
+    async fn turn(&self, caught_up: bool) -> Option<Turn> {
+        match &self.leash {
+            Some(leash) if !caught_up => Some(leash.turn().await),
+            _ => None,
+        }
     }
 
     /// How many of these records the leash lets it apply.
@@ -364,7 +391,11 @@ impl Session {
     /// Waits for work on the records at hand. On the way to what was there at the start, what comes next is fetched
     /// meanwhile; later on, what comes meanwhile is better taken together.
     pub(super) async fn beside<T>(&mut self, runtime: &Runtime, work: impl Future<Output = T>) -> T {
-        if self.catch_up.is_done() { work.await } else { self.consumer.during(runtime, work).await }
+        if self.catch_up.is_done() || !self.reads_ahead {
+            work.await
+        } else {
+            self.consumer.during(runtime, work).await
+        }
     }
 
     /// Lets partitions that stood still long enough try again.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Watermarks;
+use super::{Turn, Turns, Watermarks};
 use crate::{
     bus::{Offset, TopicPartition},
     model::ProjectionKey,
@@ -16,9 +16,16 @@ use crate::{
 pub(crate) struct Leash {
     pub(crate) watermarks: Arc<Watermarks>,
     pub(crate) projection: ProjectionKey,
+    /// Shared with the other generations of the service that are filled beside those that answer.
+    pub(crate) turns: Turns,
 }
 
 impl Leash {
+    /// Waits until no other generation is being filled. Dropping the future, and what it returns, gives the turn up.
+    pub(crate) async fn turn(&self) -> Turn {
+        self.turns.take().await
+    }
+
     /// The first offset of a partition that is out of reach.
     pub(crate) fn offset(&self, partition: &TopicPartition) -> Offset {
         Offset::new(self.watermarks.position(self.projection, &offset_lane(partition)).get())

@@ -9,7 +9,7 @@ mod pace;
 mod runner;
 mod watermarks;
 
-pub(crate) use pace::BatchPace;
+pub(crate) use pace::{BatchPace, Turn, Turns, pause_after};
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use awaited::{Awaited, Unseen};

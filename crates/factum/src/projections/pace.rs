@@ -1,20 +1,40 @@
-//! How much one transaction takes, by how long the ones before it took.
+//! How much one transaction takes, by how long the ones before it took; and how fillings beside a read model that answers
+//! leave the machine to those who ask.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::runtime::{Runtime, Stop};
 
 /// How long one transaction should take at most: when one took longer, the next ones take less.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
+/// The same beside a read model that answers: whoever feeds that one waits as long.
+const POLITE_TIME_MAX: Duration = Duration::from_millis(25);
+/// How much the first transaction takes beside a read model that answers.
+const POLITE_LIMIT_FIRST: usize = 64;
+/// How long a filling beside a read model that answers pauses after each transaction, in times of what that took: it
+/// works a third of the time.
+const POLITE_PAUSE: u32 = 2;
+/// The longest such pause.
+const POLITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How many events or records the next transaction takes at most.
 #[derive(Debug)]
 pub(crate) struct BatchPace {
     limit: usize,
     limit_max: usize,
+    time_max: Duration,
 }
 
 impl BatchPace {
     pub(crate) const fn new(limit_max: usize) -> Self {
-        Self { limit: limit_max, limit_max }
+        Self { limit: limit_max, limit_max, time_max: BATCH_TIME_MAX }
+    }
+
+    /// Beside a read model that answers.
+    pub(crate) const fn polite(limit_max: usize) -> Self {
+        Self { limit: POLITE_LIMIT_FIRST, limit_max, time_max: POLITE_TIME_MAX }
     }
 
     pub(crate) const fn limit(&self) -> usize {
@@ -23,13 +43,65 @@ impl BatchPace {
 
     /// Takes less after a slow transaction, and more again after a quick one.
     pub(crate) fn took(&mut self, time: Duration) {
-        self.limit = if time > BATCH_TIME_MAX { (self.limit / 2).max(1) } else { (self.limit * 2).min(self.limit_max) };
+        self.limit = if time > self.time_max { (self.limit / 2).max(1) } else { (self.limit * 2).min(self.limit_max) };
     }
+}
+
+/// The turn of a filling beside read models that answer: all those of a service share it, so that together they take no
+/// more than one.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Turns {
+    /// Waits for the turn. Dropping the future, and what it returns, gives it up.
+    pub(crate) async fn take(&self) -> Turn {
+        // Never closed: the wait cannot fail.
+        Turn(Arc::clone(&self.0).acquire_owned().await.ok())
+    }
+}
+
+/// The turn, until it is dropped.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
+
+/// Pauses after a transaction beside a read model that answers, until told to stop.
+pub(crate) async fn pause_after(took: Duration, runtime: &Runtime, stop: &mut Stop) {
+    let pause = took.saturating_mul(POLITE_PAUSE).min(POLITE_PAUSE_MAX);
+    let _ = stop.unless(runtime.sleep(pause)).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beside_what_answers_it_begins_small_and_takes_little_time() {
+        let mut pace = BatchPace::polite(1_000);
+        assert_eq!(pace.limit(), POLITE_LIMIT_FIRST);
+        pace.took(POLITE_TIME_MAX);
+        assert_eq!(pace.limit(), 2 * POLITE_LIMIT_FIRST);
+        pace.took(POLITE_TIME_MAX + Duration::from_millis(1));
+        assert_eq!(pace.limit(), POLITE_LIMIT_FIRST);
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_given_to_one_at_a_time() {
+        let turns = Turns::default();
+        let turn = turns.take().await;
+        let mut waiting = Box::pin(turns.take());
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("somebody has it"),
+            () = tokio::task::yield_now() => {}
+        }
+        drop(turn);
+        waiting.await;
+    }
 
     #[test]
     fn slow_transactions_shrink_down_to_one_and_quick_ones_grow_up_to_the_limit() {

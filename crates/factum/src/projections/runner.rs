@@ -4,7 +4,11 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use factum_engine::{Direction, Position};
 
-use super::{DynProjection, Feed, Leash, Phase, Watermarks, ahead::ReadAhead, pace::BatchPace};
+use super::{
+    DynProjection, Feed, Leash, Phase, Watermarks,
+    ahead::ReadAhead,
+    pace::{BatchPace, Turn, pause_after},
+};
 use crate::{
     model::ProjectionKey,
     quarantine::{Desk, Fold, FoldError, Incoming, Parking, Parts, Quarantine, Request},
@@ -217,10 +221,26 @@ impl ProjectionRunner {
                     session.parking.carry_out::<Trouble>(request, &self.parts(), epoch).await?;
                 }
                 Some(Next::Batch(batch)) => {
+                    let Some(turn) = stop.unless(self.turn(session.position() >= session.whole_from)).await else {
+                        return Ok(());
+                    };
+                    let before = self.runtime.now();
                     self.apply(&mut session, batch?).await?;
                     backoff.reset();
+                    if self.leash.is_some() {
+                        pause_after(self.runtime.now().since(before), &self.runtime, stop).await;
+                    }
+                    drop(turn);
                 }
             }
+        }
+    }
+
+    /// Waits until it may apply what it has: on a leash, as long as it fills, for its turn.
+    async fn turn(&self, filled: bool) -> Option<Turn> {
+        match &self.leash {
+            Some(leash) if !filled => Some(leash.turn().await),
+            _ => None,
         }
     }
 
@@ -282,7 +302,11 @@ impl ProjectionRunner {
             whole_from: whole_from.map_or(head, |checkpoint| checkpoint.position.min(head)),
             whole_from_is_new: whole_from.is_none(),
             events: ReadAhead::new(subscription),
-            pace: BatchPace::new(BATCH_EVENTS_MAX),
+            pace: if self.leash.is_some() {
+                BatchPace::polite(BATCH_EVENTS_MAX)
+            } else {
+                BatchPace::new(BATCH_EVENTS_MAX)
+            },
             parking,
         };
         self.watermarks.track(key, Feed::OwnStore, at.map(|at| (Lane::own_store(), at)).into_iter().collect());

@@ -214,6 +214,13 @@ impl Watermarks {
         })
     }
 
+    /// Whether a projection has anything parked.
+    pub(crate) fn parks(&self, projection: ProjectionKey) -> bool {
+        self.projections()
+            .get(&projection)
+            .is_some_and(|tracked| tracked.seen.borrow().parked.values().any(|positions| !positions.is_empty()))
+    }
+
     /// Tells in which history a store that feeds a projection goes on. An ancestor of what is known tells nothing.
     pub fn learned(&self, projection: ProjectionKey, store: StoreId, history: History) {
         if let Some(tracked) = self.projections().get(&projection) {

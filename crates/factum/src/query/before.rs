@@ -19,15 +19,17 @@ impl Before {
         Self { query, over: AtomicBool::new(false) }
     }
 
-    /// Whether it answers still: until what the newer form reads is whole, and nowhere behind what this one reads, so
-    /// that nobody is taken back in time. From then on the newer one answers for good.
+    /// Whether it answers still: until what the newer form reads is whole, has nothing parked, and is nowhere behind what
+    /// this one reads, so that nobody is taken back in time. What this one has parked is in nobody's way. From then on
+    /// the newer one answers for good.
     pub(super) fn answers(&self, newer: &[ProjectionKey], watermarks: &Watermarks) -> bool {
         if self.over.load(Ordering::Relaxed) {
             return false;
         }
         let older = self.query.reads();
         let whole = |keys: &[ProjectionKey]| keys.iter().all(|key| watermarks.phase(*key) == Phase::Live);
-        if whole(newer) && has_caught_up(newer, older, watermarks) {
+        let parks = newer.iter().any(|key| watermarks.parks(*key));
+        if whole(newer) && !parks && has_caught_up(newer, older, watermarks) {
             tracing::info!(query = self.query.info().name, "its new read models are whole and answer from now on");
             self.over.store(true, Ordering::Relaxed);
             return false;

@@ -83,7 +83,7 @@ impl QueryDispatcherBuilder {
     }
 
     /// Registers an older form of a query of the same name: asked by name, it answers until what the newer one reads is
-    /// whole, and nowhere behind what this one reads.
+    /// whole, have nothing parked, and are nowhere behind what this one reads.
     pub fn answers_until_whole<Q: Query>(mut self) -> Self {
         self.before.push(registry::erase::<Q>());
         self

@@ -9,7 +9,7 @@ use crate::{
     bus::{Bus, ConsumerOptions},
     consumer::ProjectionConsumer,
     model::ProjectionKey,
-    projections::{DynProjection, Feed, Leash, Phase, ProjectionRunner, Watermarks},
+    projections::{DynProjection, Feed, Leash, Phase, ProjectionRunner, Turns, Watermarks},
     quarantine::Quarantine,
     read::{Generation, Generations, ReadError, ReadStore, Role, StoredModel},
     runtime::{Runtime, Status},
@@ -38,6 +38,8 @@ pub(crate) struct ReadModel {
     pub(super) watermarks: Arc<Watermarks>,
     /// What every generation parks, and what was discarded.
     quarantine: Arc<Quarantine>,
+    /// Of whatever is filled beside what answers.
+    pub(super) turns: Turns,
     pub(super) runtime: Runtime,
     /// Of the loop that feeds the live generation.
     status: Status,
@@ -69,7 +71,7 @@ impl ReadModel {
         projection: DynProjection,
         sources: Sources,
         read_store: Arc<dyn ReadStore>,
-        (watermarks, quarantine): (Arc<Watermarks>, Arc<Quarantine>),
+        (watermarks, quarantine, turns): (Arc<Watermarks>, Arc<Quarantine>, Turns),
         runtime: Runtime,
         versions: Vec<u32>,
     ) -> Self {
@@ -91,6 +93,7 @@ impl ReadModel {
             read_store,
             watermarks,
             quarantine,
+            turns,
             runtime,
             status: Status::new(&format!("{kind} {key}")),
             versions,
@@ -258,7 +261,10 @@ impl ReadModel {
             Some(shown) => shown.progress(self.key),
             None => self.watermarks.progress(self.key),
         };
-        let trouble = filling.and_then(|shown| shown.trouble());
+        let trouble = match filling {
+            Some(shown) => shown.trouble(),
+            None => self.status.report().alarms.into_values().next(),
+        };
         ModelReport { projection: self.key, generations, operation, step, progress, trouble, last }
     }
 

@@ -108,7 +108,8 @@ pub struct ModelReport {
     pub step: Step,
     /// How far the filling is: of a new generation, or of the live one where that is being refilled.
     pub progress: Option<Progress>,
-    /// What stands in the way, as the generation that is being filled tells it; it goes on trying.
+    /// What stands in the way, as the generation that is being filled tells it, or the live one where none is: something
+    /// parked, a partition that stands still. It goes on trying.
     pub trouble: Option<String>,
     /// How the last operation of this process ended.
     pub last: Option<Done>,

@@ -8,6 +8,7 @@ use super::{ReadModel, feeder::FeedEnd};
 use crate::{
     model::ProjectionKey,
     projections::{Feed, Leash, Phase, Progress, Watermarks},
+    quarantine::QUARANTINE_ALARM,
     read::{Checkpoint, Generation, Lane},
     runtime::{LoopState, Status, Stopper, Task},
 };
@@ -44,6 +45,11 @@ impl Shown {
         self.status.report().alarms.into_values().next()
     }
 
+    /// What it has parked, in words; `None` when nothing.
+    pub(super) fn parked(&self) -> Option<String> {
+        self.status.report().alarms.remove(QUARANTINE_ALARM)
+    }
+
     pub(super) fn lanes(&self, key: ProjectionKey) -> Vec<(Lane, Checkpoint)> {
         self.watermarks.lanes(key)
     }
@@ -74,7 +80,8 @@ impl ReadModel {
         watermarks.track(key, feed, Vec::new());
         watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         let status = Status::new(&format!("{} generation {generation}", self.status().name()));
-        let leash = leashed.then(|| Leash { watermarks: Arc::clone(&self.watermarks), projection: key });
+        let (live, turns) = (&self.watermarks, &self.turns);
+        let leash = leashed.then(|| Leash { watermarks: Arc::clone(live), projection: key, turns: turns.clone() });
         let feeder = self.feeder(self.view(generation), Arc::clone(&watermarks), status.clone(), leash);
         let (stopper, stop) = Stopper::new();
         let (report, ended) = watch::channel(None);

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     model::Incarnation,
+    quarantine::parked_keys,
     read::{Checkpoint, Claimed, Generation, Lane, ReadError, Role, StoredModel},
     runtime::{Backoff, Stop},
     store::Position,
@@ -230,6 +231,18 @@ impl ReadModel {
     async fn aligned<'a>(&'a self, shadow: &Shadow, same: bool) -> Result<Rest<'a>, Failure> {
         let key = self.key();
         for _ in 0..COMMON_TRIES_MAX {
+            // What is parked stays so until somebody decides about it.
+            if let Some(parked) = shadow.shown.parked() {
+                return Err(Failure::Told(format!("generation {} cannot answer: {parked}", shadow.generation)));
+            }
+            // As long as it stands still, nothing has to rest for it.
+            if shadow.shown.alarm().is_some() {
+                tokio::select! {
+                    biased;
+                    reason = shadow.ended() => return Err(Failure::Told(reason)),
+                    () = self.runtime.sleep(COMMON_PAUSE) => continue,
+                }
+            }
             let rest = self.rest().await;
             let wanted = proofs(self.watermarks.lanes(key));
             let all = async {
@@ -254,9 +267,11 @@ impl ReadModel {
             drop(rest);
             self.runtime.sleep(COMMON_PAUSE).await;
         }
-        let alarm = shadow.shown.alarm().map_or_else(String::new, |alarm| format!(": {alarm}"));
         let generation = shadow.generation;
-        Err(Failure::Told(format!("generation {generation} and the live one came to no common position{alarm}")))
+        Err(Failure::Told(match shadow.shown.alarm() {
+            Some(alarm) => format!("generation {generation} cannot answer: {alarm}"),
+            None => format!("generation {generation} and the live one came to no common position"),
+        }))
     }
 
     /// Compares a generation with the live one as of a moment at which both stood at the same place; meanwhile both go
@@ -308,6 +323,11 @@ impl ReadModel {
             if same && proofs(left.checkpoints(key)?) != proofs(next.checkpoints(key)?) {
                 return Err(ReadError::Broken("the generations do not stand at the same place".to_owned()));
             }
+            // It may have parked something on its last step.
+            next.read(&mut |snapshot| match parked_keys(snapshot, key, None, 1)?.first() {
+                Some(parked) => Err(ReadError::Broken(format!("{} is parked: {}", parked.key, parked.reason))),
+                None => Ok(()),
+            })?;
             generations.switch(key, from, to)
         });
         switched.await?;

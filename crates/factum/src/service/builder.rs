@@ -9,7 +9,7 @@ use crate::{
     model::{Command, ProcessManager, Projection, ProjectionKey, Query},
     principal::Authorize,
     process::Managed,
-    projections::{self, DynProjection, Feed, Watermarks},
+    projections::{self, DynProjection, Feed, Turns, Watermarks},
     quarantine::Quarantine,
     query::{QueryDispatcher, QueryDispatcherBuilder},
     reactor::{self, DynReactor, Reactor},
@@ -260,7 +260,8 @@ impl ServiceBuilder {
             }
         };
         let quarantine = Arc::new(Quarantine::new(store.clone(), runtime.clone()));
-        let parts = loops::Parts { system, service: name, runtime, store, read_store, bus, watermarks, quarantine };
+        let (service, turns) = (name, Turns::default());
+        let parts = loops::Parts { system, service, runtime, store, read_store, bus, watermarks, quarantine, turns };
         let mut started = Started::new(version, commands, queries, parts);
         if self.shares_stores {
             started.lease().await;

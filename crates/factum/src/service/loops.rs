@@ -11,7 +11,7 @@ use crate::{
     dispatch::{CommandDispatcher, Streams},
     model::ProjectionKey,
     process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
-    projections::{DynProjection, Feed, Watermarks},
+    projections::{DynProjection, Feed, Turns, Watermarks},
     quarantine::Quarantine,
     reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorEnd, ReactorRunner, Reacts},
     read::ReadStore,
@@ -36,6 +36,8 @@ pub(super) struct Parts {
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) quarantine: Arc<Quarantine>,
+    /// Of whatever is filled beside what answers.
+    pub(super) turns: Turns,
 }
 
 impl Parts {
@@ -147,7 +149,7 @@ pub(super) fn read_model(parts: &Parts, projection: DynProjection, feed: Feed, v
         Feed::Topics(topics) => Sources::Topics(parts.bus(), consumer_options(parts, projection.key(), &topics)),
     };
     let (watermarks, runtime) = (Arc::clone(&parts.watermarks), parts.runtime.clone());
-    let shared = (watermarks, Arc::clone(&parts.quarantine));
+    let shared = (watermarks, Arc::clone(&parts.quarantine), parts.turns.clone());
     Arc::new(ReadModel::new(projection, sources, parts.read_store(), shared, runtime, versions))
 }
 

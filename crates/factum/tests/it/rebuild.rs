@@ -1,5 +1,7 @@
 //! Read models built anew while they answer.
 
+mod parked;
+
 use std::{
     sync::{
         Arc,
@@ -300,27 +302,6 @@ async fn asked_twice_is_asked_once_and_one_thing_goes_on_at_a_time() {
     shop.ended(Operation::Rebuild).await.unwrap();
     assert_eq!(shop.roles(), [(1, Role::Kept), (2, Role::Live)], "one rebuild, not three");
     assert_eq!(shop.report().step, Step::Idle);
-    shop.stop().await;
-}
-
-/// A message that cannot be folded in, live or in a rebuild, keeps the new generation from answering; it can be given up.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_generation_with_something_in_its_way_does_not_answer_and_can_be_given_up() {
-    let shop = Shop::open().await;
-    shop.raise(3).await;
-    world::raise(&*shop.store, 0, world::POISON).await;
-    let alarm = || shop.totals.health().loops().into_iter().find(|(_, report)| !report.alarms.is_empty());
-    world::eventually(alarm, || "no alarm".to_owned()).await;
-    let models = shop.totals.read_models();
-    models.request(None, Operation::Replace).unwrap();
-    let trouble = || shop.report().trouble.filter(|text| text.contains("1 keys are parked"));
-    world::eventually(trouble, || format!("{:?}", shop.report())).await;
-    assert_eq!(shop.roles(), [(1, Role::Live), (2, Role::Filling)]);
-    assert_eq!(shop.sum().await, 15);
-    models.request(None, Operation::Discard).unwrap();
-    assert_eq!(shop.ended(Operation::Discard).await.unwrap(), "totals@1 generation 2 (filling)");
-    let alone = || (shop.roles() == [(1, Role::Live)]).then_some(());
-    world::eventually(alone, || format!("{:?}", shop.roles())).await;
     shop.stop().await;
 }
 
