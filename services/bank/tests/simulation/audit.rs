@@ -1,6 +1,6 @@
 //! Every promise checked, by folding the events with code of its own, and by asking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum::{
     EventStore, Position, Selection,
@@ -54,6 +54,7 @@ pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
     let ends = transfers(world).await;
     told_and_recorded(ledger, &accounts);
     moved_once(ledger, &accounts, &ends);
+    counts_once(world).await;
     assert_eq!(ends.len(), ledger.transfers.len(), "transfers that nobody was told of, or none");
     for (id, account) in &accounts {
         shown(world, *id, account).await;
@@ -245,6 +246,29 @@ async fn transfers(world: &World) -> BTreeMap<Uuid, End> {
         }
     }
     ends
+}
+
+/// Each message, and each timer, led to one append of its process at most.
+async fn counts_once(world: &World) {
+    let mut causes = BTreeMap::new();
+    let mut fired = BTreeSet::new();
+    for event in events(world, Kind::Transfers).await {
+        let data: Value = serde_json::from_slice(&event.data).unwrap();
+        match event.stream.category() {
+            "transfer" => {
+                let cause = (event.stream.as_str().to_owned(), event.metadata.causation_id);
+                // What a client asked for has no cause among messages.
+                let first = *causes.entry(cause).or_insert(event.command_id);
+                let caused = event.metadata.causation_id.is_some();
+                assert!(!caused || first == event.command_id, "{} counted twice: {}", event.stream, event.name);
+            }
+            "timer" => {
+                let timer = (event.stream.as_str().to_owned(), data["timer"].to_string(), data["set_by"].to_string());
+                assert!(fired.insert(timer), "fired twice: {} {data}", event.stream);
+            }
+            other => panic!("what is {other}?"),
+        }
+    }
 }
 
 async fn events(world: &World, kind: Kind) -> Vec<RecordedEvent> {

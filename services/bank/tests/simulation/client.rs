@@ -24,6 +24,8 @@ const THINK_MAX: Duration = Duration::from_secs(2);
 const SENDS_MAX: u32 = 2_000;
 const CLIENTS_MAX: u64 = 4;
 const COMMANDS_MAX: u64 = 12;
+/// Its name.
+const LATE_COMER: u128 = 100;
 /// What an account begins with, in minor units.
 const FIRST_DEPOSIT: u64 = 10_000;
 
@@ -67,10 +69,17 @@ pub(crate) fn all(world: &World) -> Clients {
     let tasks = (1..=u128::from(count))
         .map(|name| {
             let client = Client { world: world.clone(), name, sent: 0, ledger: Arc::clone(&ledger) };
-            world.runtime().spawn(client.work())
+            world.runtime().spawn(client.work(0))
         })
         .collect();
     Clients { tasks, ledger }
+}
+
+/// One more client, who sends commands for certain.
+pub(crate) fn late_comer(world: &World, ledger: Ledger) -> Clients {
+    let ledger = Arc::new(Mutex::new(ledger));
+    let client = Client { world: world.clone(), name: LATE_COMER, sent: 0, ledger: Arc::clone(&ledger) };
+    Clients { tasks: vec![world.runtime().spawn(client.work(COMMANDS_MAX))], ledger }
 }
 
 impl Clients {
@@ -84,13 +93,13 @@ impl Clients {
 }
 
 impl Client {
-    async fn work(mut self) {
+    async fn work(mut self, least: u64) {
         let account = Uuid::from_u128(self.name);
         let open = json!({ "account_id": account, "holder": format!("Holder {}", self.name), "currency": "EUR" });
         assert!(self.send(Kind::Accounts, "open-account", open).await);
         self.deposit(account, FIRST_DEPOSIT).await;
         lock(&self.ledger).accounts.push(account);
-        for _ in 0..self.world.random_below(COMMANDS_MAX) {
+        for _ in 0..least + self.world.random_below(COMMANDS_MAX) {
             self.world.pause(THINK_MAX).await;
             let amount = 1 + self.world.random_below(4_000);
             match self.world.random_below(6) {

@@ -9,6 +9,7 @@
 mod adversary;
 mod audit;
 mod client;
+mod owners;
 mod world;
 
 use std::{
@@ -28,10 +29,17 @@ use world::World;
 /// How many seeds are run with the other tests.
 const SEEDS: u64 = 60;
 
+/// At most so many of 10,000 calls fail, half of them after they were done.
+const FAILURE: u64 = 200;
+/// In one of so many seeds far more do.
+const BAD_WORLDS_ONE_IN: u64 = 4;
+const FAILURE_BAD: u64 = 1_500;
 /// In one of so many seeds the accounts come back from a backup that lacks their last events.
 const LOST_HISTORIES_ONE_IN: u64 = 6;
 /// When that is, from the beginning.
 const HISTORY_LOST_WITHIN: Duration = Duration::from_secs(20);
+/// In one of so many of the others each service has a second owner in the end.
+const SECOND_OWNERS_ONE_IN: u64 = 3;
 /// After so many seeds that fail, no more are run.
 const FAILURES_MAX: usize = 5;
 
@@ -56,7 +64,8 @@ fn number(name: &str) -> u64 {
 
 fn odds(simulation: &Simulation) -> Odds {
     let up_to = |most: u64| simulation.random_below(most + 1);
-    Odds { failure: up_to(200), delay: up_to(300), death: up_to(12) }
+    let failure = if up_to(BAD_WORLDS_ONE_IN - 1) == 0 { FAILURE_BAD } else { FAILURE };
+    Odds { failure: up_to(failure), delay: up_to(300), death: up_to(12) }
 }
 
 /// One seed from the first command to the audit; the order of everything in it as a number.
@@ -81,7 +90,12 @@ fn run(seed: u64) -> (Tally, u64) {
             Tally { histories: 1, ..Tally::default() }
         } else {
             world.put_in_order(&ledger).await;
-            audit::audit(&world, &ledger).await
+            let mut tally = audit::audit(&world, &ledger).await;
+            if told.random_below(SECOND_OWNERS_ONE_IN) == 0 {
+                let ledger = owners::second_ones(&world, ledger).await;
+                tally = audit::audit(&world, &ledger).await;
+            }
+            tally
         };
         tally.deaths = world.deaths();
         world.tally(&mut tally);

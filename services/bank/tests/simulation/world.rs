@@ -23,6 +23,10 @@ use crate::{Tally, audit, client::Ledger};
 
 /// The longest time between a death and the next start.
 const DOWN_MAX: Duration = Duration::from_secs(3);
+/// After one in so many deaths a service is away for longer.
+const OUTAGES_ONE_IN: u64 = 6;
+/// For up to this long then: deadlines of transfers pass meanwhile.
+const OUTAGE_MAX: Duration = Duration::from_secs(90);
 /// How long everything may take to come to rest, by the clock of the simulation.
 const REST_MAX: Duration = Duration::from_secs(3_600);
 /// How long one look at whether everything has come to rest may take.
@@ -103,7 +107,8 @@ impl World {
                         lock(&world.inner.running).remove(&kind);
                     }
                     world.inner.deaths.fetch_add(1, Ordering::SeqCst);
-                    world.pause(DOWN_MAX).await;
+                    let outage = world.random_below(OUTAGES_ONE_IN) == 0;
+                    world.pause(if outage { OUTAGE_MAX } else { DOWN_MAX }).await;
                 }
             });
             lock(&self.inner.keepers).push(keeper);
@@ -127,6 +132,11 @@ impl World {
     /// Everything calm, until nothing is under way and every transfer has ended.
     pub(crate) async fn put_in_order(&self, ledger: &Ledger) {
         self.calm_down().await;
+        self.ended(ledger).await;
+    }
+
+    /// Until nothing is under way and every transfer has ended.
+    pub(crate) async fn ended(&self, ledger: &Ledger) {
         let runtime = self.runtime();
         let until = runtime.now().plus(REST_MAX);
         loop {
@@ -157,6 +167,8 @@ impl World {
         let services: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| self.service(kind)).collect();
         let services: Vec<&Service> = services.iter().map(AsRef::as_ref).collect();
         let _ = self.runtime().within(SETTLE_MAX, settle(&services)).await;
+        // A lane that is beyond a fork counts as arrived; that it stands still is noticed when its partition is read.
+        self.runtime().sleep(SETTLE_MAX).await;
     }
 
     /// One of the services, if it runs.
@@ -220,6 +232,21 @@ impl World {
         let Some(running) = self.start(kind).await else { return };
         self.inner.twin_count.fetch_add(1, Ordering::SeqCst);
         lock(&self.inner.twins).push(running);
+    }
+
+    /// In the calm: a second process of each service on the same stores, which is the one that clients know from then
+    /// on. The first ones go on, and are given back.
+    pub(crate) async fn second_ones(&self) -> Vec<(Kind, Arc<Service>)> {
+        let mut first_ones = Vec::new();
+        for kind in Kind::ALL {
+            let second = self.start(kind).await.expect("nobody dies any more");
+            self.inner.twin_count.fetch_add(1, Ordering::SeqCst);
+            if let Some(first) = lock(&self.inner.running).insert(kind, second) {
+                first_ones.push((kind, Arc::clone(&first.service)));
+                lock(&self.inner.twins).push(first);
+            }
+        }
+        first_ones
     }
 
     pub(crate) fn deaths(&self) -> u64 {
