@@ -10,7 +10,7 @@ use crate::runtime::{Runtime, Stop};
 /// How long one transaction should take at most: when one took longer, the next ones take less.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 /// The same beside a read model that answers: whoever feeds that one waits as long.
-const POLITE_TIME_MAX: Duration = Duration::from_millis(25);
+const POLITE_TIME_MAX: Duration = Duration::from_millis(10);
 /// How much the first transaction takes beside a read model that answers.
 const POLITE_LIMIT_FIRST: usize = 64;
 /// How long a filling beside a read model that answers pauses after each transaction, in times of what that took: it
