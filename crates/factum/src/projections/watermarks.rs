@@ -80,8 +80,8 @@ type Tracking = (ProjectionKey, Feed, Vec<(Lane, Checkpoint)>);
 struct Tracked {
     feed: Feed,
     phase: watch::Sender<Phase>,
-    /// What it knows was in a read store that is begun anew.
-    lost: bool,
+    /// What it knows was in this life of the read store, which is begun anew.
+    lost: Option<u64>,
     /// Of the refill under way.
     began: Option<Began>,
     seen: watch::Sender<Seen>,
@@ -127,7 +127,7 @@ impl Watermarks {
         });
         if is_new {
             for tracked in projections.values_mut() {
-                tracked.lost = true;
+                tracked.lost = Some(life);
                 tracked.phase.send_replace(Phase::Refilling { done: 0, total: 0 });
             }
         }
@@ -136,9 +136,18 @@ impl Watermarks {
     /// Tells that a projection is fed into a read store that was begun anew: nothing is there yet.
     pub(crate) fn begun_anew(&self, projection: ProjectionKey) {
         if let Some(tracked) = self.projections().get_mut(&projection) {
-            (tracked.lost, tracked.began) = (false, None);
+            (tracked.lost, tracked.began) = (None, None);
             tracked.seen.send_modify(|seen| seen.lanes.clear());
             tracked.phase.send_replace(Phase::Refilling { done: 0, total: 0 });
+        }
+    }
+
+    /// Tells that a projection is about to be fed into a read store that is in this life: one that was begun anew while
+    /// nothing was fed has nothing of it.
+    pub(crate) fn fed_in(&self, projection: ProjectionKey, life: u64) {
+        let lost = self.projections().get(&projection).and_then(|tracked| tracked.lost);
+        if lost.is_some_and(|lost| lost < life) {
+            self.begun_anew(projection);
         }
     }
 
@@ -163,7 +172,7 @@ impl Watermarks {
                 let seen = watch::Sender::new(Seen { lanes, ..Seen::default() });
                 projections.insert(
                     projection,
-                    Tracked { feed, phase: watch::Sender::default(), lost: false, began: None, seen },
+                    Tracked { feed, phase: watch::Sender::default(), lost: None, began: None, seen },
                 );
             }
         }
@@ -245,7 +254,7 @@ impl Watermarks {
     /// Tells whether a projection's read models are whole.
     pub fn set_phase(&self, projection: ProjectionKey, phase: Phase) {
         let now = self.runtime.now();
-        if let Some(tracked) = self.projections().get_mut(&projection).filter(|tracked| !tracked.lost) {
+        if let Some(tracked) = self.projections().get_mut(&projection).filter(|tracked| tracked.lost.is_none()) {
             tracked.began = match phase {
                 Phase::Live => None,
                 // Until the total is known, nothing is being done yet.
@@ -367,4 +376,23 @@ impl Watermarks {
 
 fn at(lanes: &Lanes, lane: &Lane) -> Position {
     lanes.get(lane).map_or(Position::ZERO, |checkpoint| checkpoint.position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_that_rested_while_the_read_store_was_begun_anew_becomes_whole_again() {
+        let (watermarks, key) = (Watermarks::default(), ProjectionKey { name: "sums", version: 1 });
+        watermarks.track(key, Feed::OwnStore, Vec::new());
+        let damage = ReadError::Damaged { place: "a page".to_owned(), source: "garbage".into() };
+        watermarks.damaged(0, &damage);
+        watermarks.fed_in(key, 0);
+        watermarks.set_phase(key, Phase::Live);
+        assert_ne!(watermarks.phase(key), Phase::Live, "the damaged store is no whole one");
+        watermarks.fed_in(key, 1);
+        watermarks.set_phase(key, Phase::Live);
+        assert_eq!(watermarks.phase(key), Phase::Live);
+    }
 }

@@ -40,6 +40,8 @@ impl ReadModel {
                 break Ok(());
             }
             let life = self.read_store.life();
+            // Another projection's loop may have begun the store anew while this one rested.
+            self.watermarks.fed_in(self.key(), life);
             let end = match self.live().await {
                 Ok(generation) => {
                     let (watermarks, status) = (Arc::clone(&self.watermarks), self.status().clone());
