@@ -1,6 +1,6 @@
 //! Quarantine: a key whose message failed for good is parked with its successors, and the other keys flow on.
 //!
-//! Parked messages are in the read database, in tables of the generation they belong to ([`Shelf`]); what an operator
+//! Parked messages are in the read database, in tables of the generation they belong to (`shelf.rs`); what an operator
 //! decides about them (retry, discard) is recorded in the event store, so that a discard holds in every rebuild.
 
 mod decisions;

@@ -2,7 +2,7 @@
 //!
 //! A [`Reactor`] says what should be done about an event as data ([`Reactor::react`]), and does it
 //! ([`Reactor::perform`]). Its progress is with the event store and is written after the effect was done: killed
-//! anywhere, it does the effect again under the same [`EffectId`], and never leaves one out. Read models have nothing
+//! anywhere, it does the effect again under the same [`EffectId`](crate::model::EffectId), and never leaves one out. Read models have nothing
 //! to do with it: refilling or rebuilding them reaches no reactor, and no [`Projection`](crate::Projection) is handed an
 //! [`Outside`].
 
