@@ -312,9 +312,12 @@ async fn what_is_saved_of_timers_spares_reading_and_is_left_aside_after_a_restor
 #[tokio::test]
 async fn a_stop_while_timers_fire_loses_none_on_disk() {
     const ORDERS: u128 = 200;
+    const FIRST_AWAY: u64 = ORDERS as u64 + 50;
     let directory = tempfile::tempdir().unwrap();
     let mut shop = Shop::new();
-    shop.store = engine(directory.path());
+    // Some fire, and then the store is away until everything has stopped.
+    let away = || factum::store::StoreError::Unavailable("away".into());
+    shop.store = FaultyStore::new(&engine(directory.path())).failing(StoreCall::Append, FIRST_AWAY.., away).shared().1;
     let orders = shop.orders().await;
     for number in 0..ORDERS {
         shop.place(&orders, Uuid::from_u128(number)).await;
