@@ -4,7 +4,7 @@ use crate::{
     bus::{BusError, EnvelopeError},
     model::{EventId, Incarnation},
     read::ReadError,
-    runtime::TaskFailure,
+    runtime::Ending,
     store::{Position, ProgressError, StoreError},
 };
 
@@ -16,16 +16,16 @@ pub enum ConsumerEnd {
     StoodDown,
     /// The read store is damaged.
     #[error(transparent)]
-    ReadStore(ReadError),
+    ReadStore(#[from] ReadError),
     /// The event store is damaged.
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
     /// The event store refuses the progress.
     #[error(transparent)]
-    Progress(ProgressError),
+    Progress(#[from] ProgressError),
     /// The bus said no for good.
     #[error(transparent)]
-    Bus(BusError),
+    Bus(#[from] BusError),
 }
 
 /// Why a partition stands still. It is tried again with growing waits; nothing is skipped.
@@ -93,57 +93,8 @@ impl PartitionStop {
 }
 
 /// What goes wrong within the loop.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    #[error(transparent)]
-    End(#[from] ConsumerEnd),
-    #[error(transparent)]
-    Bus(BusError),
-    #[error(transparent)]
-    Read(ReadError),
-    #[error(transparent)]
-    Store(StoreError),
-    #[error(transparent)]
-    Progress(ProgressError),
-    #[error("partitions were taken away")]
-    Revoked,
-    #[error("writing to the read store: {0}")]
-    Task(#[from] TaskFailure),
-}
+pub(super) type Trouble = crate::runtime::Trouble<ConsumerEnd>;
 
-impl From<BusError> for Trouble {
-    fn from(error: BusError) -> Self {
-        if error.is_transient() { Self::Bus(error) } else { ConsumerEnd::Bus(error).into() }
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Damaged(_) => ConsumerEnd::Store(error).into(),
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<ProgressError> for Trouble {
-    fn from(error: ProgressError) -> Self {
-        match error {
-            ProgressError::Fenced { .. } => ConsumerEnd::StoodDown.into(),
-            ProgressError::Store(error) => error.into(),
-            // Written after all, although the answer was an error: read it again.
-            ProgressError::Moved(_) => Self::Progress(error),
-            ProgressError::Refused(_) => ConsumerEnd::Progress(error).into(),
-        }
-    }
-}
-
-impl From<ReadError> for Trouble {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Fenced { .. } => ConsumerEnd::StoodDown.into(),
-            ReadError::Damaged { .. } => ConsumerEnd::ReadStore(error).into(),
-            other => Self::Read(other),
-        }
-    }
+impl Ending for ConsumerEnd {
+    const STOOD_DOWN: Self = Self::StoodDown;
 }

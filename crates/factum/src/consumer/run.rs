@@ -1,13 +1,12 @@
 //! The consumer's loop.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     ahead::{FetchAhead, Fetched},
     book::Book,
     catch_up::CatchUp,
     end::{ConsumerEnd, Trouble},
-    show,
     standstill::Standstill,
     start::{self, Beginning},
 };
@@ -17,17 +16,13 @@ use crate::{
     projections::{BatchPace, DynProjection, Feed, Leash, Phase, Turn, Watermarks, pause_after},
     quarantine::{Desk, Parking, Parts, Quarantine, Request},
     read::{Epoch, ReadError, ReadStore},
-    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::History,
 };
 
 /// The most records of one transaction. A refill writes the same documents and pages again and again: the more of its
 /// records share a transaction, the fewer times.
 const BATCH_RECORDS_MAX: usize = 16_000;
-/// The first wait after an error.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait after an error.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Feeds one projection from topics of the bus: effects, watermark and offset of a batch in one transaction.
 ///
@@ -133,26 +128,14 @@ impl ProjectionConsumer {
     }
 
     /// As [`ProjectionConsumer::run`], for whoever goes on by another loop: it does not show that it has stopped.
-    pub(crate) async fn feed(&self, mut stop: Stop) -> Result<(), ConsumerEnd> {
-        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+    pub(crate) async fn feed(&self, stop: Stop) -> Result<(), ConsumerEnd> {
         let mut epoch = None;
-        loop {
-            match self.consume(&mut stop, &mut epoch, &mut backoff).await {
-                Ok(()) => return Ok(()),
-                Err(Trouble::End(end)) => {
-                    let stood_down = matches!(end, ConsumerEnd::StoodDown);
-                    let state = if stood_down { LoopState::StoodDown } else { LoopState::Failed };
-                    show::failure(&self.status, state, &end);
-                    return Err(end);
-                }
-                Err(trouble) => {
-                    show::failure(&self.status, LoopState::BackingOff, &trouble);
-                    if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
-                        return Ok(());
-                    }
-                }
-            }
+        let mut attempts = Attempts::new(&self.status, &self.runtime, stop);
+        while attempts.go_on() {
+            let over = self.consume(&mut attempts.stop, &mut epoch, &mut attempts.backoff).await;
+            attempts.over(over).await?;
         }
+        Ok(())
     }
 
     /// One run from the checkpoints to the stop signal or the first trouble.

@@ -1,7 +1,5 @@
 //! What consumers show of themselves.
 
-use std::fmt::Display;
-
 use super::{book::Gap, end::PartitionStop, plan::Plan};
 use crate::{
     bus::{Offset, TopicPartition},
@@ -9,16 +7,6 @@ use crate::{
     runtime::{LoopState, Status},
     store::Position,
 };
-
-/// A loop ends, or waits before it tries again.
-pub(super) fn failure(status: &Status, state: LoopState, trouble: &dyn Display) {
-    let text = trouble.to_string();
-    tracing::warn!(consumer = status.name(), error = text, state = state.as_str(), "consumer interrupted");
-    status.update(|report| {
-        report.state = state;
-        report.last_error = Some(text);
-    });
-}
 
 /// Something that an operator must look at although the loop goes on.
 pub(super) fn alarm(status: &Status, about: &str, text: String) {

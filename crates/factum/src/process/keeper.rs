@@ -15,7 +15,7 @@ use crate::{
     consumer::Seen,
     model::{EventId, Timestamp},
     read::Epoch,
-    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, Ending, LoopState, Runtime, Status, Stop},
     store::{Batch, EventStore, Position, ProgressError, Selection, StoreError, StreamName, Subscription},
 };
 
@@ -29,9 +29,9 @@ const UNSAVED_EVENTS_MIN: u64 = 1_000;
 const SAVING_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait before the clock is looked at again: it may have been set.
 const CLOCK_LOOK_MAX: Duration = Duration::from_secs(60);
-/// The first wait after an error, and of a timer that could not fire.
+/// The first wait of a timer that could not fire.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait after an error, and of a timer that could not fire.
+/// The longest wait of a timer that could not fire.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The most timers whose trouble is told one by one.
 const ALARMS_MAX: usize = 16;
@@ -54,10 +54,10 @@ pub enum KeeperEnd {
     },
     /// The event store is damaged.
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
     /// The event store refuses what is to be saved.
     #[error(transparent)]
-    Progress(ProgressError),
+    Progress(#[from] ProgressError),
 }
 
 /// Keeps the timers of the processes of one kind: follows what their events set and clear, and lets those fire whose
@@ -108,31 +108,10 @@ struct Session {
     any_failed: bool,
 }
 
-enum Trouble {
-    End(KeeperEnd),
-    Store(StoreError),
-    Moved(ProgressError),
-}
+type Trouble = crate::runtime::Trouble<KeeperEnd>;
 
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Damaged(_) => Self::End(KeeperEnd::Store(error)),
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<ProgressError> for Trouble {
-    fn from(error: ProgressError) -> Self {
-        match error {
-            ProgressError::Fenced { .. } => Self::End(KeeperEnd::StoodDown),
-            ProgressError::Store(error) => error.into(),
-            // Written after all, although the answer was an error: read it again.
-            ProgressError::Moved(_) => Self::Moved(error),
-            ProgressError::Refused(_) => Self::End(KeeperEnd::Progress(error)),
-        }
-    }
+impl Ending for KeeperEnd {
+    const STOOD_DOWN: Self = Self::StoodDown;
 }
 
 impl TimerKeeper {
@@ -165,38 +144,19 @@ impl TimerKeeper {
     ///
     /// # Errors
     /// See [`KeeperEnd`].
-    pub(crate) async fn run(&self, mut stop: Stop) -> Result<(), KeeperEnd> {
-        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+    pub(crate) async fn run(&self, stop: Stop) -> Result<(), KeeperEnd> {
         let mut epoch = None;
-        loop {
-            let trouble = match stop.unless(self.keep(&mut epoch, &mut backoff)).await {
-                None => break,
-                Some(Ok(never)) => match never {},
-                Some(Err(trouble)) => trouble,
-            };
-            match trouble {
-                Trouble::End(end) => {
-                    let stood_down = matches!(end, KeeperEnd::StoodDown);
-                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
-                    return Err(end);
-                }
-                Trouble::Store(error) => self.show_failure(LoopState::BackingOff, &error),
-                Trouble::Moved(error) => self.show_failure(LoopState::BackingOff, &error),
-            }
-            if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
-                break;
-            }
+        let mut attempts = Attempts::new(&self.status, &self.runtime, stop);
+        while attempts.go_on() {
+            let over = attempts.stop.unless(self.keep(&mut epoch, &mut attempts.backoff)).await.unwrap_or(Ok(()));
+            attempts.over(over).await?;
         }
         self.status.update(|report| report.state = LoopState::Stopped);
         Ok(())
     }
 
     /// One run from what is saved to the first trouble.
-    async fn keep(
-        &self,
-        epoch: &mut Option<Epoch>,
-        backoff: &mut Backoff,
-    ) -> Result<std::convert::Infallible, Trouble> {
+    async fn keep(&self, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
         let (ledger, pending, as_of) = Ledger::open(Arc::clone(&self.store), self.category, *epoch).await?;
         *epoch = Some(ledger.epoch);
         let from = pending.complete_to();
@@ -260,7 +220,7 @@ impl TimerKeeper {
         for event in &batch.events {
             let position = event.position;
             let changes = self.process.changes(event, source);
-            let changes = changes.map_err(|source| Trouble::End(KeeperEnd::Halted { position, source }))?;
+            let changes = changes.map_err(|source| KeeperEnd::Halted { position, source })?;
             for change in changes {
                 if session.any_failed {
                     let (stream, name) = change.timer();
@@ -364,15 +324,6 @@ impl TimerKeeper {
             report.position = session.subscription.position();
             report.target = report.target.max(report.position);
             report.last_error = None;
-        });
-    }
-
-    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
-        let text = trouble.to_string();
-        tracing::warn!(keeper = self.status.name(), error = text, state = state.as_str(), "keeper interrupted");
-        self.status.update(|report| {
-            report.state = state;
-            report.last_error = Some(text);
         });
     }
 }

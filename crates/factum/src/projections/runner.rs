@@ -1,6 +1,6 @@
 //! Feeds a projection from the service's own event store.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use factum_engine::{Direction, Position};
 
@@ -13,7 +13,7 @@ use crate::{
     model::ProjectionKey,
     quarantine::{Desk, Fold, FoldError, Incoming, Parking, Parts, Quarantine, Request},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
-    runtime::{Backoff, LoopState, Runtime, Status, Stop, TaskFailure},
+    runtime::{Attempts, Backoff, Ending, LoopState, Runtime, Status, Stop},
     store::{Batch, EventStore, Fork, RecordedEvent, Selection, StoreError, Subscription},
 };
 
@@ -21,10 +21,6 @@ use crate::{
 /// events share a transaction, the fewer times. The events of a store are of all its streams in turn, so that it takes
 /// more of them than of a partition.
 const BATCH_EVENTS_MAX: usize = 64_000;
-/// The first wait after an error.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait after an error.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Why a projection's loop ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +33,7 @@ pub enum ProjectionEnd {
     Foreign(String),
     /// The read store is damaged.
     #[error(transparent)]
-    ReadStore(ReadError),
+    ReadStore(#[from] ReadError),
 }
 
 /// Feeds one projection from the service's own event store: in order, each batch's effects and checkpoint in one
@@ -91,27 +87,16 @@ struct Stretch {
 }
 
 /// What goes wrong within the loop.
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Read(ReadError),
-    #[error("the read store failed: {0}")]
-    Task(#[from] TaskFailure),
-    #[error("event {position} ({name}) can be neither applied nor parked: {reason}")]
-    Full { position: Position, name: String, reason: String },
-    #[error("{0}")]
-    End(#[from] ProjectionEnd),
+type Trouble = crate::runtime::Trouble<ProjectionEnd>;
+
+impl Ending for ProjectionEnd {
+    const STOOD_DOWN: Self = Self::StoodDown;
 }
 
-impl From<ReadError> for Trouble {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Fenced { .. } => Self::End(ProjectionEnd::StoodDown),
-            ReadError::Damaged { .. } => Self::End(ProjectionEnd::ReadStore(error)),
-            other => Self::Read(other),
-        }
+/// Even of a damaged event store: what was read from it before still answers.
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error.to_string())
     }
 }
 
@@ -178,25 +163,12 @@ impl ProjectionRunner {
     }
 
     /// As [`ProjectionRunner::run`], for whoever goes on by another loop: it does not show that it has stopped.
-    pub(crate) async fn feed(&self, mut stop: Stop) -> Result<(), ProjectionEnd> {
-        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+    pub(crate) async fn feed(&self, stop: Stop) -> Result<(), ProjectionEnd> {
         let mut epoch = None;
-        while !stop.is_stopped() {
-            match self.follow(&mut stop, &mut epoch, &mut backoff).await {
-                Ok(()) => break,
-                Err(Trouble::End(end)) => {
-                    let stood_down = matches!(end, ProjectionEnd::StoodDown);
-                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
-                    return Err(end);
-                }
-                Err(trouble) => {
-                    self.show_failure(LoopState::BackingOff, &trouble);
-                    let wait = backoff.next(&self.runtime);
-                    if stop.unless(self.runtime.sleep(wait)).await.is_none() {
-                        break;
-                    }
-                }
-            }
+        let mut attempts = Attempts::new(&self.status, &self.runtime, stop);
+        while attempts.go_on() {
+            let over = self.follow(&mut attempts.stop, &mut epoch, &mut attempts.backoff).await;
+            attempts.over(over).await?;
         }
         Ok(())
     }
@@ -430,19 +402,10 @@ impl ProjectionRunner {
             }
         });
     }
-
-    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
-        let text = trouble.to_string();
-        tracing::warn!(loop_name = self.status.name(), state = state.as_str(), error = text, "projection interrupted");
-        self.status.update(|report| {
-            report.state = state;
-            report.last_error = Some(text);
-        });
-    }
 }
 
 fn stuck(event: &RecordedEvent, why: &FoldError) -> Trouble {
-    Trouble::Full { position: event.position, name: event.name.to_string(), reason: why.to_string() }
+    Trouble::Later(format!("event {} ({}) can be neither applied nor parked: {why}", event.position, event.name))
 }
 
 impl Session {
@@ -452,5 +415,5 @@ impl Session {
 }
 
 fn foreign(what: &str) -> Trouble {
-    Trouble::End(ProjectionEnd::Foreign(format!("{what}: delete the read database, it is restored from its sources")))
+    ProjectionEnd::Foreign(format!("{what}: delete the read database, it is restored from its sources")).into()
 }

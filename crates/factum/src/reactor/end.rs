@@ -1,6 +1,9 @@
 //! How a reactor ends before it is told to, and what it mends by itself.
 
-use crate::store::{Position, ProgressError, StoreError};
+use crate::{
+    runtime::Ending,
+    store::{Position, ProgressError, StoreError},
+};
 
 /// Why a reactor ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -25,40 +28,15 @@ pub enum ReactorEnd {
     },
     /// The event store is damaged.
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
     /// The event store refuses the progress.
     #[error(transparent)]
-    Progress(ProgressError),
+    Progress(#[from] ProgressError),
 }
 
 /// What goes wrong within the loop.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    #[error(transparent)]
-    End(#[from] ReactorEnd),
-    #[error(transparent)]
-    Store(StoreError),
-    #[error(transparent)]
-    Moved(ProgressError),
-}
+pub(super) type Trouble = crate::runtime::Trouble<ReactorEnd>;
 
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Damaged(_) => ReactorEnd::Store(error).into(),
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<ProgressError> for Trouble {
-    fn from(error: ProgressError) -> Self {
-        match error {
-            ProgressError::Fenced { .. } => ReactorEnd::StoodDown.into(),
-            ProgressError::Store(error) => error.into(),
-            // Written after all, although the answer was an error: read it again.
-            ProgressError::Moved(_) => Self::Moved(error),
-            ProgressError::Refused(_) => ReactorEnd::Progress(error).into(),
-        }
-    }
+impl Ending for ReactorEnd {
+    const STOOD_DOWN: Self = Self::StoodDown;
 }

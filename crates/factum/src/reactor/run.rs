@@ -1,6 +1,6 @@
 //! The loop of a reactor to the events of its own store.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
@@ -15,7 +15,7 @@ use crate::{
     consumer::EffectError,
     model::{EventId, RawEvent},
     read::Epoch,
-    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::{Batch, BoxFuture, EventStore, Position, RecordedEvent, Selection, StreamName, Subscription},
 };
 
@@ -23,10 +23,6 @@ use crate::{
 const STREAMS_AT_ONCE_MAX: usize = 64;
 /// How many events that led to nothing may pass before progress is written down all the same.
 const UNSAVED_EVENTS_MAX: u64 = 1_000;
-/// The first wait after an error, and before an effect is tried again.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait after an error, and before an effect is tried again.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The most streams whose trouble is told one by one.
 const ALARMS_MAX: usize = 16;
 /// What tells of the trouble of more streams than that.
@@ -107,24 +103,12 @@ impl ReactorRunner {
     ///
     /// # Errors
     /// See [`ReactorEnd`].
-    pub async fn run(&self, mut stop: Stop) -> Result<(), ReactorEnd> {
-        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+    pub async fn run(&self, stop: Stop) -> Result<(), ReactorEnd> {
         let mut epoch = None;
-        loop {
-            match self.follow(&mut stop, &mut epoch, &mut backoff).await {
-                Ok(()) => break,
-                Err(Trouble::End(end)) => {
-                    let stood_down = matches!(end, ReactorEnd::StoodDown);
-                    self.show_failure(if stood_down { LoopState::StoodDown } else { LoopState::Failed }, &end);
-                    return Err(end);
-                }
-                Err(trouble) => {
-                    self.show_failure(LoopState::BackingOff, &trouble);
-                    if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
-                        break;
-                    }
-                }
-            }
+        let mut attempts = Attempts::new(&self.status, &self.runtime, stop);
+        while attempts.go_on() {
+            let over = self.follow(&mut attempts.stop, &mut epoch, &mut attempts.backoff).await;
+            attempts.over(over).await?;
         }
         self.status.update(|report| report.state = LoopState::Stopped);
         Ok(())
@@ -237,7 +221,7 @@ impl ReactorRunner {
                 }
             };
             for doing in todo {
-                let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+                let mut backoff = Backoff::default();
                 loop {
                     match doing.attempt(&planned.delivery, &runtime).await {
                         Ok(()) => break,
@@ -319,15 +303,6 @@ impl ReactorRunner {
             report.state = if session.at_end { LoopState::Live } else { LoopState::CatchingUp };
             report.position = position;
             report.target = report.target.max(read_to);
-        });
-    }
-
-    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
-        let text = trouble.to_string();
-        tracing::warn!(reactor = self.status.name(), error = text, state = state.as_str(), "reactor interrupted");
-        self.status.update(|report| {
-            report.state = state;
-            report.last_error = Some(text);
         });
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     consumer::{ConsumerEnd, ProjectionConsumer},
     projections::{ProjectionEnd, ProjectionRunner},
     read::ReadError,
-    runtime::Stop,
+    runtime::{Ending, Stop},
 };
 
 /// Feeds one generation.
@@ -33,6 +33,10 @@ pub(crate) enum ModelEnd {
     /// It must not go on until somebody has looked.
     #[error("{0}")]
     Halted(String),
+}
+
+impl Ending for ModelEnd {
+    const STOOD_DOWN: Self = Self::StoodDown;
 }
 
 impl Feeder {

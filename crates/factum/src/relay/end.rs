@@ -1,10 +1,9 @@
 //! How a relay ends before it is told to, and what it mends by itself.
 
-use std::sync::Arc;
-
 use crate::{
     bus::{BusError, EnvelopeError, Offset, TopicPartition},
     model::{DecodeError, Incarnation, StoreId},
+    runtime::Ending,
     store::{Position, ProgressError, StoreError},
 };
 
@@ -16,7 +15,7 @@ pub enum RelayEnd {
     StoodDown,
     /// Going on would lose, skip or mix up messages: an operator is needed.
     #[error(transparent)]
-    Halted(#[from] RelayHalt),
+    Halted(RelayHalt),
 }
 
 /// What a relay must not go on after.
@@ -86,59 +85,30 @@ pub enum RelayHalt {
     },
     /// The bus said no for good.
     #[error(transparent)]
-    Bus(BusError),
+    Bus(#[from] BusError),
     /// The event store is damaged.
     #[error(transparent)]
-    Store(StoreError),
+    Store(#[from] StoreError),
     /// The event store refuses the checkpoint.
     #[error(transparent)]
-    Progress(ProgressError),
+    Progress(#[from] ProgressError),
 }
 
 /// What goes wrong within the loop.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    #[error(transparent)]
-    End(#[from] RelayEnd),
-    #[error(transparent)]
-    Bus(BusError),
-    #[error(transparent)]
-    Store(StoreError),
-    #[error(transparent)]
-    Progress(ProgressError),
-    #[error("topic {0} lost acknowledged records, or was made anew: checking what it still has")]
-    TopicLostRecords(Arc<str>),
+pub(super) type Trouble = crate::runtime::Trouble<RelayEnd>;
+
+impl Ending for RelayEnd {
+    const STOOD_DOWN: Self = Self::StoodDown;
+}
+
+impl<H: Into<RelayHalt>> From<H> for RelayEnd {
+    fn from(halt: H) -> Self {
+        Self::Halted(halt.into())
+    }
 }
 
 impl From<RelayHalt> for Trouble {
     fn from(halt: RelayHalt) -> Self {
         Self::End(halt.into())
-    }
-}
-
-impl From<BusError> for Trouble {
-    fn from(error: BusError) -> Self {
-        if error.is_transient() { Self::Bus(error) } else { RelayHalt::Bus(error).into() }
-    }
-}
-
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Damaged(_) => RelayHalt::Store(error).into(),
-            other => Self::Store(other),
-        }
-    }
-}
-
-impl From<ProgressError> for Trouble {
-    fn from(error: ProgressError) -> Self {
-        match error {
-            ProgressError::Fenced { .. } => Self::End(RelayEnd::StoodDown),
-            ProgressError::Store(error) => error.into(),
-            // Written after all, although the answer was an error: read it again.
-            ProgressError::Moved(_) => Self::Progress(error),
-            ProgressError::Refused(_) => RelayHalt::Progress(error).into(),
-        }
     }
 }

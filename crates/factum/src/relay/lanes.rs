@@ -97,7 +97,9 @@ impl Lanes {
         for ((partition, position), offset) in sent.iter().zip(offsets) {
             let lane = &mut self.0[*partition as usize];
             if lane.last_offset.is_some_and(|last| *offset <= last) {
-                return Err(Trouble::TopicLostRecords(topic.clone()));
+                return Err(Trouble::Later(format!(
+                    "topic {topic} lost acknowledged records, or was made anew: checking what it still has"
+                )));
             }
             *lane = Lane { sent: *position, sent_at: Some(*offset), last_offset: Some(*offset) };
         }

@@ -13,7 +13,7 @@ use crate::{
     bus::{Bus, Origin, Producer, TOPIC_BYTES_MAX, TopicPartition, TopicSpec},
     model::EventId,
     read::Epoch,
-    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::{Batch, BoxFuture, EventStore, Position, Selection, StoreError, Subscription},
 };
 
@@ -27,10 +27,6 @@ const UNSAVED_EVENTS_MAX: u64 = 1_000;
 /// The least time from one storing of the checkpoint to the next: each is a sync, for which the next messages wait, and
 /// all it spares is looking at events again.
 const SAVING_REST: Duration = Duration::from_millis(50);
-/// The first wait after an error.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait after an error.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Publishes the events of a store on one topic: in order, without a gap, at least once. The only way from a store to
 /// the bus.
@@ -111,23 +107,16 @@ impl Relay {
     ///
     /// # Errors
     /// See [`RelayEnd`].
-    pub async fn run(&self, mut stop: Stop) -> Result<(), RelayEnd> {
-        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+    pub async fn run(&self, stop: Stop) -> Result<(), RelayEnd> {
         let (mut epoch, mut session) = (None, None);
-        loop {
-            let trouble = match stop.unless(self.publish(&mut epoch, &mut session, &mut backoff)).await {
-                None => break,
-                Some(trouble) => trouble,
-            };
-            if let Trouble::End(end) = trouble {
-                let halted = matches!(end, RelayEnd::Halted(_));
-                self.show_failure(if halted { LoopState::Failed } else { LoopState::StoodDown }, &end);
-                return Err(end);
-            }
-            self.show_failure(LoopState::BackingOff, &trouble);
-            if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
-                break;
-            }
+        let mut attempts = Attempts::new(&self.status, &self.runtime, stop);
+        while attempts.go_on() {
+            let over = attempts
+                .stop
+                .unless(self.publish(&mut epoch, &mut session, &mut attempts.backoff))
+                .await
+                .unwrap_or(Ok(()));
+            attempts.over(over).await?;
         }
         if let Some(Session { mut ledger, unsaved: true, .. }) = session
             && let Err(trouble) = ledger.save().await
@@ -145,19 +134,7 @@ impl Relay {
         epoch: &mut Option<Epoch>,
         session: &mut Option<Session>,
         backoff: &mut Backoff,
-    ) -> Trouble {
-        match self.try_publish(epoch, session, backoff).await {
-            Err(trouble) => trouble,
-            Ok(never) => match never {},
-        }
-    }
-
-    async fn try_publish(
-        &self,
-        epoch: &mut Option<Epoch>,
-        session: &mut Option<Session>,
-        backoff: &mut Backoff,
-    ) -> Result<std::convert::Infallible, Trouble> {
+    ) -> Result<(), Trouble> {
         // What the last run did not store is looked at again: whether it was acknowledged, the topic tells.
         *session = None;
         let topic = &self.publisher.topic;
@@ -243,18 +220,6 @@ impl Relay {
             report.position = position;
             report.target = report.target.max(head);
             report.last_error = None;
-        });
-    }
-
-    fn show_failure(&self, state: LoopState, trouble: &dyn std::fmt::Display) {
-        let text = trouble.to_string();
-        match state {
-            LoopState::Failed => tracing::error!(relay = self.status.name(), error = text, "relay halted"),
-            _ => tracing::warn!(relay = self.status.name(), error = text, state = state.as_str(), "relay interrupted"),
-        }
-        self.status.update(|report| {
-            report.state = state;
-            report.last_error = Some(text);
         });
     }
 }

@@ -4,12 +4,24 @@ use std::time::Duration;
 
 use super::Runtime;
 
+/// The first wait after an error, where nothing else is said.
+const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
+/// The longest wait after an error, where nothing else is said.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// Doubling waits with full jitter, up to a limit.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     first: Duration,
     max: Duration,
     failures: u32,
+}
+
+/// Waits of up to 10 ms at first, 5 s at most.
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX)
+    }
 }
 
 impl Backoff {

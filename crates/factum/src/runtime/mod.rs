@@ -1,9 +1,11 @@
 //! Time, chance, spawning and blocking work: one handle for all of it, so that a test can drive everything.
 
+mod attempts;
 mod backoff;
 mod manual;
 mod status;
 mod tokio_driver;
+mod trouble;
 
 use std::{
     future::{Future, poll_fn},
@@ -15,9 +17,11 @@ use std::{
 
 use uuid::Uuid;
 
+pub(crate) use attempts::Attempts;
 pub use backoff::Backoff;
 pub use manual::ManualClock;
 pub use status::{LoopState, Status, StatusReport, Stop, Stopper};
+pub(crate) use trouble::{Ending, Trouble};
 
 use crate::{model::Timestamp, store::BoxFuture};
 

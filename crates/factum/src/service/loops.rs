@@ -7,18 +7,18 @@ use tokio::sync::watch;
 use super::{LoopEnd, StartLoop};
 use crate::{
     bus::{Assignment, Bus, ConsumerOptions},
-    consumer::{ConsumerEnd, Effect, EffectConsumer, Seen},
+    consumer::{Effect, EffectConsumer, Seen},
     dispatch::{CommandDispatcher, Streams},
     model::ProjectionKey,
-    process::{Deadlines, Hears, KeeperEnd, Managed, TimerKeeper},
+    process::{Deadlines, Hears, Managed, TimerKeeper},
     projections::{DynProjection, Feed, Turns, Watermarks},
     quarantine::Quarantine,
-    reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorEnd, ReactorRunner, Reacts},
+    reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorRunner, Reacts},
     read::ReadStore,
-    rebuild::{ModelEnd, ReadModel, Sources},
+    rebuild::{ReadModel, Sources},
     receiver::Receiver,
-    relay::{DynPublication, Relay, RelayEnd},
-    runtime::{Runtime, Status, Stop},
+    relay::{DynPublication, Relay},
+    runtime::{Ending, Runtime, Status, Stop},
     store::EventStore,
 };
 
@@ -196,52 +196,8 @@ where
     })
 }
 
-impl From<RelayEnd> for LoopEnd {
-    fn from(end: RelayEnd) -> Self {
-        match end {
-            RelayEnd::StoodDown => Self::StoodDown,
-            RelayEnd::Halted(halt) => Self::Halted(halt.to_string()),
-        }
-    }
-}
-
-impl From<ReactorEnd> for LoopEnd {
-    fn from(end: ReactorEnd) -> Self {
-        match end {
-            ReactorEnd::StoodDown => Self::StoodDown,
-            ReactorEnd::StoreWentBack { .. }
-            | ReactorEnd::Foreign { .. }
-            | ReactorEnd::Store(_)
-            | ReactorEnd::Progress(_) => Self::Halted(end.to_string()),
-        }
-    }
-}
-
-impl From<KeeperEnd> for LoopEnd {
-    fn from(end: KeeperEnd) -> Self {
-        match end {
-            KeeperEnd::StoodDown => Self::StoodDown,
-            KeeperEnd::Halted { .. } | KeeperEnd::Store(_) | KeeperEnd::Progress(_) => Self::Halted(end.to_string()),
-        }
-    }
-}
-
-impl From<ModelEnd> for LoopEnd {
-    fn from(end: ModelEnd) -> Self {
-        match end {
-            ModelEnd::StoodDown => Self::StoodDown,
-            ModelEnd::Halted(reason) => Self::Halted(reason),
-        }
-    }
-}
-
-impl From<ConsumerEnd> for LoopEnd {
-    fn from(end: ConsumerEnd) -> Self {
-        match end {
-            ConsumerEnd::StoodDown => Self::StoodDown,
-            ConsumerEnd::ReadStore(_) | ConsumerEnd::Store(_) | ConsumerEnd::Progress(_) | ConsumerEnd::Bus(_) => {
-                Self::Halted(end.to_string())
-            }
-        }
+impl<E: Ending> From<E> for LoopEnd {
+    fn from(end: E) -> Self {
+        if end.is_stood_down() { Self::StoodDown } else { Self::Halted(end.to_string()) }
     }
 }

@@ -1,6 +1,6 @@
 //! The loop of effects.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -25,14 +25,9 @@ use crate::{
     projections::Awaited,
     reactor::Since,
     read::{Epoch, Lane},
-    runtime::{Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::{EventStore, Position},
 };
-
-/// The first wait after an error.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait after an error.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What helps when a source has left the history whose messages led to what is recorded.
 const LEFT_RECORDED: &str = "restore the events of this service from a copy from before that, too";
@@ -110,32 +105,19 @@ impl EffectConsumer {
     ///
     /// # Errors
     /// See [`ConsumerEnd`].
-    pub async fn run(&self, mut stop: Stop) -> Result<(), ConsumerEnd> {
-        let ended = self.consume_all(&mut stop).await;
+    pub async fn run(&self, stop: Stop) -> Result<(), ConsumerEnd> {
+        let ended = self.consume_all(stop).await;
         // Started again, it may find more than it has dealt with.
         self.seen.send_modify(|seen| seen.start = false);
         ended
     }
 
-    async fn consume_all(&self, stop: &mut Stop) -> Result<(), ConsumerEnd> {
-        let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+    async fn consume_all(&self, stop: Stop) -> Result<(), ConsumerEnd> {
         let mut epochs = HashMap::new();
-        loop {
-            match self.consume(stop, &mut epochs, &mut backoff).await {
-                Ok(()) => break,
-                Err(Trouble::End(end)) => {
-                    let stood_down = matches!(end, ConsumerEnd::StoodDown);
-                    let state = if stood_down { LoopState::StoodDown } else { LoopState::Failed };
-                    show::failure(&self.status, state, &end);
-                    return Err(end);
-                }
-                Err(trouble) => {
-                    show::failure(&self.status, LoopState::BackingOff, &trouble);
-                    if stop.unless(self.runtime.sleep(backoff.next(&self.runtime))).await.is_none() {
-                        break;
-                    }
-                }
-            }
+        let mut attempts = Attempts::new(&self.status, &self.runtime, stop);
+        while attempts.go_on() {
+            let over = self.consume(&mut attempts.stop, &mut epochs, &mut attempts.backoff).await;
+            attempts.over(over).await?;
         }
         self.status.update(|report| report.state = LoopState::Stopped);
         Ok(())
@@ -245,7 +227,7 @@ impl EffectConsumer {
                 self.end_batch(&partition, session).await
             }
             // What is under way is dropped, and begun anew by whoever has the partitions then.
-            Ok(BusEvent::Revoked(..)) => Err(Trouble::Revoked),
+            Ok(BusEvent::Revoked(..)) => Err(Trouble::Later("partitions were taken away".to_owned())),
             // As with a gap: read from the beginning; the watermark knows what was done.
             Err(BusError::OffsetOutOfRange { partition, offset, earliest }) => {
                 tracing::warn!(consumer = self.status.name(), %partition, %offset, %earliest, "offset out of range");

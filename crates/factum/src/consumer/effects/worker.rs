@@ -1,6 +1,6 @@
 //! Works on what came under one key: one record after the other, each again until it is done.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Effect, EffectError,
@@ -11,11 +11,6 @@ use crate::{
     consumer::end::PartitionStop,
     runtime::{Backoff, Runtime, Status, Stop},
 };
-
-/// The first wait before a message is told again.
-const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
-/// The longest wait before a message is told again.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What working on a key needs.
 #[derive(Clone)]
@@ -38,7 +33,7 @@ impl Worker {
     pub(super) async fn work(mut self, chain: Chain) -> ChainEnd {
         let Chain { partition, records, items } = chain;
         for item in items {
-            let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
+            let mut backoff = Backoff::default();
             loop {
                 let taken = match &item {
                     Item::Message(index, message) => self.effect.take(&partition, &records[*index], message).await,
