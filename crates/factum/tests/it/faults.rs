@@ -203,6 +203,26 @@ impl Faults {
     }
 }
 
+/// How many calls a story may have; beyond, it does not come to rest.
+const CALLS_MAX: u64 = 600;
+
+/// Tells a story with each fault at each of its calls in turn, until it is over before the fault. It says where the
+/// fault was; each of `sites` must be there, with every fault, so many times at least.
+pub async fn killed_anywhere(sites: &[(&'static str, usize)], story: impl AsyncFn(u64, Fault) -> Option<&'static str>) {
+    for fault in Fault::ALL {
+        let mut hit = Vec::new();
+        for at in 1.. {
+            assert!(at < CALLS_MAX, "with {fault:?} the story never ends: {hit:?}");
+            let Some(site) = story(at, fault).await else { break };
+            hit.push(site);
+        }
+        for (site, times_min) in sites {
+            let times = hit.iter().filter(|hit| *hit == site).count();
+            assert!(times >= *times_min, "{site} was hit {times} times by {fault:?}: {hit:?}");
+        }
+    }
+}
+
 /// The error of a fault.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("an injected fault")]

@@ -12,7 +12,7 @@ use factum::{
 
 use crate::{
     accounts::{dispatcher, open},
-    faults::{Fault, Faults, faulty},
+    faults::{Fault, Faults, faulty, killed_anywhere},
     restored::{copy, forked},
     world::{CounterEvent, Raised, Running, Total, World, eventually, raise, raise_some, running, within, world},
 };
@@ -129,16 +129,14 @@ async fn story(at: u64, fault: Fault) -> Option<&'static str> {
 
 #[tokio::test]
 async fn projection_killed_anywhere() {
-    for fault in Fault::ALL {
-        let mut sites = Vec::new();
-        while let Some(site) = story(sites.len() as u64 + 1, fault).await {
-            sites.push(site);
-            assert!(sites.len() < 500);
-        }
-        for site in ["read_store.claim", "read_store.checkpoints", "store.heads", "store.read", "read_store.write"] {
-            assert!(sites.contains(&site), "{site} was never hit by {fault:?}: {sites:?}");
-        }
-    }
+    let sites = [
+        ("read_store.claim", 1),
+        ("read_store.checkpoints", 1),
+        ("store.heads", 1),
+        ("store.read", 1),
+        ("read_store.write", 1),
+    ];
+    killed_anywhere(&sites, story).await;
 }
 
 #[tokio::test]
