@@ -80,7 +80,7 @@ pub use authenticate::{Anonymous, Authenticate, Unauthenticated};
 pub use code::Code;
 pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
-pub use server::{BindError, Bound, Drained, Server, raise_open_files};
+pub use server::{BindError, Bound, Drained, PORT_WAIT_MAX, Server, raise_open_files};
 pub use surface::{
     CommandAnswer, DoneAnswer, GenerationAnswer, HandledAnswer, LoopAnswer, ParkedAnswer, ParkedKeyAnswer,
     ParkedMessageAnswer, ParkedMessagesAnswer, ProgressAnswer, QuarantineAnswer, ReadModelAnswer, ReadModelsAnswer,

@@ -2,7 +2,12 @@
 
 mod options;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use accounts::Webhook;
 use anyhow::Context as _;
@@ -12,7 +17,7 @@ use factum::{
     service::STOP_LIMIT_DEFAULT,
     store::Restored,
 };
-use factum_http::{Server, raise_open_files};
+use factum_http::{Bound, Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
 
 use options::{CommandLine, RestoreArgs, Settings, Tool};
@@ -91,20 +96,10 @@ fn one_line(error: &anyhow::Error) -> String {
 async fn run(data: PathBuf, listen: SocketAddr, standby: bool, webhook: Option<Webhook>) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let data = data.join(accounts::NAME);
-    let waits = || println!("accounts waits for {}, which another process has open", data.display());
-    let waited = match standby {
-        false => None,
-        true => tokio::select! {
-            opened = LocalBus::open_when_free(data.join("bus"), LocalBusOptions::default(), waits) => Some(opened?),
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-        },
-    };
-    // Before anything is made in the folder of a service that cannot start.
-    let listener = Server::bind(listen).await?;
-    let bus: Arc<dyn Bus> = match waited {
-        Some(bus) => Arc::new(bus),
-        None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
+    let (listener, bus) = tokio::select! {
+        opened = open(&data, listen, standby) => opened?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
     };
     let service = accounts::service(accounts::Config { data, listener, webhook }, Arc::clone(&bus)).await?;
     println!("accounts listens on http://{listen}");
@@ -119,4 +114,18 @@ async fn run(data: PathBuf, listen: SocketAddr, standby: bool, webhook: Option<W
         anyhow::bail!("not stopped cleanly: {}", unclean.join("; "));
     }
     failed.map_or(Ok(()), |reason| Err(anyhow::anyhow!(reason)))
+}
+
+/// A port to listen on, and a bus; a standby waits for both.
+async fn open(data: &Path, listen: SocketAddr, standby: bool) -> anyhow::Result<(Bound, Arc<dyn Bus>)> {
+    let (folder, options) = (data.join("bus"), LocalBusOptions::default());
+    if !standby {
+        // Before anything is made in the folder of a service that cannot start.
+        let listener = Server::bind(listen).await?;
+        return Ok((listener, Arc::new(LocalBus::open(folder, options)?)));
+    }
+    let waits = || println!("accounts waits for {}, which another process has open", data.display());
+    let bus = LocalBus::open_when_free(folder, options, waits).await?;
+    // Whoever starts the other one again binds the port before it sees that its folder is taken.
+    Ok((Server::bind_when_free(listen).await?, Arc::new(bus)))
 }

@@ -29,23 +29,13 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     raise_open_files();
     // Before anything is started, so that a signal during the start stops it cleanly as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let waits = || println!("The bank waits for {}, which another process has open.", data.display());
-    let waited = match standby {
-        false => None,
-        true => tokio::select! {
-            opened = LocalBus::open_when_free(data.join("bus"), LocalBusOptions::default(), waits) => Some(opened?),
-            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
-            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
-        },
+    let ports = [ACCOUNTS_PORT, TRANSFERS_PORT, STATEMENTS_PORT].map(|port| SocketAddr::new(listen, port_base + port));
+    let (listeners, bus) = tokio::select! {
+        opened = open(&data, ports, standby) => opened?,
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
     };
-    // Before anything is made in the folder of a bank that cannot start.
-    let bind = |port| Server::bind(SocketAddr::new(listen, port_base + port));
-    let listeners = [bind(ACCOUNTS_PORT).await?, bind(TRANSFERS_PORT).await?, bind(STATEMENTS_PORT).await?];
     let addresses = listeners.each_ref().map(Bound::local_addr);
-    let bus: Arc<dyn Bus> = match waited {
-        Some(bus) => Arc::new(bus),
-        None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
-    };
     let services = match start(&data, listeners, webhook, &bus).await {
         Ok(services) => services,
         Err(error) => {
@@ -64,6 +54,26 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     };
     stop(services, bus).await?;
     failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
+}
+
+/// Ports to listen on, and the bus of all; a standby waits for them.
+async fn open(
+    data: &Path,
+    [accounts, transfers, statements]: [SocketAddr; 3],
+    standby: bool,
+) -> anyhow::Result<([Bound; 3], Arc<dyn Bus>)> {
+    let (folder, options) = (data.join("bus"), LocalBusOptions::default());
+    if !standby {
+        // Before anything is made in the folder of a bank that cannot start.
+        let listeners =
+            [Server::bind(accounts).await?, Server::bind(transfers).await?, Server::bind(statements).await?];
+        return Ok((listeners, Arc::new(LocalBus::open(folder, options)?)));
+    }
+    let waits = || println!("The bank waits for {}, which another process has open.", data.display());
+    let bus = LocalBus::open_when_free(folder, options, waits).await?;
+    // Whoever starts the other one again binds the ports before it sees that its folder is taken.
+    let free = Server::bind_when_free;
+    Ok(([free(accounts).await?, free(transfers).await?, free(statements).await?], Arc::new(bus)))
 }
 
 async fn start(

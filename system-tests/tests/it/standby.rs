@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpListener,
     path::Path,
     process::Command,
     time::{Duration, Instant},
@@ -19,10 +20,14 @@ const POLL: Duration = Duration::from_millis(10);
 const ACCOUNT: &str = "6f1a7c1e-0000-4000-8000-000000000001";
 
 fn bank(site: &Site, more: &[&str]) -> anyhow::Result<Process> {
+    bank_as(site, more, if more.is_empty() { "bank" } else { "standby" })
+}
+
+fn bank_as(site: &Site, more: &[&str], name: &str) -> anyhow::Result<Process> {
     let (port_base, data) = (site.port_base().to_string(), site.data());
     let mut command = site.command(&["--port-base", &port_base, "--data"])?;
     command.arg(data).args(more);
-    Process::start(command, site.folder(), if more.is_empty() { "bank" } else { "standby" })
+    Process::start(command, site.folder(), name)
 }
 
 async fn waits(standby: &mut Process) -> anyhow::Result<()> {
@@ -100,6 +105,57 @@ async fn a_standby_that_waits_ends_when_asked_and_when_its_folder_is_gone() -> a
     let ended = standby.end_within(PATIENCE).await?;
     ensure!(ended.status.code() == Some(1), "{}", ended.status);
     ensure!(ended.stderr.lines().count() == 1 && ended.stderr.contains("was deleted while"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// What a service manager does: the bank that was killed is started again, and binds its ports, at the moment in which the
+/// standby takes over. Both gave up, each for what the other had.
+#[tokio::test]
+async fn a_standby_waits_for_ports_that_are_in_use_for_a_moment() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let mut first = bank(&site, &[])?;
+    ready(&Surfaces::above(site.port_base())).await?;
+    let ports = PortBase::take()?;
+    let surfaces = Surfaces::above(ports.get());
+    let in_use = TcpListener::bind(surfaces.address(Side::Read))?;
+    let (port_base, data) = (ports.get().to_string(), site.data());
+    let mut command = site.command(&["--port-base", &port_base, "--standby", "--data"])?;
+    command.arg(&data);
+    let mut standby = Process::start(command, site.folder(), "standby")?;
+    waits(&mut standby).await?;
+    first.kill()?;
+    tokio::time::sleep(GLANCE).await;
+    ensure!(!standby.has_ended()?, "it gives up: {}", standby.stderr());
+    drop(in_use);
+    ready(&surfaces).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_standbys_one_takes_over_and_the_other_waits_for_that_one() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let surfaces = Surfaces::above(site.port_base());
+    let mut first = bank(&site, &[])?;
+    ready(&surfaces).await?;
+    let mut standbys = Vec::new();
+    for name in ["standby-1", "standby-2"] {
+        let mut standby = bank_as(&site, &["--standby"], name)?;
+        waits(&mut standby).await?;
+        standbys.push(standby);
+    }
+    first.kill()?;
+    ready(&surfaces).await?;
+    let has_taken_over = |standby: &Process| standby.stdout().contains("The bank is open");
+    let begun = Instant::now();
+    while !standbys.iter().any(has_taken_over) {
+        ensure!(begun.elapsed() < PATIENCE, "nobody says that it has taken over");
+        tokio::time::sleep(POLL).await;
+    }
+    standbys.sort_by_key(|standby| !has_taken_over(standby));
+    ensure!(!has_taken_over(&standbys[1]) && !standbys[1].has_ended()?, "{}", standbys[1].stderr());
+    standbys[0].kill()?;
+    ready(&surfaces).await?;
+    ensure!(!standbys[1].has_ended()?, "{}", standbys[1].stderr());
     Ok(())
 }
 

@@ -24,6 +24,10 @@ use crate::{options::ServerOptions, work::Work};
 
 /// How long to wait after the system refused to hand over a connection, as when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long [`Server::bind_when_free`] waits for a port that is in use.
+pub const PORT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it looks meanwhile.
+const PORT_LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Serves a surface on a socket: HTTP/1.1, with the peer's address for the routes as
 /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
@@ -92,6 +96,21 @@ impl Server {
         let listener = TcpListener::bind(addr).await.map_err(refused)?;
         let local_addr = listener.local_addr().map_err(refused)?;
         Ok(Bound { listener, local_addr, options: ServerOptions::default() })
+    }
+
+    /// Binds an address as [`Server::bind`] does, and waits up to [`PORT_WAIT_MAX`] for whoever still listens there: a
+    /// process whose place is taken over, and that is just ending.
+    ///
+    /// # Errors
+    /// [`BindError`]: the port is in use all that time, or the system refuses.
+    pub async fn bind_when_free(addr: SocketAddr) -> Result<Bound, BindError> {
+        let until = Instant::now() + PORT_WAIT_MAX;
+        loop {
+            match Self::bind(addr).await {
+                Err(BindError::PortInUse { .. }) if Instant::now() < until => sleep(PORT_LOOK_EVERY).await,
+                bound => return bound,
+            }
+        }
     }
 }
 

@@ -107,6 +107,22 @@ async fn a_connection_is_kept_for_more_than_one_request() {
     assert_eq!(drained(serving).await, Drained { cut: 0, left: 0 });
 }
 
+/// A standby gave up at once while the process that it had waited for was being started again: that one had the ports
+/// for a moment, and ended because the standby had the folder. Nobody was left.
+#[tokio::test]
+async fn a_port_that_is_in_use_for_a_moment_is_waited_for() {
+    let first = bound().await;
+    let addr = first.local_addr();
+    let waiting = tokio::spawn(Server::bind_when_free(addr));
+    tokio::time::sleep(GLANCE).await;
+    assert!(!waiting.is_finished(), "it waits");
+    drop(first);
+    let second = timeout(PATIENCE, waiting).await.expect("is told").unwrap().expect("the port is free");
+    assert_eq!(second.local_addr(), addr);
+    let third = timeout(PATIENCE, Server::bind_when_free(addr)).await.expect("it does not wait for ever");
+    assert!(matches!(third, Err(BindError::PortInUse { .. })));
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_told_in_one_line() {
     let first = bound().await.local_addr();

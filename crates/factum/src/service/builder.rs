@@ -352,9 +352,9 @@ impl Started {
         let loops::Parts { service, store, read_store, runtime, .. } = &self.0.parts;
         let lease = Lease::new(service, store.as_ref(), read_store.as_ref(), runtime.clone());
         let Some(lease) = lease else { return };
-        let (claims, status) = (lease.claims(), lease.status().clone());
+        let (holds, status) = (lease.holds(), lease.status().clone());
         self.0.own(Stage::Projections, status, lease.begin().await);
-        self.0.supervisor.returns_with(claims);
+        self.0.supervisor.returns_with(holds);
     }
 
     fn relay(&mut self, publication: DynPublication) {

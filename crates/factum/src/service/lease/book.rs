@@ -45,6 +45,9 @@ pub(super) struct Written {
 pub(super) enum Refused {
     #[error("another instance has it")]
     Displaced,
+    /// Nobody has claimed it since, but it is not what its holder believes to have written.
+    #[error("it is not what was written last")]
+    Moved,
     #[error("{0}")]
     Store(String),
 }
@@ -52,7 +55,8 @@ pub(super) enum Refused {
 impl From<ProgressError> for Refused {
     fn from(error: ProgressError) -> Self {
         match error {
-            ProgressError::Fenced { .. } | ProgressError::Moved(_) => Self::Displaced,
+            ProgressError::Fenced { .. } => Self::Displaced,
+            ProgressError::Moved(_) => Self::Moved,
             other => Self::Store(other.to_string()),
         }
     }
@@ -61,7 +65,8 @@ impl From<ProgressError> for Refused {
 impl From<ReadError> for Refused {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Fenced { .. } | ReadError::Moved { .. } => Self::Displaced,
+            ReadError::Fenced { .. } => Self::Displaced,
+            ReadError::Moved { .. } => Self::Moved,
             other => Self::Store(other.to_string()),
         }
     }
@@ -81,7 +86,7 @@ impl Book {
         let (epoch, stored) = match self {
             Self::Events { store, name } => {
                 let progress = store.claim_progress(name).await?;
-                (progress.epoch, progress.value.as_deref().map(read).transpose()?)
+                (progress.epoch, progress.value.as_deref().map(from_json).transpose()?)
             }
             Self::Reads { store, runtime } => {
                 let store = Arc::clone(store);
@@ -96,11 +101,22 @@ impl Book {
 
     /// Writes down its beat, unless somebody has claimed it since.
     pub(super) async fn renew(&self, entry: &mut Entry) -> Result<(), Refused> {
+        match self.write(entry).await {
+            // Its own renewal before this one was done, but the answer was lost.
+            Err(Refused::Moved) => {
+                entry.stored = self.written().await?;
+                self.write(entry).await
+            }
+            written => written,
+        }
+    }
+
+    async fn write(&self, entry: &mut Entry) -> Result<(), Refused> {
         let Entry { owner, epoch, beat, stored } = *entry;
         let next = Written { owner, beat };
         match self {
             Self::Events { store, name } => {
-                let (before, next) = (stored.as_ref().map(write).transpose()?, write(&next)?);
+                let (before, next) = (stored.as_ref().map(to_json).transpose()?, to_json(&next)?);
                 store.advance_progress(name, epoch, before.as_deref(), &next).await?;
             }
             Self::Reads { store, runtime } => {
@@ -117,15 +133,18 @@ impl Book {
 
     /// Who holds it, and which beat it is at; `None` when nobody does.
     pub(super) async fn look(&self) -> Result<Option<Written>, Refused> {
-        let found = match self {
-            Self::Events { store, name } => store.progress(name).await?.value.as_deref().map(read).transpose()?,
+        Ok(self.written().await?.filter(|written| written.beat > 0))
+    }
+
+    async fn written(&self) -> Result<Option<Written>, Refused> {
+        match self {
+            Self::Events { store, name } => store.progress(name).await?.value.as_deref().map(from_json).transpose(),
             Self::Reads { store, runtime } => {
                 let store = Arc::clone(store);
                 let look = move || written(store.as_ref());
-                runtime.blocking(look).await.map_err(|failure| Refused::Store(failure.to_string()))??
+                Ok(runtime.blocking(look).await.map_err(|failure| Refused::Store(failure.to_string()))??)
             }
-        };
-        Ok(found.filter(|written| written.beat > 0))
+        }
     }
 }
 
@@ -140,10 +159,10 @@ fn written(store: &dyn ReadStore) -> Result<Option<Written>, ReadError> {
     Ok(lane.map(|(_, at)| Written { owner: at.incarnation.as_uuid(), beat: at.position.get() }))
 }
 
-fn write(written: &Written) -> Result<Vec<u8>, Refused> {
+fn to_json(written: &Written) -> Result<Vec<u8>, Refused> {
     serde_json::to_vec(written).map_err(|error| Refused::Store(error.to_string()))
 }
 
-fn read(json: &[u8]) -> Result<Written, Refused> {
+fn from_json(json: &[u8]) -> Result<Written, Refused> {
     serde_json::from_slice(json).map_err(|error| Refused::Store(format!("an unreadable lease: {error}")))
 }

@@ -22,9 +22,11 @@ use crate::{
 
 /// How often the holder of a lease renews it; as often others look at it.
 pub const LEASE_RENEWED_EVERY: Duration = Duration::from_secs(5);
-/// How long a lease lasts that is not renewed. Who waits for it measures that with its own clock, from the last change
-/// that it saw: clocks of machines are never compared.
+/// How long a lease lasts that is not renewed. Who waits for it counts in how many looks it saw no change: no clock is
+/// asked, which may be set meanwhile, and clocks of machines are never compared.
 pub const LEASE_LASTS: Duration = Duration::from_secs(20);
+/// After so many looks without a change, a lease has run out.
+const LOOKS: u128 = LEASE_LASTS.as_micros() / LEASE_RENEWED_EVERY.as_micros();
 /// How long a service that starts waits for its stores to give it the lease, before it starts without.
 const FIRST_CLAIM_MAX: Duration = Duration::from_secs(1);
 
@@ -34,8 +36,8 @@ pub(super) struct Lease {
     owner: Uuid,
     runtime: Runtime,
     status: Status,
-    /// How often this instance came to hold it.
-    claims: watch::Sender<u64>,
+    /// How often this instance made sure that it holds it.
+    holds: watch::Sender<u64>,
 }
 
 impl Lease {
@@ -52,16 +54,16 @@ impl Lease {
             (None, None) => return None,
         };
         let (owner, status) = (runtime.new_id(), Status::new(&format!("lease {service}")));
-        Some(Self { book, owner, runtime, status, claims: watch::Sender::new(0) })
+        Some(Self { book, owner, runtime, status, holds: watch::Sender::new(0) })
     }
 
     pub(super) const fn status(&self) -> &Status {
         &self.status
     }
 
-    /// Tells each time this instance comes to hold it.
-    pub(super) fn claims(&self) -> watch::Receiver<u64> {
-        self.claims.subscribe()
+    /// Tells each time this instance claims or renews it.
+    pub(super) fn holds(&self) -> watch::Receiver<u64> {
+        self.holds.subscribe()
     }
 
     /// The loop that holds it, or waits for it. An instance that starts takes it at once, from whoever has it; one that
@@ -70,43 +72,45 @@ impl Lease {
     /// Claims it before this returns, if that can be done soon: before any loop is started that could be displaced.
     pub(super) async fn begin(self) -> StartLoop {
         let lease = Arc::new(self);
-        let first = lease.runtime.within(FIRST_CLAIM_MAX, lease.claim()).await.and_then(Result::ok);
+        let first = lease.runtime.within(FIRST_CLAIM_MAX, lease.claim()).await;
         let first = Arc::new(std::sync::Mutex::new(first));
         Arc::new(move |stop| {
             let lease = Arc::clone(&lease);
-            let held = first.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            let first = first.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
             Box::pin(async move {
-                lease.run(held, stop).await;
+                lease.run(first, stop).await;
                 LoopEnd::Stopped
             })
         })
     }
 
-    async fn run(&self, mut held: Option<Entry>, mut stop: Stop) {
+    async fn run(&self, mut first: Option<Result<Entry, Refused>>, mut stop: Stop) {
         loop {
-            if held.is_none() {
-                let wait = match self.claim().await {
-                    Ok(entry) => {
-                        held = Some(entry);
-                        Duration::ZERO
+            let claimed = match first.take() {
+                Some(claimed) => claimed,
+                None => match stop.unless(self.claim()).await {
+                    Some(claimed) => claimed,
+                    None => break,
+                },
+            };
+            let waited = match claimed {
+                Ok(mut entry) => {
+                    if self.hold(&mut entry, &mut stop).await.is_none() {
+                        // Whoever waits need not wait until it runs out.
+                        entry.beat = 0;
+                        let _ = self.runtime.within(FIRST_CLAIM_MAX, self.book.renew(&mut entry)).await;
+                        break;
                     }
-                    Err(refused) => self.shows(&refused),
-                };
-                if stop.unless(self.runtime.sleep(wait)).await.is_none() {
-                    break;
+                    stop.unless(self.lapsed()).await
                 }
-                continue;
-            }
-            if let Some(entry) = &mut held
-                && self.hold(entry, &mut stop).await.is_none()
-            {
-                // Whoever waits need not wait until it runs out.
-                entry.beat = 0;
-                let _ = self.runtime.within(FIRST_CLAIM_MAX, self.book.renew(entry)).await;
-                break;
-            }
-            held = None;
-            if stop.unless(self.lapsed()).await.is_none() {
+                // Another one claimed it at the same time. To claim it once more would only displace that one.
+                Err(Refused::Displaced) => stop.unless(self.lapsed()).await,
+                Err(refused) => {
+                    self.shows(&refused);
+                    stop.unless(self.runtime.sleep(LEASE_RENEWED_EVERY)).await
+                }
+            };
+            if waited.is_none() {
                 break;
             }
         }
@@ -118,37 +122,35 @@ impl Lease {
             stop.unless(self.runtime.sleep(LEASE_RENEWED_EVERY)).await?;
             entry.beat += 1;
             match stop.unless(self.book.renew(entry)).await? {
-                Ok(()) => self.status.update(|report| {
-                    report.state = LoopState::Live;
-                    report.last_error = None;
-                }),
+                Ok(()) => self.held(),
                 Err(Refused::Displaced) => {
                     tracing::warn!(lease = self.status.name(), "another instance has taken over");
-                    self.status.update(|report| report.state = LoopState::StoodDown);
                     return Some(());
                 }
                 // It may run out meanwhile. Then another takes over, and this one is told.
-                Err(refused) => drop(self.shows(&refused)),
+                Err(refused) => self.shows(&refused),
             }
         }
     }
 
     /// Waits until nobody holds it, or whoever does has not renewed it for as long as it lasts.
     async fn lapsed(&self) {
-        let (mut seen, mut since) = (None, self.runtime.now());
+        let (mut seen, mut looks) = (None, 0);
         loop {
             match self.book.look().await {
                 Ok(None) => return,
-                Ok(found) if found == seen => {
-                    if self.runtime.now().since(since) >= LEASE_LASTS {
+                Ok(found) => {
+                    self.show(LoopState::StoodDown, None);
+                    looks = if found == seen { looks + 1 } else { 0 };
+                    if looks >= LOOKS {
                         return;
                     }
+                    seen = found;
                 }
-                Ok(found) => (seen, since) = (found, self.runtime.now()),
                 // Nothing can be said of who holds it as long as nobody can write.
                 Err(refused) => {
                     self.shows(&refused);
-                    since = self.runtime.now();
+                    looks = 0;
                 }
             }
             self.runtime.sleep(LEASE_RENEWED_EVERY).await;
@@ -157,21 +159,25 @@ impl Lease {
 
     async fn claim(&self) -> Result<Entry, Refused> {
         let entry = self.book.claim(self.owner).await?;
-        self.claims.send_modify(|claims| *claims += 1);
-        self.status.update(|report| {
-            report.state = LoopState::Live;
-            report.last_error = None;
-        });
+        self.held();
         Ok(entry)
     }
 
-    /// Shows why it is not renewed or claimed; how long to wait before it is tried again.
-    fn shows(&self, refused: &Refused) -> Duration {
+    fn held(&self) {
+        self.holds.send_modify(|holds| *holds += 1);
+        self.show(LoopState::Live, None);
+    }
+
+    /// Shows why it is not renewed or claimed.
+    fn shows(&self, refused: &Refused) {
         tracing::warn!(lease = self.status.name(), error = %refused, "the lease cannot be looked after");
+        self.show(LoopState::BackingOff, Some(refused.to_string()));
+    }
+
+    fn show(&self, state: LoopState, error: Option<String>) {
         self.status.update(|report| {
-            report.state = LoopState::BackingOff;
-            report.last_error = Some(refused.to_string());
+            report.state = state;
+            report.last_error = error;
         });
-        LEASE_RENEWED_EVERY
     }
 }

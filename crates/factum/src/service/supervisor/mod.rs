@@ -51,8 +51,8 @@ pub struct Supervisor {
     stages: BTreeMap<Stage, Vec<Owned>>,
     stoppers: BTreeMap<Stage, (Stopper, Stop)>,
     fatal: watch::Sender<Option<String>>,
-    /// Raised each time the service comes to hold its lease, where it has one.
-    claims: Option<watch::Receiver<u64>>,
+    /// Raised each time the service has made sure that it holds its lease, where it has one.
+    holds: Option<watch::Receiver<u64>>,
 }
 
 struct Owned {
@@ -68,21 +68,21 @@ impl Supervisor {
             stages: BTreeMap::new(),
             stoppers: BTreeMap::new(),
             fatal: watch::Sender::new(None),
-            claims: None,
+            holds: None,
         }
     }
 
     /// Loops that are started from now on and stand down are started again when this is raised.
-    pub(super) fn returns_with(&mut self, claims: watch::Receiver<u64>) {
-        self.claims = Some(claims);
+    pub(super) fn returns_with(&mut self, holds: watch::Receiver<u64>) {
+        self.holds = Some(holds);
     }
 
     /// Starts a loop and owns it from now on.
     pub fn own(&mut self, stage: Stage, status: Status, start: StartLoop) {
         let stop = self.stoppers.entry(stage).or_insert_with(Stopper::new).1.clone();
         let name = status.name().to_owned();
-        let (claims, fatal) = (self.claims.clone(), self.fatal.clone());
-        let keep = keep_running(self.runtime.clone(), status, start, stop, fatal, claims);
+        let (holds, fatal) = (self.holds.clone(), self.fatal.clone());
+        let keep = keep_running(self.runtime.clone(), status, start, stop, fatal, holds);
         let task = self.runtime.spawn(keep);
         self.stages.entry(stage).or_default().push(Owned { name, task });
     }
@@ -141,12 +141,11 @@ async fn keep_running(
     start: StartLoop,
     mut stop: Stop,
     fatal: watch::Sender<Option<String>>,
-    mut claims: Option<watch::Receiver<u64>>,
+    mut holds: Option<watch::Receiver<u64>>,
 ) {
     let mut backoff = Backoff::new(RESTART_WAIT_FIRST, RESTART_WAIT_MAX);
     loop {
         let began = runtime.now();
-        let claimed = claims.as_ref().map(|claims| *claims.borrow());
         // A task of its own, so that a panic ends that task and not the one that watches it.
         let (report, mut ended) = watch::channel(None);
         let body = start(stop.clone());
@@ -160,10 +159,12 @@ async fn keep_running(
             (Ok(()), Some(LoopEnd::Halted(reason))) => return show(&status, LoopState::Failed, Some(reason)),
             (Ok(()), Some(LoopEnd::StoodDown)) => {
                 show(&status, LoopState::StoodDown, None);
-                let Some(claims) = &mut claims else { return };
-                // Whoever displaced it holds the lease now: it may return when that has come back.
-                let returns = claims.wait_for(|claims| claimed.is_none_or(|before| *claims > before));
-                if stop.unless(returns).await.is_none_or(|returns| returns.is_err()) {
+                let Some(holds) = &mut holds else { return };
+                // Who has the lease may return: whoever else has it is displaced from now on and cannot. So does a loop
+                // that one displaced which was late to start, while this service had the lease all the time.
+                holds.mark_unchanged();
+                let returns = stop.unless(holds.changed()).await;
+                if returns.is_none_or(|returns| returns.is_err()) {
                     return;
                 }
                 tracing::info!(loop_name = status.name(), "a displaced loop returns");

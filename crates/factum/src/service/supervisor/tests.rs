@@ -88,3 +88,32 @@ async fn a_loop_that_does_not_stop_is_aborted_within_the_limit_and_named() {
     let gone = tokio::time::timeout(LIMIT, let_go.recv()).await;
     assert_eq!(gone, Ok(None), "what the loop held is let go of");
 }
+
+/// Two instances start at once. A loop of the one without the lease is late, and displaces that of the holder: it
+/// waited for the lease to come back, which the service had all the time, and nobody worked any more when the other ended.
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_is_displaced_returns_with_the_lease_that_its_service_still_holds() {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&runs);
+    let status = Status::new("late");
+    let start = starts(move |mut stop| {
+        let run = counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            if run == 0 {
+                return LoopEnd::StoodDown;
+            }
+            stop.stopped().await;
+            LoopEnd::Stopped
+        })
+    });
+    let (lease, holds) = watch::channel(1);
+    let mut supervisor = supervisor();
+    supervisor.returns_with(holds);
+    supervisor.own(Stage::Relays, status.clone(), start);
+    tokio::time::sleep(LIMIT).await;
+    assert_eq!((runs.load(Ordering::SeqCst), status.report().state), (1, LoopState::StoodDown), "nothing is sure yet");
+    lease.send_modify(|holds| *holds += 1);
+    tokio::time::sleep(LIMIT).await;
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+    assert_eq!(supervisor.stop(LIMIT).await, Ok(()));
+}
