@@ -1,7 +1,8 @@
 //! `bank trace`: what one request from outside led to, across the services, as a tree.
 //!
-//! It reads the logs of all services twice: first for which journeys an id belongs to, then for their events. What is
-//! kept of them is bounded, whatever the logs hold.
+//! It reads the logs of all services, transfers first, where journeys across services begin. Once is enough for an id that
+//! is met where its journeys begin, as that of a transfer; else they are read again, for what came before it was met. What
+//! is kept of them is bounded, whatever the logs hold.
 
 mod journey;
 mod show;
@@ -23,6 +24,9 @@ use journey::{Journey, Recorded};
 const JOURNEYS_MAX: usize = 20;
 /// The most events that are kept, of all journeys together.
 const EVENTS_KEPT_MAX: usize = 10_000;
+
+/// The logs, in the order in which they are read.
+const LOGS: [Log; 2] = [Log::Transfers, Log::Accounts];
 
 /// The options of `bank trace`.
 #[derive(Debug, clap::Args)]
@@ -105,39 +109,24 @@ pub async fn run(args: TraceArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn trace(client: &BankClient, id: &str) -> anyhow::Result<Trace> {
-    let (mut kinds, mut latest, mut earlier) = (Vec::new(), Vec::<String>::new(), false);
-    each_event(client, |_, event| {
-        let recorded = Recorded::of(event);
-        let Some(kind) = Kind::of(id, event, &recorded) else { return };
-        let Some(correlation) = recorded.correlation else { return };
-        if !kinds.contains(&kind) {
-            kinds.push(kind);
-        }
-        if !latest.contains(&correlation) {
-            latest.push(correlation);
-        }
-        if latest.len() > JOURNEYS_MAX {
-            latest.remove(0);
-            earlier = true;
-        }
-    })
-    .await?;
+    let mut found = Found::default();
+    each_event(client, |log, event| found.look(id, log, event)).await?;
+    let Found { mut kinds, latest, earlier, kept } = found;
     anyhow::ensure!(
         !latest.is_empty(),
         "no event has to do with `{id}`: give a correlation, event, command, transfer or account id, or a stream"
     );
     kinds.sort_unstable();
-    let (mut events, mut kept, mut left_out) = (BTreeMap::<String, Vec<(Log, LoggedEvent)>>::new(), 0, 0);
-    each_event(client, |log, event| {
-        let Some(correlation) = Recorded::of(event).correlation.filter(|other| latest.contains(other)) else { return };
-        if kept == EVENTS_KEPT_MAX {
-            left_out += 1;
-            return;
-        }
-        kept += 1;
-        events.entry(correlation).or_default().push((log, event.clone()));
-    })
-    .await?;
+    // What is left out is counted of these journeys alone.
+    let counted = kept.left_out == 0 || !earlier;
+    let whole = latest.iter().all(|correlation| correlation == id || kept.has_begin_of(correlation));
+    let Kept { mut events, left_out, .. } = if whole && counted {
+        kept
+    } else {
+        let mut kept = Kept::default();
+        each_event(client, |log, event| kept.keep(&latest, log, event)).await?;
+        kept
+    };
     let journeys = latest.into_iter().map(|correlation| {
         let events = events.remove(&correlation).unwrap_or_default();
         Journey::of(correlation, events)
@@ -147,9 +136,73 @@ async fn trace(client: &BankClient, id: &str) -> anyhow::Result<Trace> {
     Ok(Trace { id: id.to_owned(), kinds, journeys, earlier, left_out })
 }
 
+/// What an id is, and which journeys it belongs to.
+#[derive(Default)]
+struct Found {
+    kinds: Vec<Kind>,
+    /// The correlation ids of the latest journeys.
+    latest: Vec<String>,
+    earlier: bool,
+    kept: Kept,
+}
+
+impl Found {
+    fn look(&mut self, id: &str, log: Log, event: &LoggedEvent) {
+        let recorded = Recorded::of(event);
+        let kind = Kind::of(id, event, &recorded);
+        if let (Some(kind), Some(correlation)) = (kind, recorded.correlation) {
+            if !self.kinds.contains(&kind) {
+                self.kinds.push(kind);
+            }
+            if !self.latest.contains(&correlation) {
+                self.latest.push(correlation);
+            }
+            if self.latest.len() > JOURNEYS_MAX {
+                self.kept.forget(&self.latest.remove(0));
+                self.earlier = true;
+            }
+        }
+        self.kept.keep(&self.latest, log, event);
+    }
+}
+
+/// Events by their correlation id.
+#[derive(Default)]
+struct Kept {
+    events: BTreeMap<String, Vec<(Log, LoggedEvent)>>,
+    count: usize,
+    left_out: u64,
+}
+
+impl Kept {
+    /// Keeps an event of one of these journeys.
+    fn keep(&mut self, journeys: &[String], log: Log, event: &LoggedEvent) {
+        let Some(correlation) = Recorded::of(event).correlation.filter(|other| journeys.contains(other)) else {
+            return;
+        };
+        if self.count == EVENTS_KEPT_MAX {
+            self.left_out += 1;
+            return;
+        }
+        self.count += 1;
+        self.events.entry(correlation).or_default().push((log, event.clone()));
+    }
+
+    fn forget(&mut self, journey: &str) {
+        self.count -= self.events.remove(journey).map_or(0, |events| events.len());
+    }
+
+    /// Whether nothing of a journey can have come before what was kept first: the request that it is named after, in the
+    /// log that is read first.
+    fn has_begin_of(&self, journey: &str) -> bool {
+        let first = self.events.get(journey).and_then(|events| events.first());
+        first.is_some_and(|(log, event)| *log == LOGS[0] && event.metadata.command_id.as_deref() == Some(journey))
+    }
+}
+
 /// Looks at every event of every service, service by service.
 async fn each_event(client: &BankClient, mut look: impl FnMut(Log, &LoggedEvent)) -> anyhow::Result<()> {
-    for log in Log::ALL {
+    for log in LOGS {
         let mut after = 0;
         loop {
             let page = client.events(log, after, EVENTS_PAGE_MAX).await;

@@ -104,6 +104,30 @@ async fn every_id_of_a_journey_leads_to_it_and_what_it_is_is_said() {
     assert!(unknown.contains("no event has to do with `nobody`"), "{unknown}");
 }
 
+/// The logs are read from the beginning: twice only for what may have come before the id was met.
+#[tokio::test]
+async fn the_logs_are_read_once_for_what_is_met_where_its_journeys_begin() {
+    for (id, times) in [("1", 1), ("transfer-1", 1), ("transfer-1:1", 1), ("journey", 1), ("x", 2), ("9", 2)] {
+        let (servers, client) = bank(logs()).await;
+        trace(&client, id).await.unwrap();
+        for server in &servers {
+            let begun = server.asked().iter().filter(|asked| asked.parameter("after") == Some("0")).count();
+            assert_eq!(begun, times, "{id}");
+        }
+    }
+}
+
+/// Whoever asks may name the correlation id, also that of earlier requests.
+#[tokio::test]
+async fn what_came_before_an_id_on_the_same_journey_is_shown_too() {
+    let transfers = vec![
+        event(1, "transfer-1", "transfer.requested", json!({})),
+        event(2, "transfer-2", "transfer.requested", json!({})),
+    ];
+    let (_servers, client) = bank([Vec::new(), transfers]).await;
+    assert_eq!(trace(&client, "2").await.unwrap().journeys[0].events, 2);
+}
+
 #[tokio::test]
 async fn programs_read_the_same_tree() {
     let (_servers, client) = bank(logs()).await;
