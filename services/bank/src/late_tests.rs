@@ -6,21 +6,19 @@ use std::time::{Duration, Instant};
 
 use accounts::domain::{CloseAccount, DepositFunds, OpenAccount, WithdrawFunds};
 use accounts::messages::{AccountPublication, TRANSFERS, commands_of_transfers};
-use factum::bus::{
-    Bus, BusError, BusEvent, Consumer, ConsumerOptions, MemoryBus, Offset, Producer, Record, TopicPartition, TopicSpec,
-};
+use factum::bus::{Bus, MemoryBus};
 use factum::runtime::ManualClock;
-use factum::store::{BoxFuture, Direction, EngineOptions, EngineStore, MemoryStore, RecordedEvent};
+use factum::store::{Direction, EngineOptions, EngineStore, MemoryStore, RecordedEvent};
 use factum::{Personal, Position, Runtime, Selection, Service};
-use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::watch;
 use transfers::domain::{RequestTransfer, Transfer};
 use transfers::messages::TransferPublication;
 use transfers::process_managers::STEP_TIME_MAX;
 
 use crate::audit::fold::Ledger;
 use crate::client::Log;
+use crate::slow_bus::{HeldBack, SlowBus};
+use crate::steps_tests::line;
 
 const ADA: &str = "6f1a7c1e-0000-4000-8000-000000000001";
 const BOB: &str = "6f1a7c1e-0000-4000-8000-000000000002";
@@ -29,99 +27,6 @@ const COMMANDS: &str = "bank.accounts.commands.transfers";
 const EVENTS: &str = "bank.accounts.account.events";
 /// How long a test waits for something that should happen at once.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What is held back: records on a topic that bear the command id of a step.
-type HeldBack = Option<(&'static str, &'static str)>;
-
-/// A bus whose consumers do not see what is held back, nor what comes after it, until it is let go.
-struct SlowBus {
-    bus: MemoryBus,
-    held_back: watch::Sender<HeldBack>,
-}
-
-struct SlowConsumer {
-    consumer: Box<dyn Consumer>,
-    held_back: watch::Receiver<HeldBack>,
-    waiting: Option<BusEvent>,
-}
-
-impl Bus for SlowBus {
-    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
-        self.bus.ensure_topics(topics)
-    }
-
-    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
-        self.bus.partitions(topic)
-    }
-
-    fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
-        self.bus.producer()
-    }
-
-    fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
-        Box::pin(async move {
-            let (consumer, held_back) = (self.bus.consumer(options).await?, self.held_back.subscribe());
-            Ok(Box::new(SlowConsumer { consumer, held_back, waiting: None }) as Box<dyn Consumer>)
-        })
-    }
-
-    fn tail<'a>(
-        &'a self,
-        partition: &'a TopicPartition,
-        below: Option<Offset>,
-    ) -> BoxFuture<'a, Result<Option<Record>, BusError>> {
-        self.bus.tail(partition, below)
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.bus.close()
-    }
-}
-
-/// The topic of an event's records, and the command ids they bear.
-fn borne(event: &BusEvent) -> (String, Vec<String>) {
-    let BusEvent::Records(partition, records) = event else { return Default::default() };
-    let ids = records.iter().filter_map(|record| record.headers.get("ce_commandid"));
-    (partition.topic.to_string(), ids.map(|id| String::from_utf8_lossy(id).into_owned()).collect())
-}
-
-fn is_held_back((topic, ids): &(String, Vec<String>), held_back: HeldBack) -> bool {
-    held_back.is_some_and(|(held, step)| topic == held && ids.iter().any(|id| id.ends_with(&format!("/{step}"))))
-}
-
-impl Consumer for SlowConsumer {
-    fn next(&mut self) -> BoxFuture<'_, Result<BusEvent, BusError>> {
-        Box::pin(async move {
-            if self.waiting.is_none() {
-                self.waiting = Some(self.consumer.next().await?);
-            }
-            // What is taken out of the bus stays with the consumer when the future is dropped.
-            let borne = self.waiting.as_ref().map(borne).unwrap_or_default();
-            let _ = self.held_back.wait_for(|held_back| !is_held_back(&borne, *held_back)).await;
-            Ok(self.waiting.take().expect("it was put there"))
-        })
-    }
-
-    fn position(&self, partition: &TopicPartition) -> Option<Offset> {
-        self.consumer.position(partition)
-    }
-
-    fn seek<'a>(&'a mut self, partition: &'a TopicPartition, offset: Offset) -> BoxFuture<'a, Result<(), BusError>> {
-        self.consumer.seek(partition, offset)
-    }
-
-    fn earliest<'a>(&'a mut self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<Offset, BusError>> {
-        self.consumer.earliest(partition)
-    }
-
-    fn pause(&mut self, partition: &TopicPartition) {
-        self.consumer.pause(partition);
-    }
-
-    fn resume(&mut self, partition: &TopicPartition) {
-        self.consumer.resume(partition);
-    }
-}
 
 /// Both services, and what drives them.
 struct World {
@@ -138,7 +43,7 @@ impl World {
     /// Ada has 10.00 EUR, Bob an empty account.
     async fn new(held_back: HeldBack) -> Self {
         let (runtime, clock) = Runtime::manual(1);
-        let bus = Arc::new(SlowBus { bus: MemoryBus::new(), held_back: watch::Sender::new(held_back) });
+        let bus = Arc::new(SlowBus::new(Arc::new(MemoryBus::new()), held_back));
         let accounts = Service::builder("bank", "accounts")
             .runtime(runtime.clone())
             .store(Arc::new(MemoryStore::new()))
@@ -213,7 +118,7 @@ impl World {
     }
 
     fn let_go(&self) {
-        self.bus.held_back.send_replace(None);
+        self.bus.let_go();
     }
 
     async fn transfer(&self) -> Vec<String> {
@@ -236,12 +141,7 @@ async fn is_sound(world: &World) {
     let transfers = world.transfers.as_ref().expect("transfers run");
     for (log, service) in [(Log::Transfers, transfers), (Log::Accounts, &world.accounts)] {
         for event in recorded(service).await {
-            let event = json!({
-                "position": event.position.get(), "stream": event.stream.as_str(), "version": event.version.get(),
-                "type": &*event.name, "data": serde_json::from_slice::<Value>(&event.data).expect("is JSON"),
-                "metadata": { "command_id": event.command_id.map(|id| id.as_uuid()), "recorded_at": event.recorded_at }
-            });
-            let event = serde_json::from_value(event).expect("is an event of the admin surface");
+            let event = serde_json::from_value(line(&event)).expect("is an event of the admin surface");
             assert_eq!(ledger.apply(log, &event), [""; 0]);
         }
     }
@@ -271,7 +171,7 @@ const BOB_GOT: [&str; 2] = ["account.opened", "account.credited"];
 
 #[tokio::test]
 async fn a_credit_command_that_is_late_and_recorded_first_completes_the_transfer() {
-    let world = World::new(Some((COMMANDS, "credit"))).await;
+    let world = World::new(Some((COMMANDS, "/credit"))).await;
     world.request().await;
     world.until_transfer("transfer.funds-held").await;
     world.clock.advance(STEP_TIME_MAX);
@@ -287,7 +187,7 @@ async fn a_credit_command_that_is_late_and_recorded_first_completes_the_transfer
 
 #[tokio::test]
 async fn an_outcome_that_is_late_decides_although_the_cancel_was_sent() {
-    let world = World::new(Some((EVENTS, "credit"))).await;
+    let world = World::new(Some((EVENTS, "/credit"))).await;
     world.request().await;
     world.until("account.credited", &world.accounts, &format!("account-{BOB}")).await;
     world.clock.advance(STEP_TIME_MAX);
@@ -302,7 +202,7 @@ async fn an_outcome_that_is_late_decides_although_the_cancel_was_sent() {
 
 #[tokio::test]
 async fn a_hold_that_is_late_is_made_or_cancelled_and_never_both() {
-    let world = World::new(Some((COMMANDS, "hold"))).await;
+    let world = World::new(Some((COMMANDS, "/hold"))).await;
     world.request().await;
     world.until_transfer("transfer.requested").await;
     world.clock.advance(STEP_TIME_MAX);
@@ -316,7 +216,7 @@ async fn a_hold_that_is_late_is_made_or_cancelled_and_never_both() {
 
 #[tokio::test]
 async fn a_capture_that_is_late_is_an_alarm_and_is_waited_for() {
-    let world = World::new(Some((COMMANDS, "capture"))).await;
+    let world = World::new(Some((COMMANDS, "/capture"))).await;
     world.request().await;
     world.until_transfer("transfer.target-credited").await;
     world.clock.advance(STEP_TIME_MAX);
@@ -330,7 +230,7 @@ async fn a_capture_that_is_late_is_an_alarm_and_is_waited_for() {
 
 #[tokio::test]
 async fn after_a_start_no_deadline_comes_before_what_was_there_to_be_heard() {
-    let mut world = World::new(Some((EVENTS, "credit"))).await;
+    let mut world = World::new(Some((EVENTS, "/credit"))).await;
     world.request().await;
     world.until("account.credited", &world.accounts, &format!("account-{BOB}")).await;
     let stopping = world.transfers.take().expect("transfers run");

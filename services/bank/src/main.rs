@@ -10,7 +10,11 @@ mod options;
 mod quarantine;
 mod rebuild;
 mod restore;
+#[cfg(test)]
+mod slow_bus;
 mod start;
+#[cfg(test)]
+mod steps_tests;
 mod trace;
 
 use std::process::ExitCode;

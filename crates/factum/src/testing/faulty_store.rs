@@ -41,6 +41,24 @@ pub enum StoreCall {
     Close,
 }
 
+impl StoreCall {
+    /// Its name, as `store.append`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Append => "store.append",
+            Self::ReadStream => "store.read_stream",
+            Self::Read => "store.read",
+            Self::Command => "store.command",
+            Self::Heads => "store.heads",
+            Self::SyncedBeyond => "store.synced_beyond",
+            Self::Progress => "store.progress",
+            Self::ClaimProgress => "store.claim_progress",
+            Self::AdvanceProgress => "store.advance_progress",
+            Self::Close => "store.close",
+        }
+    }
+}
+
 /// What happens instead of a call's answer.
 #[derive(Debug)]
 pub enum Fault {

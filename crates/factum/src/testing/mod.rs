@@ -49,6 +49,6 @@ pub use read_store::{
     read_generations_reopening_suite, read_generations_suite, read_store_reopening_suite, read_store_suite,
 };
 
-pub use simulation::{Chaos, Odds, Process, Simulation};
+pub use simulation::{Chaos, Mishap, Odds, Process, Simulation, Steps};
 
 pub use crate::service::{SettleError, settle};

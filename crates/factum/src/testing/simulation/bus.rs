@@ -32,8 +32,8 @@ impl Chaos {
         Arc::new(TroubledBus { inner: Arc::clone(bus), chaos: self.clone() })
     }
 
-    async fn over_bus<T>(&self, call: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
-        match self.draw() {
+    async fn over_bus<T>(&self, name: &str, call: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+        match self.draw(name) {
             Misfortune::None => call.await,
             Misfortune::Delay(wait) => {
                 self.delay(wait).await;
@@ -60,23 +60,23 @@ fn away() -> BusError {
 
 impl Bus for TroubledBus {
     fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.ensure_topics(topics)))
+        Box::pin(self.chaos.over_bus("bus.ensure_topics", self.inner.ensure_topics(topics)))
     }
 
     fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.partitions(topic)))
+        Box::pin(self.chaos.over_bus("bus.partitions", self.inner.partitions(topic)))
     }
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
         Box::pin(async move {
-            let inner = self.chaos.over_bus(self.inner.producer()).await?;
+            let inner = self.chaos.over_bus("bus.producer", self.inner.producer()).await?;
             Ok(Box::new(TroubledProducer { inner, chaos: self.chaos.clone() }) as Box<dyn Producer>)
         })
     }
 
     fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
         Box::pin(async move {
-            let inner = self.chaos.over_bus(self.inner.consumer(options)).await?;
+            let inner = self.chaos.over_bus("bus.consumer", self.inner.consumer(options)).await?;
             Ok(Box::new(TroubledConsumer { inner, chaos: self.chaos.clone() }) as Box<dyn Consumer>)
         })
     }
@@ -86,7 +86,7 @@ impl Bus for TroubledBus {
         partition: &'a TopicPartition,
         below: Option<Offset>,
     ) -> BoxFuture<'a, Result<Option<Record>, BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.tail(partition, below)))
+        Box::pin(self.chaos.over_bus("bus.tail", self.inner.tail(partition, below)))
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
@@ -96,14 +96,14 @@ impl Bus for TroubledBus {
 
 impl Producer for TroubledProducer {
     fn produce(&mut self, records: Vec<(TopicPartition, NewRecord)>) -> BoxFuture<'_, Result<Vec<Offset>, BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.produce(records)))
+        Box::pin(self.chaos.over_bus("producer.produce", self.inner.produce(records)))
     }
 }
 
 impl Consumer for TroubledConsumer {
     // A delay comes before the call: what was received is handed on at once, or a dropped future would lose it.
     fn next(&mut self) -> BoxFuture<'_, Result<BusEvent, BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.next()))
+        Box::pin(self.chaos.over_bus("consumer.next", self.inner.next()))
     }
 
     fn position(&self, partition: &TopicPartition) -> Option<Offset> {
@@ -111,11 +111,11 @@ impl Consumer for TroubledConsumer {
     }
 
     fn seek<'a>(&'a mut self, partition: &'a TopicPartition, offset: Offset) -> BoxFuture<'a, Result<(), BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.seek(partition, offset)))
+        Box::pin(self.chaos.over_bus("consumer.seek", self.inner.seek(partition, offset)))
     }
 
     fn earliest<'a>(&'a mut self, partition: &'a TopicPartition) -> BoxFuture<'a, Result<Offset, BusError>> {
-        Box::pin(self.chaos.over_bus(self.inner.earliest(partition)))
+        Box::pin(self.chaos.over_bus("consumer.earliest", self.inner.earliest(partition)))
     }
 
     fn pause(&mut self, partition: &TopicPartition) {

@@ -8,10 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Process, Simulation};
+use super::{Mishap, Process, Simulation, Steps};
 use crate::{
     store::{EventStore, StoreError},
-    testing::{Fault, FaultyStore, Interference},
+    testing::{Fault, FaultyStore, Interference, StoreCall},
 };
 
 /// How often things happen to a process: chances in 10,000 at every call.
@@ -28,13 +28,18 @@ pub struct Odds {
 /// The longest time that a delayed call takes.
 pub const DELAY_MAX: Duration = Duration::from_secs(2);
 
-/// Misfortune for one process, drawn from its world's seed. Cheap to clone.
+/// Misfortune for one process, drawn from its world's seed or planned. Cheap to clone.
 #[derive(Clone)]
 pub struct Chaos {
-    simulation: Simulation,
     process: Process,
-    odds: Odds,
-    calm: Arc<AtomicBool>,
+    by: By,
+}
+
+/// Who decides what happens.
+#[derive(Clone)]
+enum By {
+    Chance { simulation: Simulation, odds: Odds, calm: Arc<AtomicBool> },
+    Plan { whose: Arc<str>, steps: Steps },
 }
 
 /// What a call meets.
@@ -54,33 +59,37 @@ pub(super) enum Misfortune {
 impl Chaos {
     /// Misfortune for a process. It ends for good, for every process that shares `calm`, once that is set.
     pub fn new(simulation: &Simulation, process: &Process, odds: Odds, calm: &Arc<AtomicBool>) -> Self {
-        Self { simulation: simulation.clone(), process: process.clone(), odds, calm: Arc::clone(calm) }
+        let by = By::Chance { simulation: simulation.clone(), odds, calm: Arc::clone(calm) };
+        Self { process: process.clone(), by }
+    }
+
+    /// What is planned, for a process of this name.
+    pub fn planned(process: &Process, whose: &str, steps: &Steps) -> Self {
+        Self { process: process.clone(), by: By::Plan { whose: whose.into(), steps: steps.clone() } }
     }
 
     /// The store as the process sees it.
     pub fn store(&self, store: &Arc<dyn EventStore>) -> Arc<dyn EventStore> {
         let chaos = self.clone();
-        let (_, store) = FaultyStore::new(store).on(move |_, _| chaos.interfere()).shared();
+        let (_, store) = FaultyStore::new(store).on(move |call, _| chaos.interfere(call)).shared();
         store
     }
 
-    pub(super) fn draw(&self) -> Misfortune {
-        let Odds { failure, delay, death } = self.odds;
+    pub(super) fn draw(&self, call: &str) -> Misfortune {
         // Whoever still works for a process that is dead, from another one, gets no answer from it.
         if self.process.is_dead() {
             return Misfortune::DieBefore;
         }
-        if self.calm.load(Ordering::SeqCst) {
-            return Misfortune::None;
-        }
-        let chance = self.simulation.random_below(10_000);
-        match chance {
-            _ if chance < death / 2 => Misfortune::DieBefore,
-            _ if chance < death => Misfortune::DieAfter,
-            _ if chance < death + failure / 2 => Misfortune::FailBefore,
-            _ if chance < death + failure => Misfortune::FailAfter,
-            _ if chance < death + failure + delay => Misfortune::Delay(self.wait()),
-            _ => Misfortune::None,
+        match &self.by {
+            By::Chance { simulation, odds, calm } if !calm.load(Ordering::SeqCst) => by_chance(simulation, *odds),
+            By::Chance { .. } => Misfortune::None,
+            By::Plan { whose, steps } => match steps.take(whose, call) {
+                None => Misfortune::None,
+                Some(Mishap::FailBefore) => Misfortune::FailBefore,
+                Some(Mishap::FailAfter) => Misfortune::FailAfter,
+                Some(Mishap::DieBefore) => Misfortune::DieBefore,
+                Some(Mishap::DieAfter) => Misfortune::DieAfter,
+            },
         }
     }
 
@@ -102,14 +111,9 @@ impl Chaos {
         self.process.kill();
     }
 
-    fn wait(&self) -> Duration {
-        let most = u64::try_from(DELAY_MAX.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(self.simulation.random_below(most))
-    }
-
-    fn interfere(&self) -> Interference {
+    fn interfere(&self, call: StoreCall) -> Interference {
         let chaos = self.clone();
-        match self.draw() {
+        match self.draw(call.as_str()) {
             Misfortune::None => Interference::None,
             Misfortune::Delay(wait) => Interference::Before(Box::pin(async move {
                 chaos.delay(wait).await;
@@ -126,6 +130,21 @@ impl Chaos {
                 Ok(())
             })),
         }
+    }
+}
+
+fn by_chance(simulation: &Simulation, Odds { failure, delay, death }: Odds) -> Misfortune {
+    let wait = || {
+        let most = u64::try_from(DELAY_MAX.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(simulation.random_below(most))
+    };
+    match simulation.random_below(10_000) {
+        chance if chance < death / 2 => Misfortune::DieBefore,
+        chance if chance < death => Misfortune::DieAfter,
+        chance if chance < death + failure / 2 => Misfortune::FailBefore,
+        chance if chance < death + failure => Misfortune::FailAfter,
+        chance if chance < death + failure + delay => Misfortune::Delay(wait()),
+        _ => Misfortune::None,
     }
 }
 

@@ -8,11 +8,13 @@ mod bus;
 mod chaos;
 mod executor;
 mod read;
+mod steps;
 
 use std::{sync::Arc, time::Duration};
 
 pub use chaos::{Chaos, DELAY_MAX, Odds};
 use executor::Executor;
+pub use steps::{Mishap, Steps};
 
 use crate::{
     model::Timestamp,

@@ -24,8 +24,8 @@ impl Chaos {
 }
 
 impl TroubledReadStore {
-    fn through<T>(&self, call: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
-        match self.chaos.draw() {
+    fn through<T>(&self, name: &str, call: impl FnOnce() -> Result<T, ReadError>) -> Result<T, ReadError> {
+        match self.chaos.draw(name) {
             Misfortune::None | Misfortune::Delay(_) => call(),
             Misfortune::FailBefore => Err(away()),
             Misfortune::FailAfter => call().and_then(|_| Err(away())),
@@ -51,11 +51,11 @@ fn away() -> ReadError {
 
 impl ReadStore for TroubledReadStore {
     fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.through(|| self.inner.claim(projection))
+        self.through("read_store.claim", || self.inner.claim(projection))
     }
 
     fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.through(|| self.inner.checkpoints(projection))
+        self.through("read_store.checkpoints", || self.inner.checkpoints(projection))
     }
 
     fn write(
@@ -69,7 +69,7 @@ impl ReadStore for TroubledReadStore {
             self.inner.write(projection, epoch, moves, &mut |tx| work(tx).and(Err(away())))
         };
         // What fails before it is committed has done its work by then, in vain.
-        match self.chaos.draw() {
+        match self.chaos.draw("read_store.write") {
             Misfortune::None | Misfortune::Delay(_) => self.inner.write(projection, epoch, moves, work),
             Misfortune::FailBefore => undone(work),
             Misfortune::FailAfter => self.inner.write(projection, epoch, moves, work).and(Err(away())),
@@ -85,7 +85,7 @@ impl ReadStore for TroubledReadStore {
     }
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.through(|| self.inner.read(work))
+        self.through("read_store.read", || self.inner.read(work))
     }
 
     fn life(&self) -> u64 {
@@ -97,7 +97,7 @@ impl ReadStore for TroubledReadStore {
     }
 
     fn start_over(&self, life: u64, damage: &ReadError) -> Result<(), ReadError> {
-        self.through(|| self.inner.start_over(life, damage))
+        self.through("read_store.start_over", || self.inner.start_over(life, damage))
     }
 
     fn generations(&self) -> Option<&dyn Generations> {
@@ -111,19 +111,19 @@ impl ReadStore for TroubledReadStore {
 
 impl Generations for TroubledReadStore {
     fn models(&self) -> Result<Vec<StoredModel>, ReadError> {
-        self.through(|| self.inner_generations().models())
+        self.through("generations.models", || self.inner_generations().models())
     }
 
     fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
-        self.through(|| self.inner_generations().begin(projection, role))
+        self.through("generations.begin", || self.inner_generations().begin(projection, role))
     }
 
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
-        self.through(|| self.inner_generations().switch(projection, from, to))
+        self.through("generations.switch", || self.inner_generations().switch(projection, from, to))
     }
 
     fn discard(&self, model: &StoredModel) -> Result<(), ReadError> {
-        self.through(|| self.inner_generations().discard(model))
+        self.through("generations.discard", || self.inner_generations().discard(model))
     }
 
     fn view(&self, projection: ProjectionKey, generation: Generation) -> Arc<dyn ReadStore> {
@@ -131,6 +131,6 @@ impl Generations for TroubledReadStore {
     }
 
     fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.through(|| self.inner_generations().inspect(work))
+        self.through("generations.inspect", || self.inner_generations().inspect(work))
     }
 }
