@@ -3,6 +3,7 @@
 mod ahead;
 mod applier;
 mod awaited;
+mod end;
 mod leash;
 mod moves;
 mod pace;
@@ -13,7 +14,8 @@ pub(crate) use pace::{BatchPace, Turn, Turns, pause_after};
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use awaited::{Awaited, Unseen};
+pub use end::ProjectionEnd;
 pub(crate) use leash::Leash;
 pub use moves::Moves;
-pub use runner::{ProjectionEnd, ProjectionRunner};
+pub use runner::ProjectionRunner;
 pub use watermarks::{Feed, Phase, Progress, Watermarks};

@@ -7,13 +7,14 @@ use factum_engine::{Direction, Position};
 use super::{
     DynProjection, Feed, Leash, Phase, Watermarks,
     ahead::ReadAhead,
+    end::{ProjectionEnd, Trouble},
     pace::{BatchPace, Turn, pause_after},
 };
 use crate::{
     model::ProjectionKey,
     quarantine::{Desk, Fold, FoldError, Incoming, Parking, Parts, Quarantine, Request},
     read::{Checkpoint, CheckpointMove, Epoch, Lane, ReadError, ReadStore},
-    runtime::{Attempts, Backoff, Ending, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::{Batch, EventStore, Fork, RecordedEvent, Selection, StoreError, Subscription},
 };
 
@@ -21,20 +22,6 @@ use crate::{
 /// events share a transaction, the fewer times. The events of a store are of all its streams in turn, so that it takes
 /// more of them than of a partition.
 const BATCH_EVENTS_MAX: usize = 64_000;
-
-/// Why a projection's loop ended before it was told to.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectionEnd {
-    /// Another owner took over: it may be taken back by starting again.
-    #[error("another owner took over")]
-    StoodDown,
-    /// The checkpoint means nothing in this store.
-    #[error("{0}")]
-    Foreign(String),
-    /// The read store is damaged.
-    #[error(transparent)]
-    ReadStore(#[from] ReadError),
-}
 
 /// Feeds one projection from the service's own event store: in order, each batch's effects and checkpoint in one
 /// transaction. Transient errors are retried with growing waits; an event that fails for good parks its stream, and the
@@ -84,20 +71,6 @@ struct Stretch {
     head: Position,
     /// Why the first of them is to be parked.
     failed: Option<String>,
-}
-
-/// What goes wrong within the loop.
-type Trouble = crate::runtime::Trouble<ProjectionEnd>;
-
-impl Ending for ProjectionEnd {
-    const STOOD_DOWN: Self = Self::StoodDown;
-}
-
-/// Even of a damaged event store: what was read from it before still answers.
-impl From<StoreError> for Trouble {
-    fn from(error: StoreError) -> Self {
-        Self::Later(error.to_string())
-    }
 }
 
 impl ProjectionRunner {

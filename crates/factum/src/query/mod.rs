@@ -7,6 +7,7 @@ mod live;
 mod moment;
 mod pace;
 mod registry;
+mod visible;
 
 pub use dispatcher::{Ask, AskOptions, QueryDispatcher, QueryDispatcherBuilder, TOKEN_WAIT_DEFAULT};
 pub use error::AskError;

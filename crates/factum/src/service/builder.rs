@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Health, Service, Stage, Supervisor, lease::Lease, loops};
+use super::{
+    Service, loops,
+    started::{Started, of_topics},
+};
 use crate::{
     bus::Bus,
     dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder, Streams, check_category},
@@ -14,8 +17,7 @@ use crate::{
     query::{QueryDispatcher, QueryDispatcherBuilder},
     reactor::{self, DynReactor, Reactor},
     read::ReadStore,
-    rebuild::ReadModels,
-    receiver::{Takes, outcome_topic, outcomes},
+    receiver::{Takes, outcome_topic},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
     store::EventStore,
@@ -320,109 +322,6 @@ impl ServiceBuilder {
     fn has_feed(&self, own: bool) -> bool {
         self.projections.iter().any(|(_, feed)| (*feed == Feed::OwnStore) == own)
     }
-}
-
-/// A service, and loops added to it one after the other.
-struct Started(Service);
-
-impl Started {
-    fn new(
-        version: String,
-        commands: Option<CommandDispatcher>,
-        queries: Option<QueryDispatcher>,
-        parts: loops::Parts,
-    ) -> Self {
-        Self(Service {
-            name: parts.service.clone(),
-            version,
-            commands,
-            queries,
-            read_models: ReadModels::default(),
-            health: Health::default(),
-            supervisor: Supervisor::new(parts.runtime.clone()),
-            own_loops: Vec::new(),
-            effects: Vec::new(),
-            deadlines: Vec::new(),
-            parts,
-        })
-    }
-
-    /// Before any loop, which might be displaced.
-    async fn lease(&mut self) {
-        let loops::Parts { service, store, read_store, runtime, .. } = &self.0.parts;
-        let lease = Lease::new(service, store.as_ref(), read_store.as_ref(), runtime.clone());
-        let Some(lease) = lease else { return };
-        let (holds, status) = (lease.holds(), lease.status().clone());
-        self.0.own(Stage::Projections, status, lease.begin().await);
-        self.0.supervisor.returns_with(holds);
-    }
-
-    fn relay(&mut self, publication: DynPublication) {
-        let (status, start) = loops::relay(&self.0.parts, publication);
-        self.0.own_loops.push(status.clone());
-        self.0.own(Stage::Relays, status, start);
-    }
-
-    fn effects(&mut self, loops::Effects { topics, status, seen, start }: loops::Effects) {
-        self.0.effects.push((topics, status.clone(), seen));
-        self.0.own(Stage::Consumers, status, start);
-    }
-
-    /// One for each sender, and the relay of what comes of their commands.
-    fn receivers(&mut self, senders: impl ExactSizeIterator<Item = (String, CommandDispatcher)>) {
-        if senders.len() > 0 {
-            self.relay(outcomes(&self.0.parts.system, &self.0.parts.service));
-        }
-        for (sender, commands) in senders {
-            self.effects(loops::receiver(&self.0.parts, &sender, commands));
-        }
-    }
-
-    fn process(&mut self, process: &Managed, streams: &Arc<Streams>) {
-        process.channels.iter().for_each(|publication| self.relay(Arc::clone(publication)));
-        let (hearing, timers) = loops::process(&self.0.parts, process, streams);
-        if let Some(hearing) = hearing {
-            self.effects(hearing);
-        }
-        self.0.deadlines.push((timers.status.clone(), timers.deadlines));
-        self.0.own_loops.push(timers.status.clone());
-        self.0.own(Stage::Consumers, timers.status, timers.start);
-    }
-
-    async fn reactor(&mut self, reactor: DynReactor) {
-        if of_topics(&reactor) {
-            self.effects(loops::reactor_to_topics(&self.0.parts, reactor));
-            return;
-        }
-        let (status, start) = loops::reactor(&self.0.parts, reactor).await;
-        self.0.own_loops.push(status.clone());
-        self.0.own(Stage::Consumers, status, start);
-    }
-
-    fn read_models(&mut self, projections: Vec<(DynProjection, Feed)>) {
-        let keys: Vec<_> = projections.iter().map(|(projection, _)| projection.key()).collect();
-        let mut models = Vec::new();
-        for (projection, feed) in projections {
-            let versions = keys.iter().filter(|key| key.name == projection.key().name).map(|key| key.version).collect();
-            let model = loops::read_model(&self.0.parts, projection, feed, versions);
-            let (status, start) = loops::projection(&model);
-            if model.is_of_topics() {
-                self.0.own(Stage::Consumers, status, start);
-            } else {
-                self.0.own_loops.push(status.clone());
-                self.0.own(Stage::Projections, status, start);
-            }
-            // What it is doing is shown by the read model: a rebuild that fails leaves the service what it is.
-            let (status, start) = loops::rebuilds(&model);
-            self.0.supervisor.own(Stage::Consumers, status, start);
-            models.push(model);
-        }
-        self.0.read_models = ReadModels::new(models);
-    }
-}
-
-fn of_topics(reactor: &DynReactor) -> bool {
-    !reactor.topics().is_empty()
 }
 
 fn unique(what: &'static str, names: impl Iterator<Item = String>) -> Result<(), BuildError> {

@@ -6,7 +6,7 @@ mod lease;
 mod loops;
 mod run;
 mod settle;
-
+mod started;
 mod supervisor;
 
 use std::{sync::Arc, time::Duration};

@@ -1,6 +1,8 @@
 //! Read models built anew while they answer.
 
 mod parked;
+mod stores;
+mod versions;
 
 use std::{
     sync::{
@@ -11,13 +13,10 @@ use std::{
 };
 
 use factum::{
-    Answers, AskError, Delivery, Projection, ProjectionKey, Query, QueryError, Service,
+    Answers, AskError, Projection, ProjectionKey, Query, QueryError, Service,
     bus::{Bus, Headers, MemoryBus, NewRecord},
     query::AskOptions,
-    read::{
-        Checkpoint, CheckpointMove, Claimed, Epoch, Generation, Generations, Inspection, Key, Lane, MemoryReadStore,
-        ReadError, ReadSnapshot, ReadStore, ReadTransaction, Role, StoredModel, Table,
-    },
+    read::{Epoch, Generation, Key, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, Role, Table},
     rebuild::{ModelReport, Operation, RequestError, Step},
     service::settle,
     store::{EventStore, MemoryStore},
@@ -26,7 +25,7 @@ use factum::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::world::{self, CounterMessage, Counters, TOPIC, Total, Totals, WAIT_MAX};
+use crate::world::{self, Counters, TOPIC, Total, Totals, WAIT_MAX};
 
 const TOTALS: Table<Total> = Table::of::<Totals>("totals");
 const KEY: ProjectionKey = ProjectionKey::of::<Totals>();
@@ -321,45 +320,6 @@ async fn tables_of_versions_without_code_are_discarded_when_asked_for() {
     shop.stop().await;
 }
 
-/// A read store that holds one generation is told apart.
-struct Single(MemoryReadStore);
-
-impl ReadStore for Single {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.0.claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.0.checkpoints(projection)
-    }
-
-    fn write(
-        &self,
-        projection: ProjectionKey,
-        epoch: Epoch,
-        moves: &[CheckpointMove],
-        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        self.0.write(projection, epoch, moves, work)
-    }
-
-    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.0.read(work)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_store_without_generations_works_and_says_that_it_cannot_rebuild() {
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
-    let shop = Shop::on(Arc::new(MemoryStore::new()), bus, Arc::new(Single(MemoryReadStore::new()))).await;
-    shop.raise(2).await;
-    assert_eq!(shop.sum().await, 10);
-    let refused = shop.totals.read_models().request(None, Operation::Rebuild);
-    assert_eq!(refused, Err(RequestError::Unsupported(KEY)));
-    shop.stop().await;
-}
-
-/// Until a read model is whole, its queries say how far it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refill_tells_how_far_it_is_and_how_long_it_may_take() {
     let shop = Shop::open().await;
@@ -374,176 +334,4 @@ async fn a_refill_tells_how_far_it_is_and_how_long_it_may_take() {
     assert!(progress.done < progress.total, "{progress:?}");
     let told = shop.totals.queries().ask(GetSum {}).await;
     assert!(matches!(told, Err(AskError::Rebuilding(told)) if told.total == progress.total), "{told:?}");
-}
-
-/// The next version of the totals: it takes its time until the gate is opened.
-#[derive(Default)]
-struct DoubledTotals;
-
-static GATE: AtomicBool = AtomicBool::new(false);
-
-impl Projection for DoubledTotals {
-    const NAME: &'static str = Totals::NAME;
-    const VERSION: u32 = Totals::VERSION + 1;
-    type Event = CounterMessage;
-
-    fn project(&self, event: &CounterMessage, from: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ReadError> {
-        if !GATE.load(Ordering::SeqCst) {
-            return Err(ReadError::Unavailable("not yet".into()));
-        }
-        let CounterMessage::Raised(raised) = event;
-        let key = Key::from(from.stream.as_str());
-        let doubled = DOUBLED.get(tx, &key)?.unwrap_or(0) + 2 * raised.by;
-        DOUBLED.put(tx, &key, &doubled)
-    }
-}
-
-const DOUBLED: Table<u64> = Table::of::<DoubledTotals>("totals");
-
-/// The same question, asked of the next version.
-#[derive(Serialize, Deserialize, JsonSchema, Query)]
-#[factum(name = "sum", reads(DoubledTotals))]
-struct GetDoubledSum {}
-
-impl Answers for GetDoubledSum {
-    type Answer = u64;
-
-    fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<u64, QueryError> {
-        let mut sum = 0;
-        for counter in 0..COUNTERS {
-            sum += DOUBLED.get(read, &key(counter))?.unwrap_or(0);
-        }
-        Ok(sum)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_new_version_is_filled_while_the_old_one_is_fed_and_answers() {
-    let shop = Shop::open().await;
-    shop.raise(4).await;
-    let (store, bus, read_store) = shop.leave().await;
-    let counters = Service::builder("shop", "counters").store(Arc::clone(&store)).bus(Arc::clone(&bus));
-    let counters = counters.publishes::<Counters>().start().await.unwrap();
-    let deployed = Service::builder("shop", "totals").read_store(Arc::clone(&read_store)).bus(Arc::clone(&bus));
-    let deployed = deployed.consumes::<Totals>(&[TOPIC]).answers_until_whole::<GetSum>();
-    let deployed = deployed.consumes::<DoubledTotals>(&[TOPIC]).answers::<GetDoubledSum>().start().await.unwrap();
-    let asked = async || {
-        let answer = deployed.queries().ask_named("sum", "", factum::query::AskOptions::default()).await.ok()?;
-        serde_json::from_slice::<u64>(&answer).ok()
-    };
-    let answers = async |expected: u64| {
-        let begun = std::time::Instant::now();
-        loop {
-            let seen = asked().await;
-            if seen == Some(expected) {
-                return;
-            }
-            assert!(begun.elapsed() < WAIT_MAX, "{seen:?} instead of {expected}");
-            tokio::task::yield_now().await;
-        }
-    };
-    answers(20).await;
-    world::raise(&*store, 0, 7).await;
-    answers(27).await;
-    assert!(matches!(deployed.queries().ask(GetDoubledSum {}).await, Err(AskError::Rebuilding(_))));
-    GATE.store(true, Ordering::SeqCst);
-    answers(54).await;
-    world::raise(&*store, 0, 3).await;
-    answers(60).await;
-    let registered: Vec<_> = deployed.read_models().reports().iter().map(|one| one.projection.to_string()).collect();
-    assert_eq!(registered, ["totals@1", "totals@2"]);
-    deployed.stop(WAIT_MAX).await.unwrap();
-    counters.stop(WAIT_MAX).await.unwrap();
-
-    // The next build knows the old version no more, and drops its tables when it is told to.
-    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
-    let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
-    let next = Service::builder("shop", "totals").read_store(Arc::clone(&read_store)).bus(bus).store(store);
-    let next = next.consumes::<DoubledTotals>(&[TOPIC]).answers::<GetDoubledSum>().start().await.unwrap();
-    next.read_models().request(None, Operation::Discard).unwrap();
-    next.read_models().idle().await;
-    assert_eq!(next.read_models().reports()[0].last.clone().unwrap().result.unwrap(), "totals@1 generation 1 (live)");
-    next.stop(WAIT_MAX).await.unwrap();
-}
-
-/// A read store whose disk is full for every generation but the first.
-#[derive(Clone)]
-struct FullDisk {
-    inner: Arc<dyn ReadStore>,
-    full: Arc<AtomicBool>,
-    is_new: bool,
-}
-
-impl ReadStore for FullDisk {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.inner.claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.inner.checkpoints(projection)
-    }
-
-    fn write(
-        &self,
-        projection: ProjectionKey,
-        epoch: Epoch,
-        moves: &[CheckpointMove],
-        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        if self.is_new && self.full.load(Ordering::SeqCst) {
-            return Err(ReadError::Unavailable("no space left on the device".into()));
-        }
-        self.inner.write(projection, epoch, moves, work)
-    }
-
-    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner.read(work)
-    }
-
-    fn generations(&self) -> Option<&dyn Generations> {
-        Some(self)
-    }
-}
-
-impl Generations for FullDisk {
-    fn models(&self) -> Result<Vec<StoredModel>, ReadError> {
-        self.inner.generations().unwrap().models()
-    }
-
-    fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
-        self.inner.generations().unwrap().begin(projection, role)
-    }
-
-    fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().switch(projection, from, to)
-    }
-
-    fn discard(&self, model: &StoredModel) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().discard(model)
-    }
-
-    fn view(&self, projection: ProjectionKey, generation: Generation) -> Arc<dyn ReadStore> {
-        let inner = self.inner.generations().unwrap().view(projection, generation);
-        Arc::new(Self { inner, is_new: generation > Generation::FIRST, ..self.clone() })
-    }
-
-    fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().inspect(work)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_holds_up_a_rebuild_and_nobody_who_asks() {
-    let full = Arc::new(AtomicBool::new(true));
-    let disk = FullDisk { inner: Arc::new(MemoryReadStore::new()), full: Arc::clone(&full), is_new: false };
-    let shop = Shop::on(Arc::new(MemoryStore::new()), Arc::new(MemoryBus::new()), Arc::new(disk)).await;
-    shop.raise(5).await;
-    shop.totals.read_models().request(None, Operation::Rebuild).unwrap();
-    let told = || shop.report().trouble.filter(|trouble| trouble.contains("no space left"));
-    world::eventually(told, || format!("{:?}", shop.report())).await;
-    assert_eq!(shop.sum().await, 25);
-    full.store(false, Ordering::SeqCst);
-    shop.ended(Operation::Rebuild).await.unwrap();
-    assert_eq!((shop.roles(), shop.sum().await), (vec![(1, Role::Kept), (2, Role::Live)], 25));
-    shop.stop().await;
 }
