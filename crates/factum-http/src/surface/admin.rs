@@ -85,7 +85,14 @@ pub(super) fn is_local(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
     // A browser on this machine sends the name it was told to resolve: a foreign one that resolves to here is a
     // page that wants to read what it must not (DNS rebinding).
     let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-    near && !proxied && host.is_none_or(names_loopback)
+    // A page from elsewhere, in a browser on this machine, may ask anything here unseen: it must not begin anything. What
+    // has no origin, as a file, is from elsewhere, too.
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    near && !proxied && host.is_none_or(names_loopback) && origin.is_none_or(is_page_of_loopback)
+}
+
+fn is_page_of_loopback(origin: &str) -> bool {
+    origin.split_once("://").is_some_and(|(_, host)| names_loopback(host))
 }
 
 fn names_loopback(host: &str) -> bool {

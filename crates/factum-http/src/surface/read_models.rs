@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Extension, Json,
-    extract::{ConnectInfo, Path, RawQuery, State},
+    extract::{ConnectInfo, Path, RawQuery, State, rejection::PathRejection},
 };
 use factum::{
     projections::Progress,
@@ -168,10 +168,12 @@ pub(super) async fn begin(
     State(admin): State<Admin>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
-    Path(operation): Path<String>,
+    operation: Result<Path<String>, PathRejection>,
     RawQuery(parameters): RawQuery,
 ) -> Result<(StatusCode, Json<ReadModelsAnswer>), Problem> {
     nobody_else(peer, &headers)?;
+    // A name that is no UTF-8 is none that is known.
+    let operation = operation.map_or_else(|_| String::new(), |Path(operation)| operation);
     let known = Operation::ALL.into_iter().find(|known| known.as_str() == operation);
     let operation = known.ok_or_else(|| {
         Problem::of(Code::NotFound, "a read model can be told to rebuild, replace, verify, roll-back and discard")

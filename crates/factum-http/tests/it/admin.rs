@@ -145,6 +145,10 @@ async fn only_callers_on_the_same_machine_see_the_log() {
         ("host", "attacker.example:7001", 403),
         ("host", "localhost.attacker.example", 403),
         ("host", "", 403),
+        ("origin", "http://localhost:3000", 200),
+        ("origin", "http://[::1]", 200),
+        ("origin", "https://attacker.example", 403),
+        ("origin", "null", 403),
         ("x-forwarded-for", "10.0.0.1", 403),
         ("forwarded", "for=10.0.0.1", 403),
     ] {

@@ -12,6 +12,7 @@ mod logs;
 mod openapi;
 mod quarantine;
 mod queries;
+mod read_models;
 mod server;
 mod toy;
 mod troubled;
