@@ -1,22 +1,31 @@
 //! `/healthz`, `/readyz`, `/metrics`: answered also when everything else is turned away.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Json, extract::State, response::IntoResponse};
+use axum::{
+    Extension, Json,
+    extract::{ConnectInfo, State},
+    response::IntoResponse,
+};
 use factum::{
     runtime::{LoopState, StatusReport},
     store::Heads,
 };
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{Shared, read_models};
+use super::{Shared, admin::is_local, read_models};
 use crate::meter::Page;
 
 /// How long a scrape waits for the event store; without its answer the heads are left out.
 const HEADS_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The most characters of an error or alarm that are shown: the log has all of it.
+const TEXT_CHARACTERS_MAX: usize = 1_000;
+/// What callers elsewhere are told instead of the texts of errors and alarms.
+const WITHHELD: &str = "see the log, or ask on the same machine";
 
 /// Every state a loop can be in, so that a state left behind is seen to be left.
 const LOOP_STATES: [LoopState; 7] = [
@@ -56,22 +65,40 @@ pub struct LoopAnswer {
     pub position: u64,
     /// The position it knows it will reach.
     pub target: u64,
-    /// The last error, kept until it works again.
+    /// The last error, kept until it works again; its text is for callers on the same machine.
     pub last_error: Option<String>,
-    /// What an operator must look at although the loop goes on, by what it is about.
+    /// What an operator must look at although the loop goes on, by what it is about; for callers on the same machine.
+    /// Others are told how many there are.
     pub alarms: BTreeMap<String, String>,
 }
 
 impl LoopAnswer {
-    fn of(name: String, report: StatusReport) -> Self {
+    /// Texts of errors may quote what a message says, name streams, files and brokers, or be those of a panic: none of it
+    /// is for whoever happens to reach the surface.
+    fn of(name: String, report: StatusReport, is_local: bool) -> Self {
+        let (last_error, alarms) = if is_local {
+            let alarms = report.alarms.into_iter().map(|(about, text)| (shown(about), shown(text)));
+            (report.last_error.map(shown), alarms.collect())
+        } else {
+            let count = report.alarms.len();
+            let alarms = (count > 0).then(|| (count.to_string(), WITHHELD.to_owned()));
+            (report.last_error.map(|_| WITHHELD.to_owned()), alarms.into_iter().collect())
+        };
         Self {
             name,
             state: report.state.as_str().to_owned(),
             position: report.position.get(),
             target: report.target.get(),
-            last_error: report.last_error,
-            alarms: report.alarms,
+            last_error,
+            alarms,
         }
+    }
+}
+
+fn shown(text: String) -> String {
+    match text.char_indices().nth(TEXT_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -80,10 +107,15 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+pub(super) async fn ready(
+    State(shared): State<Arc<Shared>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    let is_local = is_local(peer.map(|Extension(ConnectInfo(peer))| peer), &headers);
     let readiness = shared.health.readiness();
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let loops = readiness.loops.into_iter().map(|(name, report)| LoopAnswer::of(name, report)).collect();
+    let loops = readiness.loops.into_iter().map(|(name, report)| LoopAnswer::of(name, report, is_local)).collect();
     (status, Json(ReadyAnswer { ready: readiness.ready, reason: readiness.reason, loops }))
 }
 

@@ -1,16 +1,52 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
+use std::net::SocketAddr;
+
+use axum::{body::Body, extract::ConnectInfo};
 use factum::{
     runtime::{LoopState, Status},
     store::Position,
 };
+use http::Request;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    toy::{Toy, get, post, raise, send},
+    toy::{Toy, get, post, raise, send, with},
     troubled::{Trouble, Troubled},
 };
+
+fn near(mut request: Request<Body>) -> Request<Body> {
+    request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:5000".parse().unwrap()));
+    request
+}
+
+/// What a panic or an error says may quote anybody's data, and be as long as it likes.
+#[tokio::test]
+async fn what_went_wrong_is_told_on_the_same_machine_and_in_bounds() {
+    let toy = Toy::new();
+    let status = Status::new("process transfer");
+    toy.health.watch(status.clone());
+    toy.health.started();
+    status.update(|report| {
+        report.state = LoopState::BackingOff;
+        report.last_error = Some(format!("Ada's account {}", "é".repeat(5_000)));
+        report.alarms.insert("transfer-7".to_owned(), "it panicked: Ada owes 5 EUR".to_owned());
+        report.alarms.insert("transfer-8".to_owned(), "it panicked: Bob owes 5 EUR".to_owned());
+    });
+    let near_by = send(&toy.read_app(), near(get("/readyz"))).await;
+    let shown = near_by.json()["loops"][0].clone();
+    assert_eq!(shown["last_error"].as_str().unwrap().chars().count(), 1_001, "and a sign that there is more");
+    assert_eq!(shown["alarms"]["transfer-7"], "it panicked: Ada owes 5 EUR");
+    for far in [get("/readyz"), near(with(get("/readyz"), &[("x-forwarded-for", "192.0.2.7")]))] {
+        let far = send(&toy.read_app(), far).await;
+        assert!(!far.text().contains("Ada") && !far.text().contains("transfer-"), "{}", far.text());
+        let told = "see the log, or ask on the same machine";
+        let shown = &far.json()["loops"][0];
+        assert_eq!((&shown["state"], &shown["last_error"]), (&json!("backing-off"), &json!(told)));
+        assert_eq!(shown["alarms"], json!({ "2": told }));
+    }
+}
 
 #[tokio::test]
 async fn alive_is_not_ready() {
@@ -31,7 +67,7 @@ async fn alive_is_not_ready() {
         report.alarms.insert("dead letters".to_owned(), "1 on a topic".to_owned());
     });
     toy.health.started();
-    let ready = send(&toy.read_app(), get("/readyz")).await;
+    let ready = send(&toy.read_app(), near(get("/readyz"))).await;
     assert_eq!(ready.status, 200);
     let expected = json!({ "ready": true, "reason": "", "loops": [{
         "name": "projection totals@1", "state": "backing-off", "position": 3, "target": 5,
