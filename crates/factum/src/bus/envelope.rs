@@ -18,6 +18,11 @@ use crate::{
 /// The most ancestors of a store that a message names: the newest ones.
 pub const LINEAGE_MAX: usize = 16;
 
+/// The name of the message that a relay puts on each partition on which its store's history was left: what stands there
+/// of an ancestor beyond the fork was lost in a restore. Its position is that of the newest fork, and its attributes name
+/// the new history; no event stands behind it, so that nobody but the rules of watermarks looks at it.
+pub const HISTORY_LEFT_NAME: &str = "factum.history-left.v1";
+
 /// Who publishes: system, service, store and its incarnation. On the wire `/<system>/<service>/<store>/<incarnation>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -32,7 +37,7 @@ pub struct Origin {
 /// A message with everything that is known about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The id of the event it was translated from (`ce_id`).
+    /// The id of the event it was translated from (`ce_id`); of [`HISTORY_LEFT_NAME`], derived from history and place.
     pub id: EventId,
     /// Who published it (`ce_source`).
     pub origin: Origin,
@@ -47,7 +52,7 @@ pub struct Envelope {
     pub version: Version,
     /// When the event was recorded (`ce_time`).
     pub recorded_at: Timestamp,
-    /// The event's position in its store (`ce_sequence`, 20 digits).
+    /// The event's position in its store (`ce_sequence`, 20 digits); of [`HISTORY_LEFT_NAME`], the fork's, which may be 0.
     pub position: Position,
     /// The position of the message before it on its lane; [`Position::ZERO`] for the first (`ce_previous`).
     pub previous: Position,
@@ -68,7 +73,8 @@ pub struct Envelope {
 /// Where a message stands on its lane: all that the watermark's rules look at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark<'a> {
-    pub(crate) id: EventId,
+    /// The event it was translated from; `None`: no event.
+    pub(crate) id: Option<EventId>,
     pub(crate) source: Source,
     pub(crate) position: Position,
     pub(crate) previous: Position,
@@ -98,7 +104,7 @@ impl Remains {
 
     pub(crate) fn mark(&self) -> Option<Mark<'_>> {
         let (id, source, position, previous, lineage) = self.place.as_ref()?;
-        Some(Mark { id: *id, source: *source, position: *position, previous: *previous, lineage })
+        Some(Mark { id: Some(*id), source: *source, position: *position, previous: *previous, lineage })
     }
 }
 
@@ -149,7 +155,13 @@ impl Envelope {
 
     pub(crate) fn mark(&self) -> Mark<'_> {
         let Self { id, origin, position, previous, lineage, .. } = self;
-        Mark { id: *id, source: origin.source, position: *position, previous: *previous, lineage }
+        let id = (!self.says_history_left()).then_some(*id);
+        Mark { id, source: origin.source, position: *position, previous: *previous, lineage }
+    }
+
+    /// Whether it says that its store's history was left, and nothing else: [`HISTORY_LEFT_NAME`].
+    pub fn says_history_left(&self) -> bool {
+        self.name == HISTORY_LEFT_NAME
     }
 
     /// The history of its store that its position belongs to, as far as it names it.

@@ -19,7 +19,7 @@ pub use command::{
     is_command_id, sender_of, wire_name,
 };
 pub(crate) use envelope::Mark;
-pub use envelope::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, Remains};
+pub use envelope::{Envelope, EnvelopeError, HISTORY_LEFT_NAME, LINEAGE_MAX, Origin, Remains};
 pub use error::BusError;
 pub use headers::Headers;
 pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT, STANDBY_LOOK_EVERY};

@@ -145,13 +145,17 @@ impl Book {
         };
         let applied = watermark.map_or(Position::ZERO, |at| at.position);
         if message.position <= applied {
-            return repeat(message, watermark.filter(|_| carried_from.is_none()));
+            if let (Some(from), Some(at)) = (carried_from, watermark) {
+                let next = Checkpoint { incarnation: source.incarnation, ..at };
+                draft.next.extend([(lane, next), (from, next)]);
+                return Verdict::Repeat;
+            }
+            return repeat(message, watermark);
         }
         if message.previous > applied {
             return Verdict::Gap(Gap { lane, source, watermark: applied, previous: message.previous });
         }
-        let next =
-            Checkpoint { position: message.position, incarnation: source.incarnation, event_id: Some(message.id) };
+        let next = Checkpoint { position: message.position, incarnation: source.incarnation, event_id: message.id };
         draft.next.insert(lane.clone(), next);
         let left = self.histories.get(&(partition.clone(), source.store)).is_some_and(|history| {
             // Somewhere on this lane its history was left: each message is looked at.
@@ -232,7 +236,7 @@ impl Followed {
         let applied = self.at.position;
         let next = message.source == self.source && message.previous <= applied && message.position > applied;
         if next {
-            (self.at.position, self.at.event_id) = (message.position, Some(message.id));
+            (self.at.position, self.at.event_id) = (message.position, message.id);
         }
         next
     }
@@ -254,9 +258,9 @@ impl Draft {
 /// A re-send says what was applied; another event at the same position is another history.
 fn repeat(message: Mark<'_>, watermark: Option<Checkpoint>) -> Verdict {
     let applied = watermark.filter(|at| at.position == message.position).and_then(|at| at.event_id);
-    match applied {
-        Some(applied) if applied != message.id => {
-            Verdict::Stop(PartitionStop::OtherEvent { position: message.position, found: message.id, applied })
+    match applied.zip(message.id) {
+        Some((applied, found)) if applied != found => {
+            Verdict::Stop(PartitionStop::OtherEvent { position: message.position, found, applied })
         }
         _ => Verdict::Repeat,
     }

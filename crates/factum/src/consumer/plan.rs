@@ -114,6 +114,8 @@ impl Plan {
             self.histories.push((store, message.history()));
         }
         match book.judge(draft, partition, message.mark()) {
+            // It has moved the watermark, which is all that it is for.
+            Verdict::Apply | Verdict::Repeat if message.says_history_left() => {}
             Verdict::Apply => self.messages.push((index, message)),
             other => return self.pass_over(book, record.offset, other),
         }

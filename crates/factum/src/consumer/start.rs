@@ -46,7 +46,7 @@ pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkp
             ConsumerEnd::Progress(ProgressError::Refused(format!("the last record on {place} is no message: {error}")))
         })?;
         let source = last.origin.source;
-        let (incarnation, event_id) = (source.incarnation, Some(last.id));
+        let (incarnation, event_id) = (source.incarnation, last.mark().id);
         ends.push((
             Lane::topic(&source, topic, partition),
             Checkpoint { position: last.position, incarnation, event_id },

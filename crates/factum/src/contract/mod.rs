@@ -6,7 +6,8 @@
 //! of their own; they never see the publisher's code.
 //!
 //! ```text
-//! contract/index.json                                    system, service, topics and their messages, commands taken
+//! contract/index.json                                    system, service, topics and their messages, commands taken,
+//!                                                        what may be on every topic
 //! contract/schemas/<message>.json                        JSON Schema, draft 2020-12; of commands, too
 //! contract/samples/<message>/<sample>.json               documents as they are on the bus
 //! ```

@@ -9,7 +9,7 @@ use crate::{
     bus::{command_topic, wire_name},
     model::{Command, Message, MessageType},
     receiver::{CommandNothingToDo, CommandRefused, OUTCOME_MESSAGES, OUTCOME_PARTITIONS, Takes, outcome_topic},
-    relay::Publication,
+    relay::{EVERYWHERE_MESSAGES, HistoryLeft, Publication},
 };
 
 /// What a service publishes, and which commands it takes from which services: topics, messages, samples.
@@ -88,12 +88,17 @@ impl Contract {
         self
     }
 
+    /// With the first topic come the messages that may be on every one.
     fn topic(&mut self, name: String, partitions: u32, messages: &'static [MessageType]) {
         for (index, message) in messages.iter().enumerate() {
             let listed = MessageType::lists(&messages[..index], message.name);
             assert!(!listed && !self.lists(message.name), "the message `{}` is published twice", message.name);
         }
+        let is_first = self.topics.is_empty();
         self.topics.push(Topic { name, partitions, messages });
+        if is_first {
+            self.add_sample(HistoryLeft::NAME.to_owned(), "full", &HistoryLeft {});
+        }
     }
 
     /// Adds the commands taken from a service, as [`receives_from`](crate::service::ServiceBuilder::receives_from)
@@ -153,9 +158,13 @@ impl Contract {
         assert!(before.is_none(), "`{name}` has two samples called `{label}`");
     }
 
-    /// Its messages, by topic.
+    /// Its messages, by topic; then those that may be on every topic.
     pub fn messages(&self) -> impl Iterator<Item = &MessageType> {
-        self.topics.iter().flat_map(|topic| topic.messages)
+        self.topics.iter().flat_map(|topic| topic.messages).chain(self.everywhere())
+    }
+
+    fn everywhere(&self) -> &'static [MessageType] {
+        if self.topics.is_empty() { &[] } else { EVERYWHERE_MESSAGES }
     }
 
     /// The commands it takes, by their names on the wire.
@@ -193,12 +202,15 @@ impl Contract {
     }
 
     fn lists(&self, name: &str) -> bool {
-        self.topics.iter().any(|topic| MessageType::lists(topic.messages, name))
+        self.messages().any(|message| message.name == name)
     }
 
     fn index(&self) -> Value {
         let topics: Vec<Value> = self.topics.iter().map(Topic::index).collect();
         let mut index = json!({ "system": self.system, "service": self.service, "topics": topics });
+        if !self.topics.is_empty() {
+            index["on_every_topic"] = self.everywhere().iter().map(|message| message.name).collect();
+        }
         if !self.commands.is_empty() {
             index["commands"] = self.commands.iter().map(CommandTopic::index).collect();
         }

@@ -13,15 +13,21 @@ use super::{
     survey::Lane,
 };
 use crate::{
-    bus::{Envelope, NewRecord, Offset, Origin, TopicPartition, partition_of},
+    bus::{Envelope, HISTORY_LEFT_NAME, NewRecord, Offset, Origin, TopicPartition, partition_of},
+    model::{ActorId, CorrelationId, EventId, Timestamp},
     runtime::panic_text,
-    store::{Fork, Position, RecordedEvent},
+    store::{Fork, Position, RecordedEvent, StreamName, Version},
 };
 
 /// The most records of one call to the producer.
 const PRODUCE_RECORDS_MAX: usize = 500;
 /// The most bytes of one call to the producer; a single larger record still goes, alone.
 const PRODUCE_BYTES_MAX: usize = 4 << 20;
+
+/// The category of the stream that a message names which says that a history was left: nothing is recorded in it.
+const HISTORY_CATEGORY: &str = "history";
+/// The document of such a message: its attributes say it all.
+const HISTORY_LEFT_DOCUMENT: &[u8] = b"{}";
 
 /// What every message of a relay has in common.
 pub(super) struct Publisher {
@@ -32,7 +38,11 @@ pub(super) struct Publisher {
 }
 
 /// The lanes of a topic, by partition.
-pub(super) struct Lanes(Vec<Lane>);
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    /// Where the present history began, as long as partitions may end with one that was left.
+    tells_from: Option<Position>,
+}
 
 /// Messages on their way, and up to where they go.
 #[derive(Default)]
@@ -46,19 +56,48 @@ pub(super) struct Shipment {
 }
 
 impl Shipment {
+    fn push(&mut self, to: TopicPartition, position: Position, record: NewRecord) {
+        self.bytes += record.bytes();
+        self.manifest.push((to.partition, position));
+        self.records.push((to, record));
+    }
+
     pub(super) const fn is_full(&self) -> bool {
         self.records.len() >= PRODUCE_RECORDS_MAX || self.bytes >= PRODUCE_BYTES_MAX
     }
 }
 
 impl Lanes {
-    pub(super) const fn new(lanes: Vec<Lane>) -> Self {
-        Self(lanes)
+    pub(super) fn new(lanes: Vec<Lane>, lineage: &[Fork]) -> Self {
+        let tells_from = lineage.last().map(|fork| fork.position);
+        Self { tells_from: tells_from.filter(|_| lanes.iter().any(|lane| lane.untold)), lanes }
+    }
+
+    /// Whether it is time to say where a history was left: everything that comes before is sent, and nothing that comes
+    /// after.
+    pub(super) fn are_to_tell(&self, read_to: Position) -> bool {
+        self.tells_from.is_some_and(|from| read_to >= from)
+    }
+
+    /// The next messages that say where a history was left, each on a partition that ends with one. What was sent again
+    /// on a partition in the present history has said so.
+    pub(super) fn tell(&mut self, publisher: &Publisher, now: Timestamp) -> Option<Shipment> {
+        let from = self.tells_from?;
+        let mut shipment = Shipment::default();
+        for (partition, lane) in (0..).zip(&self.lanes).filter(|(_, lane)| lane.untold).take(PRODUCE_RECORDS_MAX) {
+            let record = publisher.history_left(partition, (lane.sent.min(from), from), now).encode();
+            shipment.push(TopicPartition::new(publisher.topic.clone(), partition), from, record);
+        }
+        if shipment.records.is_empty() {
+            self.tells_from = None;
+            return None;
+        }
+        Some(shipment)
     }
 
     /// Where reading starts: at the checkpoint, or before it where a partition lost something.
     pub(super) fn start(&self, checkpoint: &RelayCheckpoint) -> Position {
-        let behind = (0..).zip(&self.0).filter(|(partition, lane)| lane.sent < checkpoint.last_sent(*partition));
+        let behind = (0..).zip(&self.lanes).filter(|(partition, lane)| lane.sent < checkpoint.last_sent(*partition));
         behind.map(|(_, lane)| lane.sent).fold(Position::new(checkpoint.read_to), Position::min)
     }
 
@@ -72,16 +111,14 @@ impl Lanes {
         let Some(message) = publisher.translate(event)? else { return Ok(()) };
         let key = message.key.as_ref().unwrap_or(&event.stream);
         let partition = partition_of(key.as_str().as_bytes(), publisher.publication.partitions());
-        let lane = &self.0[partition as usize];
+        let lane = &self.lanes[partition as usize];
         if event.position <= lane.sent {
             return Ok(());
         }
         let previous = shipment.ahead.insert(partition, event.position).unwrap_or(lane.sent);
         assert!(previous < event.position, "messages of a lane are sent in order of position");
         let record = publisher.envelope(event, message, previous).encode();
-        shipment.bytes += record.bytes();
-        shipment.records.push((TopicPartition::new(publisher.topic.clone(), partition), record));
-        shipment.manifest.push((partition, event.position));
+        shipment.push(TopicPartition::new(publisher.topic.clone(), partition), event.position, record);
         Ok(())
     }
 
@@ -95,20 +132,24 @@ impl Lanes {
     ) -> Result<(), Trouble> {
         assert!(sent.len() == offsets.len(), "a producer answers each record with its offset");
         for ((partition, position), offset) in sent.iter().zip(offsets) {
-            let lane = &mut self.0[*partition as usize];
+            let lane = &mut self.lanes[*partition as usize];
             if lane.last_offset.is_some_and(|last| *offset <= last) {
                 return Err(Trouble::Later(format!(
                     "topic {topic} lost acknowledged records, or was made anew: checking what it still has"
                 )));
             }
-            *lane = Lane { sent: *position, sent_at: Some(*offset), last_offset: Some(*offset) };
+            // What says where a history was left stands at the fork, perhaps beside the last message before it.
+            if *position > lane.sent {
+                (lane.sent, lane.sent_at) = (*position, Some(*offset));
+            }
+            (lane.last_offset, lane.untold) = (Some(*offset), false);
         }
         Ok(())
     }
 
     /// Writes the lanes into a checkpoint.
     pub(super) fn record(&self, checkpoint: &mut RelayCheckpoint) {
-        for (partition, lane) in (0..).zip(&self.0) {
+        for (partition, lane) in (0..).zip(&self.lanes) {
             if let Some(at) = lane.sent_at {
                 checkpoint.last_sent.insert(partition, lane.sent.get());
                 checkpoint.offsets.insert(partition, at.get());
@@ -126,6 +167,32 @@ impl Publisher {
         catch_unwind(AssertUnwindSafe(|| self.publication.translate(event, self.origin.source)))
             .map_err(|payload| RelayHalt::Panicked { position, panic: panic_text(payload.as_ref()) })?
             .map_err(|source| RelayHalt::Undecodable { position, source })
+    }
+
+    /// Says on a partition that an earlier history was left, from its `previous` message at the fork. The same as often as it
+    /// is sent, but for the time.
+    fn history_left(&self, partition: u32, (previous, position): (Position, Position), now: Timestamp) -> Envelope {
+        let incarnation = self.origin.source.incarnation;
+        let id = incarnation.derive(&format!("history left on {}/{partition}", self.topic));
+        let stream = StreamName::new(format!("{HISTORY_CATEGORY}-{incarnation}"));
+        let stream = stream.expect("a category and a UUID are a stream's name");
+        Envelope {
+            id: EventId::from_uuid(id),
+            origin: self.origin.clone(),
+            name: HISTORY_LEFT_NAME.to_owned(),
+            key: stream.clone(),
+            stream,
+            version: Version::ZERO,
+            recorded_at: now,
+            position,
+            previous,
+            lineage: self.lineage.clone(),
+            command_id: None,
+            correlation_id: CorrelationId::from_uuid(incarnation.as_uuid()),
+            causation_id: None,
+            actor: ActorId::system(),
+            data: HISTORY_LEFT_DOCUMENT.into(),
+        }
     }
 
     fn envelope(&self, event: &RecordedEvent, message: OutgoingMessage, previous: Position) -> Envelope {

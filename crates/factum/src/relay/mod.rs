@@ -4,11 +4,15 @@ mod channel;
 mod checkpoint;
 mod end;
 mod lanes;
+mod left;
 mod publication;
 mod run;
 mod survey;
 
 pub use channel::channel;
 pub use end::{RelayEnd, RelayHalt};
+pub use left::HistoryLeft;
 pub use publication::{AnyPublication, DynPublication, OutgoingMessage, PARTITIONS_DEFAULT, Publication, erase};
 pub use run::Relay;
+
+pub(crate) use left::EVERYWHERE_MESSAGES;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     DynPublication,
-    checkpoint::Ledger,
+    checkpoint::{Ledger, RelayCheckpoint},
     end::{RelayEnd, Trouble},
     lanes::{Lanes, Publisher, Shipment},
     survey::Survey,
@@ -150,8 +150,12 @@ impl Relay {
         let mut producer = self.bus.producer().await?;
         let start = lanes.start(&ledger.checkpoint);
         let mut subscription = Subscription::new(self.store.clone(), Selection::everything(), start);
-        self.show(start, self.head().await?);
         let session = session.insert(Session { lanes, ledger, unsaved: false, resting: None });
+        if self.tell_left(start, &mut Shipment::default(), session, producer.as_mut()).await? {
+            let RelayCheckpoint { read_to, event_id, .. } = session.ledger.checkpoint;
+            session.reached(start, event_id.filter(|_| start.get() == read_to), true);
+        }
+        self.show(start, self.head().await?);
         loop {
             tokio::select! {
                 biased;
@@ -181,26 +185,50 @@ impl Relay {
         for partition in 0..partitions {
             lanes.push(survey.lane(&TopicPartition::new(self.publisher.topic.clone(), partition)).await?);
         }
-        Ok(Lanes::new(lanes))
+        Ok(Lanes::new(lanes, &self.publisher.lineage))
     }
 
     /// Sends the messages of a batch and moves the checkpoint over it.
     async fn ship(&self, batch: &Batch, session: &mut Session, producer: &mut dyn Producer) -> Result<(), Trouble> {
-        let mut shipment = Shipment::default();
+        let (mut shipment, mut told) = (Shipment::default(), false);
         for event in &batch.events {
+            let before = Position::new(event.position.get().saturating_sub(1));
+            told |= self.tell_left(before, &mut shipment, session, producer).await?;
             session.lanes.load(&self.publisher, event, &mut shipment)?;
             if shipment.is_full() {
                 self.send(std::mem::take(&mut shipment), &mut session.lanes, producer).await?;
                 session.reached(event.position, Some(event.id), true);
             }
         }
+        told |= self.tell_left(batch.read_to, &mut shipment, session, producer).await?;
         let last = batch.events.last().filter(|event| event.position == batch.read_to).map(|event| event.id);
         let sends = !shipment.records.is_empty();
         if sends {
             self.send(shipment, &mut session.lanes, producer).await?;
         }
-        session.reached(batch.read_to, last, sends);
+        session.reached(batch.read_to, last, sends || told);
         Ok(())
+    }
+
+    /// Says on each partition that ends with a history that was left that it was, once reading is where the present one
+    /// began; a shipment on its way goes before that. False when there is nothing to say.
+    async fn tell_left(
+        &self,
+        read_to: Position,
+        shipment: &mut Shipment,
+        session: &mut Session,
+        producer: &mut dyn Producer,
+    ) -> Result<bool, Trouble> {
+        if !session.lanes.are_to_tell(read_to) {
+            return Ok(false);
+        }
+        if !shipment.records.is_empty() {
+            self.send(std::mem::take(shipment), &mut session.lanes, producer).await?;
+        }
+        while let Some(told) = session.lanes.tell(&self.publisher, self.runtime.now()) {
+            self.send(told, &mut session.lanes, producer).await?;
+        }
+        Ok(true)
     }
 
     async fn send(&self, shipment: Shipment, lanes: &mut Lanes, producer: &mut dyn Producer) -> Result<(), Trouble> {

@@ -24,6 +24,8 @@ pub(super) struct Lane {
     pub(super) sent_at: Option<Offset>,
     /// The highest offset seen: the next acknowledgement must be above it.
     pub(super) last_offset: Option<Offset>,
+    /// What stands last is of a history that was left: whoever reads it cannot know yet.
+    pub(super) untold: bool,
 }
 
 /// Looks at a topic's partitions.
@@ -41,23 +43,24 @@ impl Survey<'_> {
         let Some(tail) = self.bus.tail(partition, None).await? else { return Ok(Lane::default()) };
         // Looked at after the tail: a twin may have published meanwhile what was appended meanwhile.
         let head = self.store.heads().await?.synced;
-        self.known_position(partition, &tail, head)?;
+        let last = self.message(partition, &tail, head)?;
+        let untold = last.origin.source.incarnation != self.store.identity().incarnation;
         let last_offset = Some(tail.offset);
         let believed = self.checkpoint.last_sent(partition.partition);
         if believed == Position::ZERO {
-            return Ok(Lane { last_offset, ..Lane::default() });
+            return Ok(Lane { last_offset, untold, ..Lane::default() });
         }
         // The tail alone proves nothing: a topic that lost records, or was made anew, may have grown since. The record
         // at the offset that was acknowledged for the last message must be that message.
         if let Some(offset) = self.checkpoint.offset(partition.partition) {
             let mark = self.bus.tail(partition, Some(offset.next())).await?.filter(|mark| mark.offset == offset);
-            let position = mark.map(|mark| self.known_position(partition, &mark, head)).transpose()?.flatten();
-            if position == Some(believed) {
-                return Ok(Lane { sent: believed, sent_at: Some(offset), last_offset });
+            let mark = mark.map(|mark| self.message(partition, &mark, head)).transpose()?;
+            if mark.is_some_and(|mark| self.is_shared(&mark) && mark.position == believed) {
+                return Ok(Lane { sent: believed, sent_at: Some(offset), last_offset, untold });
             }
         }
         let (sent, sent_at) = self.scan(partition, believed, tail.offset, head).await?;
-        Ok(Lane { sent, sent_at, last_offset })
+        Ok(Lane { sent, sent_at, last_offset, untold })
     }
 
     /// Something is missing: how far a new reader would get, by its watermark. What follows a hole does not count,
@@ -83,9 +86,10 @@ impl Survey<'_> {
                 }
                 BusEvent::Records(_, records) => {
                     for record in records.iter().filter(|record| record.offset <= end) {
-                        let known = self.known_positions(partition, record, head)?;
-                        let Some((previous, position)) = known else { continue };
-                        if previous <= watermark && watermark < position && position <= believed {
+                        let message = self.message(partition, record, head)?;
+                        let Envelope { previous, position, .. } = message;
+                        let is_next = previous <= watermark && watermark < position && position <= believed;
+                        if is_next && self.is_shared(&message) {
                             (watermark, at) = (position, Some(record.offset));
                         }
                     }
@@ -96,23 +100,8 @@ impl Survey<'_> {
         Ok((watermark, at))
     }
 
-    /// The position of a record in this store's history; `None` when it lies beyond a fork.
-    fn known_position(
-        &self,
-        partition: &TopicPartition,
-        record: &Record,
-        head: Position,
-    ) -> Result<Option<Position>, RelayHalt> {
-        Ok(self.known_positions(partition, record, head)?.map(|(_, position)| position))
-    }
-
-    /// Previous and position of a record in this store's history; `None` when it lies beyond a fork.
-    fn known_positions(
-        &self,
-        partition: &TopicPartition,
-        record: &Record,
-        head: Position,
-    ) -> Result<Option<(Position, Position)>, RelayHalt> {
+    /// A record's message: of this store, and of a history that it descends from.
+    fn message(&self, partition: &TopicPartition, record: &Record, head: Position) -> Result<Envelope, RelayHalt> {
         let message = Envelope::decode(&record.headers, &record.value).map_err(|source| RelayHalt::NoMessage {
             partition: partition.clone(),
             offset: record.offset,
@@ -127,10 +116,16 @@ impl Survey<'_> {
             if message.position > head {
                 return Err(RelayHalt::StoreWentBack { published: message.position, head });
             }
-            return Ok(Some((message.previous, message.position)));
+        } else if Fork::shared_up_to(&identity.forks, source.incarnation).is_none() {
+            return Err(RelayHalt::ForeignHistory { partition: partition.clone(), found: source.incarnation });
         }
-        let shared = Fork::shared_up_to(&identity.forks, source.incarnation)
-            .ok_or(RelayHalt::ForeignHistory { partition: partition.clone(), found: source.incarnation })?;
-        Ok((message.position <= shared).then_some((message.previous, message.position)))
+        Ok(message)
+    }
+
+    /// Whether a message's position means the same event in this store's history: it does not lie beyond a fork.
+    fn is_shared(&self, message: &Envelope) -> bool {
+        let (identity, incarnation) = (self.store.identity(), message.origin.source.incarnation);
+        incarnation == identity.incarnation
+            || Fork::shared_up_to(&identity.forks, incarnation).is_some_and(|shared| message.position <= shared)
     }
 }

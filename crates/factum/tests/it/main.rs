@@ -21,6 +21,7 @@ mod event_store;
 mod faults;
 mod given;
 mod guide;
+mod left_histories;
 mod process;
 mod projections;
 mod quarantine;

@@ -12,6 +12,7 @@ use factum::{
     Message as _, Personal,
     contract::Contract,
     receiver::{CommandNothingToDo, CommandRefused},
+    relay::HistoryLeft,
     testing::assert_contract,
 };
 use serde_json::json;
@@ -154,6 +155,7 @@ fn contract() -> Contract {
         .command_sample("full", &about_hold::<ReleaseHold>([ADA, RENT]))
         .sample("cancelled", &refused("cancelled", "the command was cancelled before it was dealt with"))
         .sample("minimal", &CommandNothingToDo {})
+        .sample("minimal", &HistoryLeft {})
 }
 
 #[test]
@@ -189,10 +191,11 @@ fn every_field_is_required_unless_it_came_later_and_told_about() {
     for message in contract().messages() {
         let schema = Contract::schema_of(message);
         assert!(schema["$id"].is_string() && schema["title"].is_string() && schema["description"].is_string());
-        // There is nothing to say about nothing to do.
+        // There is nothing to say about nothing to do, and of a history that was left the attributes say it all.
         let fields = schema["properties"].as_object().into_iter().flatten();
         let required: &[serde_json::Value] = schema["required"].as_array().map_or(&[], Vec::as_slice);
-        assert!(!required.is_empty() || message.name == CommandNothingToDo::NAME, "{}", message.name);
+        let empty = [CommandNothingToDo::NAME, HistoryLeft::NAME];
+        assert!(!required.is_empty() || empty.contains(&message.name), "{}", message.name);
         for (name, field) in fields {
             let is_required = required.iter().any(|required| required == name);
             assert_ne!(is_required, ADDED_LATER.contains(&(message.name, name)), "{} of {}", name, message.name);

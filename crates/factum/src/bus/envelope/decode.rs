@@ -5,7 +5,7 @@ use std::{borrow::Cow, str::FromStr, sync::Arc};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{Envelope, EnvelopeError, LINEAGE_MAX, Origin, Remains, attributes};
+use super::{Envelope, EnvelopeError, HISTORY_LEFT_NAME, LINEAGE_MAX, Origin, Remains, attributes};
 use crate::{
     bus::Headers,
     model::{ActorId, EventId, Source},
@@ -143,7 +143,8 @@ impl Attributes<'_> {
 
     fn position(&self) -> Result<Position, EnvelopeError> {
         let position = self.parsed("sequence")?;
-        if position == 0 {
+        // A store may be restored to before its first event.
+        if position == 0 && self.required("type")? != HISTORY_LEFT_NAME {
             return Err(malformed("sequence", "0", "positions begin at 1"));
         }
         Ok(Position::new(position))
