@@ -18,7 +18,7 @@ use transfers::process_managers::STEP_TIME_MAX;
 use crate::audit::fold::Ledger;
 use crate::client::Log;
 use crate::slow_bus::{HeldBack, SlowBus};
-use crate::steps_tests::line;
+use crate::steps_tests::proof::line;
 
 const ADA: &str = "6f1a7c1e-0000-4000-8000-000000000001";
 const BOB: &str = "6f1a7c1e-0000-4000-8000-000000000002";

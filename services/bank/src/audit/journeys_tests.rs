@@ -27,7 +27,7 @@ async fn a_transfer_that_is_left_open_is_found() {
 #[tokio::test]
 async fn an_amount_that_was_altered_is_found() {
     let asked = |books: &mut Books| books.of_transfers[0]["data"]["amount"] = json!(2_501);
-    finds(asked, &["holds Some(2500), asked for is 2501", "held, where it must be 2501 EUR"]).await;
+    finds(asked, &["has 2500 as amount, asked for was 2501", "held, where it must be 2501 EUR"]).await;
     // The credit, with all sums on its account made to fit: only the transfer tells that it is one cent too many.
     let credited = |books: &mut Books| {
         for field in ["amount", "balance"] {

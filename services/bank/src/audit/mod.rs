@@ -7,6 +7,8 @@
 //! anew; one whose answers lag is asked again, for a bounded time. A difference at the same version is final at once.
 
 #[cfg(test)]
+mod altered_tests;
+#[cfg(test)]
 mod books;
 mod compare;
 pub mod fold;

@@ -127,15 +127,13 @@ impl TransferFold {
 
     /// Any event but the first.
     fn go_on(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {
+        self.note_terms(event, broken);
         let reason = || event.data.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned();
         let next = match (&self.state, event.name.as_str()) {
             (State::Holding, "transfer.hold-overdue")
             | (State::Crediting, "transfer.credit-overdue")
             | (State::Capturing | State::Releasing(_), "transfer.stalled") => return,
             (State::Holding, "transfer.funds-held") => {
-                if amount(event) != Some(self.amount) {
-                    broken.push(format!("holds {:?}, asked for is {}", amount(event), self.amount));
-                }
                 self.was_held = true;
                 State::Crediting
             }
@@ -152,6 +150,19 @@ impl TransferFold {
             (state, _) => return broken.push(format!("comes to a transfer that {state}")),
         };
         self.state = next;
+    }
+
+    /// What an event says again of what was asked for, it must say as it was asked for.
+    fn note_terms(&self, event: &LoggedEvent, broken: &mut Vec<String>) {
+        let (from, to, amount) = (self.from.to_string(), self.to.to_string(), self.amount.to_string());
+        let terms = [("from", from), ("to", to), ("amount", amount), ("currency", self.currency.clone())];
+        for (field, asked) in terms {
+            let said = event.data.get(field).map(|said| said.as_str().map_or_else(|| said.to_string(), str::to_owned));
+            if said.as_ref().map_or(event.name == "transfer.funds-held", |said| *said != asked) {
+                let said = said.unwrap_or_else(|| "nothing".to_owned());
+                broken.push(format!("has {said} as {field}, asked for was {asked}"));
+            }
+        }
     }
 
     /// What is wrong with what accounts did for a transfer that has ended; nothing while it is under way.

@@ -5,8 +5,8 @@
 //! The story is told once undisturbed, with every call counted; then again from the beginning for each call. All of it runs on
 //! one thread, in an order that follows from a seed.
 
-mod proof;
-mod world;
+pub mod proof;
+pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +19,6 @@ use serde_json::json;
 use transfers::process_managers::STEP_TIME_MAX;
 
 use crate::slow_bus::HeldBack;
-pub use proof::line;
 use proof::{audited, judged};
 use world::{Kind, World};
 

@@ -1,5 +1,6 @@
 //! What must hold once a story is over, whatever happened in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use factum::query::AskOptions;
@@ -35,6 +36,11 @@ pub async fn recorded(world: &World, kind: Kind) -> Vec<RecordedEvent> {
     all.events
 }
 
+/// The same as the admin surface shows it.
+pub async fn lines(world: &World, kind: Kind) -> Vec<Value> {
+    recorded(world, kind).await.iter().map(line).collect()
+}
+
 fn course_of(events: &[RecordedEvent], transfer: &str) -> Vec<String> {
     let stream = format!("transfer-{transfer}");
     let of_it = events.iter().filter(|event| event.stream.as_str() == stream);
@@ -65,23 +71,32 @@ pub async fn judged(world: &World) -> String {
     happened.join(", ")
 }
 
+/// What is shown of a log instead of it.
+pub type Shown = Arc<dyn Fn(Kind, Vec<Value>) -> Vec<Value> + Send + Sync>;
+
 /// What `bank audit` says of the bank, over HTTP as always.
 pub async fn audited(simulation: &Simulation, world: &World) -> Report {
+    let as_it_is: Shown = Arc::new(|_, lines| lines);
+    audited_as(simulation, world, &as_it_is, CATCH_UP_MAX).await
+}
+
+/// The same of one that does not show its logs as they are.
+pub async fn audited_as(simulation: &Simulation, world: &World, shown: &Shown, catch_up: Duration) -> Report {
     let serve = |kind: Kind| {
-        let (simulation, world) = (simulation.clone(), world.clone());
-        FakeServer::start(move |asked| answer(&simulation, &world, kind, asked))
+        let (simulation, world, shown) = (simulation.clone(), world.clone(), Arc::clone(shown));
+        FakeServer::start(move |asked| answer(&simulation, &world, (kind, &shown), asked))
     };
     let accounts = serve(Kind::Accounts).await;
     let transfers = serve(Kind::Transfers).await;
     let statements = serve(Kind::Statements).await;
     let surfaces =
         Surfaces { accounts: accounts.address, transfers: transfers.address, statements: statements.address };
-    audit(&BankClient::at(surfaces), CATCH_UP_MAX).await.expect("the bank answers")
+    audit(&BankClient::at(surfaces), catch_up).await.expect("the bank answers")
 }
 
 /// The world goes on for as long as an answer takes.
-fn answer(simulation: &Simulation, world: &World, kind: Kind, asked: &Asked) -> Answered {
-    let (world, asked) = (world.clone(), asked.clone());
+fn answer(simulation: &Simulation, world: &World, (kind, shown): (Kind, &Shown), asked: &Asked) -> Answered {
+    let (world, asked, shown) = (world.clone(), asked.clone(), Arc::clone(shown));
     simulation.run(async move {
         let service = world.service(kind).expect("it runs");
         let (path, parameters) = asked.path_and_query.split_once('?').unwrap_or((&asked.path_and_query, ""));
@@ -92,9 +107,9 @@ fn answer(simulation: &Simulation, world: &World, kind: Kind, asked: &Asked) -> 
             }
             "/admin/events" => {
                 let after: u64 = asked.parameter("after").and_then(|after| after.parse().ok()).expect("a position");
-                let events = recorded(&world, kind).await;
-                let new = events.iter().filter(|event| event.position.get() > after);
-                Answered::lines(&new.map(line).collect::<Vec<_>>())
+                let mut lines = shown(kind, lines(&world, kind).await);
+                lines.retain(|line| line["position"].as_u64().is_some_and(|position| position > after));
+                Answered::lines(&lines)
             }
             query => {
                 let name = query.strip_prefix("/queries/").expect("is a query");
