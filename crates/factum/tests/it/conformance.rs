@@ -3,8 +3,12 @@
 mod orders;
 
 use std::{
+    collections::BTreeMap,
     panic::catch_unwind,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use factum::{
@@ -88,6 +92,33 @@ projection!(LastOfTill, "last-of-till", |sold, _from, tx| {
     LAST_OF_TILL.put(tx, &Key::from(sold.by.as_str()), &sold.amount)
 });
 
+const SO_FAR: Table<u64> = Table::of::<SoFar>("so_far");
+projection!(SoFar, "so-far", |sold, _from, tx| {
+    let all = SO_FAR.get(tx, &Key::from("all"))?.unwrap_or(0) + sold.amount;
+    SO_FAR.put(tx, &Key::from("all"), &all)?;
+    SO_FAR.put(tx, &Key::from(sold.by.as_str()), &all)
+});
+
+/// Would know its totals by heart.
+#[derive(Default)]
+struct ByHeart(Mutex<BTreeMap<String, u64>>);
+
+const BY_HEART: Table<u64> = Table::of::<ByHeart>("totals");
+
+impl Projection for ByHeart {
+    const NAME: &'static str = "by-heart";
+    const VERSION: u32 = 1;
+    type Event = SaleMessage;
+
+    fn project(&self, event: &SaleMessage, _: &Delivery, tx: &mut dyn ReadTransaction) -> Result<(), ReadError> {
+        let SaleMessage::Sold(sold) = event;
+        let mut totals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = totals.entry(sold.by.clone()).or_insert(0);
+        *total += sold.amount;
+        BY_HEART.put(tx, &Key::from(sold.by.as_str()), total)
+    }
+}
+
 projection!(Fails, "fails", |_sold, _from, _tx| Err(ReadError::Broken("it never works".to_owned())));
 
 fn found(story: impl FnOnce() + std::panic::UnwindSafe) -> String {
@@ -106,6 +137,30 @@ fn state_outside_of_the_transaction_is_found() {
     let found = found(|| conformance::projection::<Numbered>(sales()));
     assert!(found.contains("numbered@1 does not conform, seed 0: table numbered, key"), "{found}");
     assert!(found.contains("undisturbed: ") && found.contains("what was done:"), "{found}");
+}
+
+/// It is built anew for every message: what it learns by heart, it has forgotten by the next one.
+#[test]
+fn nothing_is_kept_in_a_projection_beside_its_documents() {
+    conformance::projection::<ByHeart>(sales());
+}
+
+#[test]
+fn a_document_of_one_key_that_depends_on_how_far_the_others_are_is_found() {
+    let found = found(|| conformance::projection::<SoFar>(sales()));
+    assert!(found.contains("so-far@1 does not conform") && found.contains("table so_far"), "{found}");
+}
+
+/// Whoever reads a failure need not look up how one seed is tried again.
+#[test]
+fn how_to_try_the_seed_again_is_told() {
+    let line = |found: String| found.lines().find(|line| line.starts_with("again: ")).map(str::to_owned);
+    let of_topics = found(|| conformance::projection_over::<Numbered>(sales(), 7..9));
+    assert_eq!(line(of_topics).as_deref(), Some("again: conformance::projection_over::<Numbered>(sample, 7..8)"));
+    let of_own = found(|| conformance::own_projection_over::<Numbered>(sales(), 7..9));
+    assert_eq!(line(of_own).as_deref(), Some("again: conformance::own_projection_over::<Numbered>(sample, 7..8)"));
+    let of_reactor = found(|| conformance::reactor_over(|| Tells { id: random }, sales(), 7..9));
+    assert_eq!(line(of_reactor).as_deref(), Some("again: conformance::reactor_over(make, sample, 7..8)"));
 }
 
 #[test]

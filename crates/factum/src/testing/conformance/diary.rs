@@ -2,6 +2,22 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Says what is wrong with a handler, and how to see it once more.
+#[track_caller]
+pub(super) fn fails(handler: &str, seed: u64, trouble: &str, diary: &Diary, again: &str) -> ! {
+    let (told, next) = (diary.told(), seed + 1);
+    panic!(
+        "{handler} does not conform, seed {seed}: {trouble}\nwhat was done:{told}\nagain: conformance::{again}, {seed}..{next})"
+    )
+}
+
+/// A type's name without its modules.
+pub(super) fn short_name<T>() -> &'static str {
+    let name = std::any::type_name::<T>();
+    let modules = name.split('<').next().and_then(|name| name.rfind("::"));
+    modules.map_or(name, |end| &name[end + 2..])
+}
+
 /// How many of the last entries are told.
 const ENTRIES_TOLD_MAX: usize = 30;
 

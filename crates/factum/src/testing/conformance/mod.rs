@@ -20,7 +20,7 @@ mod sample;
 mod trial;
 
 pub use process_managers::{process_manager, process_manager_over};
-pub use projections::{own_projection, projection, projection_over};
+pub use projections::{own_projection, own_projection_over, projection, projection_over};
 pub use reactors::{reactor, reactor_over};
 pub use receiver::{Answer, Asked};
 pub use sample::{Sample, TOPIC};

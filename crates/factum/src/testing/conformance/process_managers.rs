@@ -4,10 +4,11 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     PROCESS_SEEDS,
+    diary::{fails, short_name},
     house::{Assemble, House, Parts},
     receiver::{Answer, Asked, Others},
     recorded::{Courses, courses},
-    sample::Sample,
+    sample::{Sample, Told},
     trial::Trial,
 };
 use crate::{ProcessManager, service::Service, store::BoxFuture};
@@ -37,7 +38,7 @@ pub fn process_manager<P: ProcessManager>(
 /// What it finds: decisions and effects that depend on chance, on a clock, or on how often they were asked for.
 ///
 /// # Panics
-/// See [`process_manager`].
+/// See [`process_manager`]; also when the sample begins no process of this kind.
 #[track_caller]
 pub fn process_manager_over<P: ProcessManager>(
     begun: Sample<P::Event>,
@@ -46,7 +47,13 @@ pub fn process_manager_over<P: ProcessManager>(
 ) {
     let answer = Box::new(move |asked: &Asked<'_>| answer(asked).written());
     let others = Others { topics: P::TOPICS, channels: P::CHANNELS, answer };
-    let trial = Trial::of_processes::<P::Event>(begun.into_told(), others);
+    let told = begun.into_told();
+    for Told { stream, .. } in &told {
+        let category = P::CATEGORY;
+        let is_of = stream.category() == category;
+        assert!(is_of, "{stream} is no stream of process manager {category}: begin it with `{category}-`");
+    }
+    let trial = Trial::of_processes::<P::Event>(told, others);
     let assemble: Assemble =
         Arc::new(|Parts { store, .. }: Parts| Service::builder("conformance", "handler").manages::<P>().store(store));
     let came_to = |house: House| -> BoxFuture<'static, Result<Courses, String>> {
@@ -66,7 +73,8 @@ pub fn process_manager_over<P: ProcessManager>(
             Ok(Err(trouble)) | Err(trouble) => Some(trouble),
         };
         if let Some(trouble) = trouble {
-            panic!("process manager {name} does not conform, seed {seed}: {trouble}\nwhat was done:{}", diary.told());
+            let again = format!("process_manager_over::<{}>(sample, answer", short_name::<P>());
+            fails(&format!("process manager {name}"), seed, &trouble, &diary, &again);
         }
     }
 }

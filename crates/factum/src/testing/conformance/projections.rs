@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::{
     SEEDS,
+    diary::{fails, short_name},
     documents::{Documents, documents, first_difference},
     house::{Assemble, House, Parts},
     sample::Sample,
@@ -41,7 +42,8 @@ pub fn projection_over<P: Projection>(sample: Sample<P::Event>, seeds: Range<u64
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         Service::builder("conformance", "handler").consumes::<P>(&topics).store(store).read_store(read_store)
     });
-    compare(ProjectionKey::of::<P>(), &trial, &assemble, seeds);
+    let again = format!("projection_over::<{}>(sample", short_name::<P>());
+    compare(ProjectionKey::of::<P>(), (&trial, &assemble), seeds, &again);
 }
 
 /// As [`projection`], for a projection of the service's own events: the sample's events are recorded in the service's
@@ -51,15 +53,25 @@ pub fn projection_over<P: Projection>(sample: Sample<P::Event>, seeds: Range<u64
 /// See [`projection`].
 #[track_caller]
 pub fn own_projection<P: Projection>(sample: Sample<P::Event>) {
+    own_projection_over::<P>(sample, 0..SEEDS);
+}
+
+/// As [`own_projection`], with seeds of your own: more of them, or the one of a failure.
+///
+/// # Panics
+/// See [`projection`].
+#[track_caller]
+pub fn own_projection_over<P: Projection>(sample: Sample<P::Event>, seeds: Range<u64>) {
     let trial = Trial::of_own_events::<P::Event>(sample.into_told());
     let assemble: Assemble = Arc::new(|Parts { store, read_store, .. }: Parts| {
         Service::builder("conformance", "handler").projects::<P>().store(store).read_store(read_store)
     });
-    compare(ProjectionKey::of::<P>(), &trial, &assemble, 0..SEEDS);
+    let again = format!("own_projection_over::<{}>(sample", short_name::<P>());
+    compare(ProjectionKey::of::<P>(), (&trial, &assemble), seeds, &again);
 }
 
 #[track_caller]
-fn compare(key: ProjectionKey, trial: &Trial, assemble: &Assemble, seeds: Range<u64>) {
+fn compare(key: ProjectionKey, (trial, assemble): (&Trial, &Assemble), seeds: Range<u64>, again: &str) {
     let written = move |house: House| -> BoxFuture<'static, Result<Documents, String>> {
         Box::pin(async move { documents(house.read_store().as_ref(), key) })
     };
@@ -77,7 +89,7 @@ fn compare(key: ProjectionKey, trial: &Trial, assemble: &Assemble, seeds: Range<
             Ok(Err(trouble)) | Err(trouble) => Some(trouble),
         };
         if let Some(trouble) = trouble {
-            panic!("projection {key} does not conform, seed {seed}: {trouble}\nwhat was done:{}", diary.told());
+            fails(&format!("projection {key}"), seed, &trouble, &diary, again);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     SEEDS,
+    diary::fails,
     house::{Assemble, Luck, Parts, lock},
     sample::Sample,
     trial::Trial,
@@ -88,7 +89,7 @@ pub fn reactor_over<R: Reactor<Effect: Debug>>(
             Err(trouble) => Some(trouble),
         };
         if let Some(trouble) = trouble {
-            panic!("reactor {} does not conform, seed {seed}: {trouble}\nwhat was done:{}", R::NAME, diary.told());
+            fails(&format!("reactor {}", R::NAME), seed, &trouble, &diary, "reactor_over(make, sample");
         }
     }
 }

@@ -123,6 +123,10 @@ order!(Order, "order", how: || "as agreed".to_owned(), note: |from| from.event_i
 order!(Dice, "dice", how: || Runtime::tokio().new_id().to_string(), note: |_| String::new());
 order!(Counted, "counted", how: String::new, note: |_| ASKED.fetch_add(1, Ordering::SeqCst).to_string());
 
+order!(Clocked, "clocked", how: || Runtime::tokio().now().to_string(), note: |_| String::new());
+order!(Nth, "nth", how: || ASKED.fetch_add(1, Ordering::SeqCst).to_string(), note: |_| String::new());
+order!(Noted, "noted", how: String::new, note: |_| Runtime::tokio().new_id().to_string());
+
 fn tried<P>()
 where
     P: ProcessManager<Event = OrderEvent, Message = TillMessage>,
@@ -146,6 +150,52 @@ fn a_process_manager_conforms() {
 fn a_random_id_in_a_decision_is_found() {
     let found = found(tried::<Dice>);
     assert!(found.contains("process manager dice does not") && found.contains("otherwise when asked again"), "{found}");
+}
+
+#[test]
+fn a_clock_and_state_of_its_own_in_a_decision_are_found() {
+    for (name, story) in [("clocked", tried::<Clocked> as fn()), ("nth", tried::<Nth>)] {
+        let found = found(story);
+        assert!(found.contains(&format!("process manager {name} does not")), "{found}");
+        assert!(found.contains("otherwise when asked again"), "{found}");
+    }
+}
+
+#[test]
+fn a_random_id_in_a_command_is_found() {
+    let found = found(tried::<Noted>);
+    assert!(found.contains("process manager noted does not"), "{found}");
+    assert!(found.contains("asks for something else when asked again"), "{found}");
+}
+
+/// The streams of the sample were nobody's processes: nothing happened, and so nothing was wrong.
+#[test]
+fn a_sample_that_begins_no_process_of_this_kind_is_refused() {
+    let found = found(|| {
+        let sample = Sample::new().after("orders-1", [OrderEvent::Placed(Placed { customer: String::new() })]);
+        conformance::process_manager::<Dice>(sample, |_: &Asked<'_>| Answer::NothingToDo);
+    });
+    assert!(found.contains("orders-1 is no stream of process manager dice: begin it with `dice-`"), "{found}");
+}
+
+#[test]
+fn how_to_try_the_seed_of_a_process_again_is_told() {
+    let sample = Sample::new()
+        .after(&format!("dice-{}", Uuid::from_u128(1)), [OrderEvent::Placed(Placed { customer: String::new() })]);
+    let late = AtomicU64::new(0);
+    let found = found(std::panic::AssertUnwindSafe(|| {
+        // The first answers, in the run without disturbance, lead to nothing.
+        conformance::process_manager_over::<Dice>(
+            sample,
+            move |_: &Asked<'_>| match late.fetch_add(1, Ordering::SeqCst) {
+                0 => Answer::NothingToDo,
+                _ => Answer::Done(TillMessage::Taken(Taken {})),
+            },
+            7..9,
+        );
+    }));
+    let again = "again: conformance::process_manager_over::<Dice>(sample, answer, 7..8)";
+    assert!(found.contains("does not conform, seed 7") && found.lines().any(|line| line == again), "{found}");
 }
 
 #[test]
