@@ -47,6 +47,11 @@ pub enum Unseen {
 }
 
 impl Awaited {
+    /// Whether it was dealt with by who is at these checkpoints, in a history in which its position means the same event.
+    pub(crate) fn is_dealt_with(&self, lanes: &HashMap<Lane, Checkpoint>) -> bool {
+        matches!(self.judge(lanes, &Histories::new(), &Parked::new()), Some(Ok(())))
+    }
+
     /// `None` while it is still to come.
     ///
     /// Applied is what lies at or below a watermark of any history in which its position means the same event: the

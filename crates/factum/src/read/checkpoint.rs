@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use factum_engine::Position;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EventId, Incarnation, Source, StoreId};
+use crate::model::{EventId, Incarnation, Source};
 
 /// A number that fences the previous owner of a projection or relay: each claim raises it, and every progress write
 /// names it.
@@ -51,11 +51,6 @@ impl Lane {
         let store = parts.next()?.parse().ok()?;
         let partition = parts.next()?.parse().ok()?;
         Some((Source { store, incarnation }, parts.next()?, partition))
-    }
-
-    /// Whether it is for messages of this store on this partition, in any incarnation.
-    pub(crate) fn is_of(&self, store: StoreId, topic: &str, partition: u32) -> bool {
-        self.0.strip_prefix(&format!("topic/{topic}/{partition}/{store}/")).is_some()
     }
 
     /// Where reading of one partition of a topic resumes: a place, no proof.

@@ -24,9 +24,9 @@ use crate::{
     },
     projections::Awaited,
     reactor::Since,
-    read::{Epoch, Lane},
+    read::{Checkpoint, Epoch, Lane},
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
-    store::{EventStore, Position},
+    store::EventStore,
 };
 
 /// What helps when a source has left the history whose messages led to what is recorded.
@@ -57,7 +57,7 @@ pub struct EffectConsumer {
 pub struct Seen {
     /// Everything that each partition had when the loop started. Stays so until it ends.
     pub start: bool,
-    watermarks: HashMap<Lane, Position>,
+    lanes: HashMap<Lane, Checkpoint>,
 }
 
 impl EffectConsumer {
@@ -200,7 +200,7 @@ impl EffectConsumer {
             ledgers.insert(topic.clone(), ledger);
         }
         self.seen.send_if_modified(|seen| {
-            seen.watermarks.extend(checkpoints.iter().map(|(lane, at)| (lane.clone(), at.position)));
+            seen.lanes.extend(checkpoints.iter().cloned());
             false
         });
         Ok((ledgers, Book::new(checkpoints)))
@@ -289,7 +289,7 @@ impl EffectConsumer {
             let over = !plan.moves.is_empty() && session.standstill.forget(partition);
             show::done(&self.status, partition, &plan, (tally.records, tally.last), over);
             self.seen.send_if_modified(|seen| {
-                seen.watermarks.extend(plan.moves.into_iter().map(|step| (step.lane, step.next.position)));
+                seen.lanes.extend(plan.moves.into_iter().map(|step| (step.lane, step.next)));
                 true
             });
         }
@@ -338,9 +338,8 @@ impl EffectConsumer {
 }
 
 impl Seen {
-    /// Whether a message is dealt with: on its partition its store is at its position or beyond, in whichever history.
+    /// Whether a message is dealt with. One beyond a fork is not by who stands still there, however far that is.
     pub fn reached(&self, message: &Awaited) -> bool {
-        let Awaited { store, topic, partition, position, .. } = message;
-        self.watermarks.iter().any(|(lane, at)| lane.is_of(*store, topic, *partition) && at >= position)
+        message.is_dealt_with(&self.lanes)
     }
 }
