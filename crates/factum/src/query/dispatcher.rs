@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     dispatch::BuildError,
-    model::{Answers, Query, StoreId},
+    model::{Answers, ProjectionKey, Query, StoreId},
     principal::{Access, AllowAll, Authorize, Denied, Principal},
     projections::Watermarks,
     read::{ReadError, ReadSnapshot, ReadStore},
@@ -169,6 +169,13 @@ impl QueryDispatcher {
         let answers = |before: &&Before| before.answers(newest.reads(), &self.core.watermarks);
         let before = self.before.get(name).filter(answers);
         Ok(before.map_or(newest.as_ref(), |before| before.query.as_ref()))
+    }
+
+    /// What a query reads in every form of it.
+    pub(super) fn all_reads(&self, name: &str) -> Vec<ProjectionKey> {
+        let before = self.before.get(name).map(|before| before.query.as_ref());
+        let forms = self.queries.get(name).map(AsRef::as_ref).into_iter().chain(before);
+        forms.flat_map(|query| query.reads().iter().copied()).collect()
     }
 
     pub(super) fn core(&self) -> &Core {

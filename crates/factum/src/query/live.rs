@@ -29,7 +29,9 @@ pub struct Live {
     name: String,
     query_string: String,
     options: AskOptions,
+    /// Of the form of it that answered.
     reads: &'static [ProjectionKey],
+    /// Of what any form of it reads.
     moves: Moves,
     /// Something moved since it was asked last.
     due: bool,
@@ -49,7 +51,7 @@ impl QueryDispatcher {
         let core = self.core();
         query.check(core, query_string, &options)?;
         // Before it is asked, so that nothing moves unnoticed in between.
-        let moves = core.watermarks().moves(query.reads()).ok_or(AskError::Rebuilding(Progress::default()))?;
+        let moves = core.watermarks().moves(&self.all_reads(name)).ok_or(AskError::Rebuilding(Progress::default()))?;
         let mut live = Live {
             dispatcher: self.clone(),
             name: name.to_owned(),
@@ -113,6 +115,8 @@ impl Live {
     async fn ask(&mut self) -> Result<Vec<u8>, AskError> {
         self.asked_at = self.dispatcher.core().runtime().now();
         let query = self.dispatcher.query(&self.name)?;
+        // A newer form of it may have taken over.
+        self.reads = query.reads();
         query.ask(self.dispatcher.core(), &self.query_string, &self.options).await
     }
 

@@ -135,6 +135,71 @@ async fn while_read_models_are_restored_it_waits_and_what_is_gone_ends_it() {
     assert!(matches!(within(mud.next()).await, Err(AskError::NotFound { code: "thing-not-found", .. })));
 }
 
+/// The next version of the projection.
+#[derive(Default)]
+struct BetterPrices;
+
+const BETTER: ProjectionKey = ProjectionKey::of::<BetterPrices>();
+const BETTER_PRICES: Table<u64> = Table::of::<BetterPrices>("prices");
+
+impl Projection for BetterPrices {
+    const NAME: &'static str = "prices";
+    const VERSION: u32 = 2;
+    type Event = NoEvent;
+
+    fn project(&self, event: &NoEvent, _: &Delivery, _: &mut dyn ReadTransaction) -> Result<(), ReadError> {
+        match *event {}
+    }
+}
+
+/// The next form of the query.
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Query)]
+#[factum(name = "price", reads(BetterPrices))]
+struct BetterPrice {
+    thing: String,
+}
+
+impl Answers for BetterPrice {
+    type Answer = u64;
+
+    fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<u64, QueryError> {
+        Ok(BETTER_PRICES.get(read, &Key::from(self.thing.as_str()))?.unwrap_or_default())
+    }
+}
+
+/// A reader who was there before a deployment's new read model had become whole went on listening to the old one: what
+/// the new one learned a moment after that was never told.
+#[tokio::test]
+async fn a_newer_form_that_takes_over_is_listened_to() {
+    let mut market = Market::new();
+    market.watermarks.track(BETTER, Feed::Topics(vec![TOPIC.to_owned()]), Vec::new());
+    market.watermarks.set_phase(BETTER, Phase::Refilling { done: 1, total: 2 });
+    let queries = QueryDispatcher::builder(Arc::clone(&market.read_store) as _, Arc::clone(&market.watermarks));
+    let (runtime, clock) = Runtime::manual(1);
+    let queries = queries.answers::<BetterPrice>().answers_until_whole::<Price>().runtime(runtime);
+    (market.queries, market.clock) = (queries.build().unwrap(), clock);
+    let mut live = market.live("tea", None).await.unwrap();
+    assert_eq!(text(&live.next().await.unwrap()), "3", "of the old form");
+    market.costs(SOURCE, "tea", 4);
+    assert_eq!(text(&market.next(&mut live).await), "4");
+
+    let lane = Lane::topic(&SOURCE, TOPIC, 0);
+    let mut previous = None;
+    for (position, price) in [(1, 4_000), (2, 5_000)] {
+        let incarnation = SOURCE.incarnation;
+        let next = Checkpoint { position: Position::new(position), incarnation, event_id: None };
+        let epoch = market.read_store.claim(BETTER).unwrap();
+        let moves = [CheckpointMove { lane: lane.clone(), previous, next }];
+        market.read_store.write(BETTER, epoch, &moves, &mut |tx| BETTER_PRICES.put(tx, &"tea".into(), &price)).unwrap();
+        market.watermarks.moved(BETTER, [(lane.clone(), next)]);
+        previous = Some(next);
+        market.watermarks.set_phase(BETTER, Phase::Live);
+        assert_eq!(text(&market.next(&mut live).await), price.to_string(), "the old one moves no more");
+    }
+    market.costs(SOURCE, "tea", 6);
+    market.is_silent(&mut live).await;
+}
+
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_before_anything_is_told() {
     let market = Market::new();
