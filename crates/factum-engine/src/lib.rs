@@ -120,7 +120,7 @@ pub use page::{Direction, Page, StoredEvent};
 pub use progress::{Progress, ProgressError};
 pub use queue::Ticket;
 pub use recovery::{CutTail, RecoveryReport};
-pub use restore::{FORKS_MAX, LeftBehind, RestoreError, RestoreReport, restore, restore_on};
+pub use restore::{FORKS_MAX, LeftBehind, RestoreError, RestoreReport, is_restorable, restore, restore_on};
 pub use selection::{
     Boundary, CLAUSE_NAMES_MAX, CLAUSE_TAGS_MAX, Clause, InvalidSelection, SELECTION_CLAUSES_MAX, Selection,
 };

@@ -105,6 +105,7 @@ impl Settings {
         let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
         let port_base = options.port_base.or(file.port_base).unwrap_or(PORT_BASE_DEFAULT);
         anyhow::ensure!(port_base <= PORT_BASE_MAX, "port base {port_base} is too high: at most {PORT_BASE_MAX}");
+        anyhow::ensure!(port_base > 0, "port base 0 is too low: at least 1");
         let limit = options.webhook_limit.or(file.webhook_limit).unwrap_or(Webhook::LIMIT_DEFAULT);
         let url = options.webhook_url.or(file.webhook_url);
         Ok(Self {

@@ -1,16 +1,25 @@
 //! Makes the bank's event stores anew from a cold copy of the data folder.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::Args;
-use factum::store::Restored;
+use factum::store::{EngineStore, Restored};
 
 /// The folder of a service's event store, in the service's own.
 const EVENTS: &str = "events";
+
+/// Every service with events of its own.
+const SERVICES: [&str; 3] = [accounts::NAME, transfers::NAME, statements::NAME];
+/// Stands in the folder of all data while services are restored in it.
+const UNFINISHED: &str = "restoring";
+/// What is written in it, for people who look.
+const UNFINISHED_TEXT: &str = "The bank is being restored into this folder. If no process does, restore again.\n";
 
 /// From where, and into what.
 #[derive(Debug, Args)]
@@ -24,26 +33,73 @@ pub(crate) struct RestoreArgs {
 }
 
 /// Restores the stores that are not there, and says what an operator has to know next.
+///
+/// Killed in between, the bank does not start on what is there: it is restored again first.
 pub(crate) fn run(RestoreArgs { from, data }: &RestoreArgs) -> anyhow::Result<ExitCode> {
-    let lost = |service: &str| is_empty(&data.join(service).join(EVENTS));
-    // A copy may be older than a service.
-    let copied = |service: &str| !is_empty(&from.join(service).join(EVENTS));
-    let [transfers_lost, statements_lost] = [transfers::NAME, statements::NAME].map(|name| lost(name) && copied(name));
-    // With nothing to restore, accounts say why not.
-    if lost(accounts::NAME) || !(transfers_lost || statements_lost) {
-        print(accounts::NAME, &accounts::restore(&from.join(accounts::NAME), &data.join(accounts::NAME))?);
+    let is_same = fs::canonicalize(from).is_ok_and(|from| fs::canonicalize(data).is_ok_and(|data| from == data));
+    anyhow::ensure!(!is_same, "{} cannot be restored from itself: name a copy", data.display());
+    let due = due(from, data)?;
+    let mark = data.join(UNFINISHED);
+    let again = mark.exists();
+    // Where there is nothing to restore from, nothing is left behind either.
+    let begun = due.iter().any(|due| due.copied);
+    if begun {
+        begin(data)?;
     }
-    if transfers_lost {
-        print(transfers::NAME, &transfers::restore(&from.join(transfers::NAME), &data.join(transfers::NAME))?);
+    for (index, Due { service, .. }) in due.iter().enumerate() {
+        match restored(service, from, data) {
+            Ok(restored) => print(service, &restored),
+            Err(error) => {
+                // What it was is what it is.
+                if begun && index == 0 && !again {
+                    end(&mark)?;
+                }
+                return Err(error);
+            }
+        }
     }
-    if statements_lost {
-        print(statements::NAME, &statements::restore(&from.join(statements::NAME), &data.join(statements::NAME))?);
-    }
+    end(&mark)?;
     let (read_db, bus) = (data.join(statements::NAME).join("read.db"), data.join("bus"));
     println!("If statements had read what is lost, they stop at the next event and say so. Then stop the bank, delete");
     println!("{} and {}, and start it again: both are filled from the events.", read_db.display(), bus.display());
     println!("Transfers that had heard what accounts lost stop as well: restore both from the same copy.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A service to be restored.
+struct Due {
+    service: &'static str,
+    /// There is something in the copy.
+    copied: bool,
+}
+
+/// What is not there and in the copy; accounts in any case when nothing else is: they say why not.
+fn due(from: &Path, data: &Path) -> anyhow::Result<Vec<Due>> {
+    let restorable = |folder: PathBuf| {
+        EngineStore::is_restorable(&folder).with_context(|| format!("{} cannot be read", folder.display()))
+    };
+    let mut due = Vec::new();
+    for service in SERVICES {
+        let lost = restorable(data.join(service).join(EVENTS))?;
+        // A copy may be older than a service.
+        let copied = !restorable(from.join(service).join(EVENTS))?;
+        if lost && (copied || service == accounts::NAME) {
+            due.push(Due { service, copied });
+        }
+    }
+    if due.is_empty() {
+        due.push(Due { service: accounts::NAME, copied: false });
+    }
+    Ok(due)
+}
+
+fn restored(service: &str, from: &Path, data: &Path) -> anyhow::Result<Restored> {
+    let (copy, data) = (from.join(service), data.join(service));
+    Ok(match service {
+        accounts::NAME => accounts::restore(&copy, &data)?,
+        transfers::NAME => transfers::restore(&copy, &data)?,
+        _ => statements::restore(&copy, &data)?,
+    })
 }
 
 fn print(service: &str, restored: &Restored) {
@@ -56,7 +112,31 @@ fn print(service: &str, restored: &Restored) {
     }
 }
 
-/// Whether a folder is absent or has nothing in it.
-fn is_empty(folder: &Path) -> bool {
-    fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
+/// Refuses a folder in which a restore was not finished: a service that is not restored yet would begin anew.
+pub(crate) fn refuse_unfinished(data: &Path) -> anyhow::Result<()> {
+    let (folder, mark) = (data.display(), data.join(UNFINISHED));
+    let advice = "restore again; or, to go without what is missing, delete";
+    anyhow::ensure!(!mark.exists(), "a restore into {folder} was not finished: {advice} {}", mark.display());
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a tool of operators, on the folder that it was told")]
+fn begin(data: &Path) -> anyhow::Result<()> {
+    let write = || {
+        fs::create_dir_all(data)?;
+        let mark = File::create(data.join(UNFINISHED))?;
+        (&mark).write_all(UNFINISHED_TEXT.as_bytes())?;
+        mark.sync_all()?;
+        File::open(data)?.sync_all()
+    };
+    write().with_context(|| format!("{} cannot be written", data.display()))
+}
+
+fn end(mark: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", mark.display()))
+        }
+        _ => Ok(()),
+    }
 }

@@ -12,7 +12,10 @@ use factum::{
 use factum_http::{Bound, Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::options::{Options, Settings};
+use crate::{
+    options::{Options, Settings},
+    restore::refuse_unfinished,
+};
 
 /// The port of the accounts, above the port base.
 const ACCOUNTS_PORT: u16 = 1;
@@ -26,6 +29,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
     let Settings { port_base, listen, data, standby, webhook, log } = settings;
     log.install();
+    refuse_unfinished(&data)?;
     raise_open_files();
     // Before anything is started, so that a signal during the start stops it cleanly as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -39,7 +43,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let services = match start(&data, listeners, webhook, &bus).await {
         Ok(services) => services,
         Err(error) => {
-            bus.close().await?;
+            // The error that matters is the other one.
+            let _ = bus.close().await;
             return Err(error);
         }
     };
@@ -52,8 +57,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
-    stop(services, bus).await?;
-    failed.map_or(Ok(ExitCode::SUCCESS), |reason| Err(anyhow::anyhow!(reason)))
+    let stopped = stop(services, bus).await;
+    // Why it ended matters more than how.
+    failed.map_or(Ok(()), |reason| Err(anyhow::anyhow!(reason)))?;
+    stopped.map(|()| ExitCode::SUCCESS)
 }
 
 /// Ports to listen on, and the bus of all; a standby waits for them.
@@ -111,7 +118,7 @@ async fn stop(services: [Service; 3], bus: Arc<dyn Bus>) -> anyhow::Result<()> {
     for service in services {
         unclean.extend(service.stop(STOP_LIMIT_DEFAULT).await.err().unwrap_or_default());
     }
-    bus.close().await?;
+    unclean.extend(bus.close().await.err().map(|error| error.to_string()));
     anyhow::ensure!(unclean.is_empty(), "not stopped cleanly: {}", unclean.join("; "));
     Ok(())
 }

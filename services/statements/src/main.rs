@@ -88,12 +88,12 @@ async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
-    let stopped = service.stop(STOP_LIMIT_DEFAULT).await;
-    bus.close().await?;
-    if let Err(unclean) = stopped {
-        anyhow::bail!("not stopped cleanly: {}", unclean.join("; "));
-    }
-    failed.map_or(Ok(()), |reason| Err(anyhow::anyhow!(reason)))
+    let mut unclean = service.stop(STOP_LIMIT_DEFAULT).await.err().unwrap_or_default();
+    unclean.extend(bus.close().await.err().map(|error| error.to_string()));
+    // Why it ended matters more than how.
+    failed.map_or(Ok(()), |reason| Err(anyhow::anyhow!(reason)))?;
+    anyhow::ensure!(unclean.is_empty(), "not stopped cleanly: {}", unclean.join("; "));
+    Ok(())
 }
 
 /// A port to listen on, and a bus; a standby waits for both.

@@ -25,8 +25,12 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 async fn restore(site: &Site, from: &Path) -> anyhow::Result<Ended> {
-    let (data, from) = (site.data(), from.to_str().context("a path that is text")?);
-    let data = data.to_str().context("a path that is text")?;
+    restore_into(site, &site.data(), from).await
+}
+
+async fn restore_into(site: &Site, data: &Path, from: &Path) -> anyhow::Result<Ended> {
+    let [data, from] = [data, from].map(|path| path.to_str().context("a path that is text"));
+    let (data, from) = (data?, from?);
     let command = site.command(&["restore", "--from", from, "--data", data])?;
     Process::start(command, site.folder(), "restore")?.end_within(RESTORE_MAX).await
 }
@@ -47,7 +51,7 @@ async fn a_lost_event_store_is_restored_from_a_copy_and_nobody_takes_the_two_his
     let bank = site.start().await?;
     let account = open(bank.surfaces(), "Ann", "EUR").await?;
     let kept = bank.surfaces().command("deposit-funds", &euros(&account, "10.00"), &[]).await?.accepted()?;
-    let open_copy = restore(&site, &site.data()).await?;
+    let open_copy = restore_into(&site, &site.folder().join("elsewhere"), &site.data()).await?;
     assert!(open_copy.stderr.contains("open"), "no copy of a bank that runs: {open_copy:?}");
     bank.stop().await?;
     copy_folder(&site.data(), &copy)?;
@@ -89,6 +93,50 @@ async fn a_lost_event_store_is_restored_from_a_copy_and_nobody_takes_the_two_his
     assert_eq!(shown["balance"], "17.00", "{shown}");
     let shown = summary(bank.surfaces(), &account, &token(&kept)?).await?;
     assert_eq!(shown["balance"], "17.00", "a token from before the fork is still good: {shown}");
+    audit_is_clean(&site).await?;
+    bank.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restore_that_was_interrupted_is_done_again_and_nothing_begins_anew_before() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let copy = site.folder().join("copy");
+    let bank = site.start().await?;
+    let account = open(bank.surfaces(), "Ann", "EUR").await?;
+    let kept = bank.surfaces().command("deposit-funds", &euros(&account, "10.00"), &[]).await?.accepted()?;
+    bank.stop().await?;
+    copy_folder(&site.data(), &copy)?;
+    let from_itself = restore(&site, &site.data()).await?;
+    assert!(from_itself.stderr.contains("cannot be restored from itself"), "{from_itself:?}");
+    let from_nowhere = restore(&site, &site.folder().join("nowhere")).await?;
+    assert!(from_nowhere.stderr.contains("there is no store in the copy"), "{from_nowhere:?}");
+
+    // Killed before it came to transfers, and while it was at accounts: half a segment is there.
+    let events = |service: &str| site.data().join(service).join("events");
+    for service in ["accounts", "transfers", "statements"] {
+        fs::remove_dir_all(events(service))?;
+    }
+    fs::create_dir_all(events("accounts"))?;
+    fs::write(events("accounts").join("restoring"), "")?;
+    fs::write(events("accounts").join("segment-00000001.log"), "half")?;
+    fs::write(site.data().join("restoring"), "")?;
+    let (port_base, data) = (site.port_base().to_string(), site.data());
+    let data = data.to_str().context("a path that is text")?;
+    let start = site.command(&["--port-base", &port_base, "--data", data])?;
+    let refused = Process::start(start, site.folder(), "refused")?.end_within(RESTORE_MAX).await?;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("was not finished: restore again"), "{refused:?}");
+    assert!(!events("transfers").exists(), "nothing was begun anew");
+
+    let restored = restore(&site, &copy).await?;
+    assert!(restored.status.success(), "{restored:?}");
+    for told in ["events of accounts", "events of transfers", "events of statements"] {
+        assert!(restored.stdout.contains(told), "{}", restored.stdout);
+    }
+    assert!(!site.data().join("restoring").exists());
+    let bank = site.start().await?;
+    assert_eq!(summary(bank.surfaces(), &account, &token(&kept)?).await?["balance"], "10.00");
     audit_is_clean(&site).await?;
     bank.stop().await?;
     Ok(())

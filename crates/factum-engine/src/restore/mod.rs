@@ -89,6 +89,21 @@ pub fn restore(copy: &Path, target: &Path, options: &Options) -> Result<RestoreR
     write(&copy, &found, &target, options)
 }
 
+/// Whether a restore into a directory can begin: it is absent or empty, or an earlier restore into it was not finished.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn is_restorable(target: &Path) -> io::Result<bool> {
+    match StdDisk::read_only(target).list() {
+        Ok(names) => {
+            let unfinished = names.iter().any(|name| name == UNFINISHED_FILE);
+            Ok(unfinished || names.iter().all(|name| is_mark(name)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// The same from one disk to another.
 ///
 /// # Errors
@@ -154,10 +169,8 @@ fn write(copy: &dyn Disk, found: &Cold, target: &dyn Disk, options: &Options) ->
 fn claim(target: &dyn Disk) -> Result<(), RestoreError> {
     let names = target.list().map_err(RestoreError::target)?;
     let unfinished = names.iter().any(|name| name == UNFINISHED_FILE);
-    let temporary = format!("{UNFINISHED_FILE}{TEMPORARY_SUFFIX}");
-    let mark = |name: &str| [LOCK_FILE, UNFINISHED_FILE, &temporary].contains(&name);
     let (ours, others): (Vec<String>, Vec<String>) =
-        names.into_iter().filter(|name| !mark(name)).partition(|name| unfinished && is_restored(name));
+        names.into_iter().filter(|name| !is_mark(name)).partition(|name| unfinished && is_restored(name));
     if let Some(file) = others.into_iter().next() {
         return Err(RestoreError::NotEmpty { file });
     }
@@ -171,6 +184,11 @@ fn claim(target: &dyn Disk) -> Result<(), RestoreError> {
         remove_if_there(target, &name).map_err(RestoreError::target)?;
     }
     Ok(())
+}
+
+/// Whether a file says that a store is opened or restored, and holds nothing of it.
+fn is_mark(name: &str) -> bool {
+    [LOCK_FILE, UNFINISHED_FILE].contains(&name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name))
 }
 
 /// Whether a restore makes files of this name.

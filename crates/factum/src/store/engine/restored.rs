@@ -1,6 +1,6 @@
 //! An embedded event store from a cold copy of its folder.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use uuid::Uuid;
 
@@ -57,5 +57,14 @@ impl EngineStore {
             progress_records: report.progress_records,
             torn_bytes: report.left_behind.map_or(0, |left| left.bytes),
         })
+    }
+
+    /// Whether a [restore](EngineStore::restore) into a directory can begin: it is absent or empty, or an earlier restore
+    /// into it was not finished.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn is_restorable(directory: &Path) -> io::Result<bool> {
+        factum_engine::is_restorable(directory)
     }
 }
