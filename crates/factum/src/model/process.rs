@@ -17,6 +17,9 @@ pub trait ProcessManager: Aggregate {
     /// What it hears from other services: an enum of its own of foreign messages.
     type Message: Event;
     /// The topics it hears: of the events it follows, and of the outcomes of the commands it sends.
+    ///
+    /// What it decides on is the event that a message tells of: where one event is published as two messages, on one topic
+    /// or on two, the second that comes counts as a repeat of the first.
     const TOPICS: &'static [&'static str];
     /// The topics it sends commands on.
     const CHANNELS: &'static [ChannelSpec];
