@@ -60,6 +60,7 @@ impl SqliteReadStore {
         // A file that is renamed under an open connection would lose its write-ahead log to the next one.
         let _writers = shared.writer.hold_back()?;
         let _readers = shared.readers.hold_back()?;
+        let _inspections = shared.inspections.connections.hold_back()?;
         put_aside(&shared.path, &damage.to_string()).map_err(ReadError::Unavailable)?;
         let unavailable = |error: OpenError| ReadError::Unavailable(error.into());
         let mut first = schema::open_writer(&shared.path, &shared.options, &shared.log)

@@ -1,19 +1,21 @@
 //! Several generations of a read model in one file, and which of them answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread, time::Instant};
 
 use factum::{
     ProjectionKey,
-    read::{
-        Checkpoint, Claimed, Generation, Generations, Inspection, Key, Lane, RESERVED_TABLES, ReadError, ReadStore,
-        Role, SCAN_ROWS_MAX, StoredModel, TableName,
-    },
+    read::{Claimed, Generation, Generations, Inspection, ReadError, ReadStore, Role, StoredModel, TableName},
 };
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
 use crate::{SqliteReadStore, checkpoints, error::read_error, tables, transaction::Begun};
 
 const EPOCHS: &str = "factum_epochs";
+
+/// How many documents of a generation that is discarded are deleted in one transaction.
+const DISCARD_ROWS: usize = 250;
+/// How long it pauses after each, in times of what that took: whoever else writes comes first.
+const DISCARD_PAUSE: u32 = 3;
 
 /// A generation of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub(crate) fn begin_first(connection: &Connection, place: Place) -> Result<(), R
     connection.execute(sql, place.parameters()).map(|_| ()).map_err(failed)
 }
 
-fn role(connection: &Connection, place: Place) -> Result<Option<Role>, ReadError> {
+fn stored_role(connection: &Connection, place: Place) -> Result<Option<Role>, ReadError> {
     let sql = "SELECT role FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND generation = ?3";
     let found: Option<Option<String>> =
         connection.query_row(sql, place.parameters(), |row| row.get(0)).optional().map_err(failed)?;
@@ -96,6 +98,13 @@ fn set_role(connection: &Connection, place: Place, role: Role) -> Result<(), Rea
                ON CONFLICT (projection, version, generation) DO UPDATE SET role = excluded.role";
     let (name, version, generation) = place.parameters();
     connection.execute(sql, (name, version, generation, role.as_str())).map(|_| ()).map_err(failed)
+}
+
+/// What was kept until now makes room for what is kept next.
+fn retire_kept(connection: &Connection, projection: ProjectionKey) -> Result<(), ReadError> {
+    let sql = "UPDATE factum_epochs SET role = ?3 WHERE projection = ?1 AND version = ?2 AND role = ?4";
+    let parameters = (projection.name, projection.version, Role::Retired.as_str(), Role::Kept.as_str());
+    connection.execute(sql, parameters).map(|_| ()).map_err(failed)
 }
 
 fn role_of(column: usize, text: &str) -> rusqlite::Result<Role> {
@@ -134,6 +143,18 @@ impl Generations for SqliteReadStore {
         Ok(generation)
     }
 
+    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
+        let writer = self.lend_writer()?;
+        let transaction = Begun::to_write(&writer)?;
+        let place = Place { projection, generation };
+        if role == Role::Live || stored_role(&writer, place)?.is_none_or(|current| current == Role::Live) {
+            let role = role.as_str();
+            return Err(ReadError::Broken(format!("generation {generation} of {projection} cannot become {role}")));
+        }
+        set_role(&writer, place, role)?;
+        transaction.commit()
+    }
+
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
         let writer = self.lend_writer()?;
         let transaction = Begun::to_write(&writer)?;
@@ -145,11 +166,12 @@ impl Generations for SqliteReadStore {
                 return Err(ReadError::Fenced { projection, epoch: claimed.epoch.0, current: current.0 });
             }
         }
-        let (left, next) = (role(&writer, place(from))?, role(&writer, place(to))?);
+        let (left, next) = (stored_role(&writer, place(from))?, stored_role(&writer, place(to))?);
         if left != Some(Role::Live) || next.is_none_or(|role| role == Role::Live) {
             let (from, to) = (from.generation, to.generation);
             return Err(ReadError::Broken(format!("{projection} cannot be switched from generation {from} to {to}")));
         }
+        retire_kept(&writer, projection)?;
         set_role(&writer, place(from), Role::Kept)?;
         set_role(&writer, place(to), Role::Live)?;
         transaction.commit()
@@ -157,18 +179,26 @@ impl Generations for SqliteReadStore {
 
     fn discard(&self, model: &StoredModel) -> Result<(), ReadError> {
         let StoredModel { name, version, generation, .. } = model;
+        let parameters = (name, version, generation.0);
+        {
+            let writer = self.lend_writer()?;
+            let transaction = Begun::to_write(&writer)?;
+            for sql in [
+                // Who still feeds it is fenced; what an end of the process leaves of it is dropped after that.
+                "UPDATE factum_epochs SET role = 'retired', epoch = epoch + 1 \
+                 WHERE projection = ?1 AND version = ?2 AND generation = ?3 AND role IS NOT NULL",
+                "DELETE FROM factum_checkpoints WHERE projection = ?1 AND version = ?2 AND generation = ?3",
+            ] {
+                writer.execute(sql, parameters).map_err(failed)?;
+            }
+            transaction.commit()?;
+        }
+        self.empty(name, *version, *generation)?;
         let writer = self.lend_writer()?;
         let transaction = Begun::to_write(&writer)?;
         tables::discard(&writer, name, *version, *generation).map_err(failed)?;
-        let parameters = (name, version, generation.0);
-        for sql in [
-            "DELETE FROM factum_checkpoints WHERE projection = ?1 AND version = ?2 AND generation = ?3",
-            // Who still feeds it is fenced.
-            "UPDATE factum_epochs SET role = NULL, epoch = epoch + 1 \
-             WHERE projection = ?1 AND version = ?2 AND generation = ?3",
-        ] {
-            writer.execute(sql, parameters).map_err(failed)?;
-        }
+        let sql = "UPDATE factum_epochs SET role = NULL WHERE projection = ?1 AND version = ?2 AND generation = ?3";
+        writer.execute(sql, parameters).map_err(failed)?;
         transaction.commit()
     }
 
@@ -177,38 +207,29 @@ impl Generations for SqliteReadStore {
     }
 
     fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        let reader = self.shared.readers.lend()?;
-        let _transaction = Begun::to_read(&reader)?;
-        work(&mut Inspected(&reader))
+        self.look_closely(work)
     }
 }
 
-/// The view of a connection inside a read transaction.
-struct Inspected<'a>(&'a Connection);
-
-impl Inspection for Inspected<'_> {
-    fn checkpoints(
-        &mut self,
-        projection: ProjectionKey,
-        generation: Generation,
-    ) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        checkpoints::all(self.0, Place { projection, generation })
-    }
-
-    fn tables(&mut self, projection: ProjectionKey, generation: Generation) -> Result<Vec<String>, ReadError> {
-        let mut names = tables::names(self.0, projection.name, projection.version, generation).map_err(failed)?;
-        names.retain(|name| !name.starts_with(RESERVED_TABLES));
-        Ok(names)
-    }
-
-    fn rows(
-        &mut self,
-        projection: ProjectionKey,
-        generation: Generation,
-        table: &str,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Vec<u8>)>, ReadError> {
-        tables::rows_after(self.0, (projection, generation), table, after, limit.min(SCAN_ROWS_MAX))
+impl SqliteReadStore {
+    /// Deletes the documents of a generation, a few at a time: to drop a large table at once takes as long as to write it,
+    /// and all that time nobody else could write.
+    fn empty(&self, projection: &str, version: u32, generation: Generation) -> Result<(), ReadError> {
+        let names = tables::names(&*self.lend_writer()?, projection, version, generation).map_err(failed)?;
+        for table in names {
+            loop {
+                let begun = Instant::now();
+                let writer = self.lend_writer()?;
+                let place = (projection, version, generation);
+                let deleted = tables::delete_some(&writer, place, &table, DISCARD_ROWS).map_err(failed)?;
+                self.bound_log(&writer);
+                drop(writer);
+                if deleted == 0 {
+                    break;
+                }
+                thread::sleep(begun.elapsed() * DISCARD_PAUSE);
+            }
+        }
+        Ok(())
     }
 }

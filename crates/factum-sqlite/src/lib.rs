@@ -26,6 +26,7 @@ mod checkpoints;
 mod damage;
 mod error;
 mod generations;
+mod inspection;
 mod log;
 mod options;
 mod pool;

@@ -10,6 +10,7 @@ pub struct SqliteOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) query_timeout: Duration,
     pub(crate) buffer_bytes_max: usize,
+    pub(crate) inspection_log_bytes_max: u64,
 }
 
 impl SqliteOptions {
@@ -23,6 +24,8 @@ impl SqliteOptions {
     pub const QUERY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
     /// The default of [`SqliteOptions::buffer_bytes_max`].
     pub const BUFFER_BYTES_MAX_DEFAULT: usize = 32 << 20;
+    /// The default of [`SqliteOptions::inspection_log_bytes_max`].
+    pub const INSPECTION_LOG_BYTES_MAX_DEFAULT: u64 = 512 << 20;
 
     /// How many read connections there are at most, at least 1; they are opened when needed. Each takes up to 2 MiB
     /// of cache.
@@ -63,6 +66,15 @@ impl SqliteOptions {
         self.buffer_bytes_max = bytes;
         self
     }
+
+    /// How long the write-ahead log may get while generations of a read model are compared, in bytes. As long as that
+    /// takes, the log keeps everything written since it began; when it is longer than this, the comparison is given up
+    /// with [`Unavailable`](factum::read::ReadError::Unavailable), and nobody else notices.
+    #[must_use]
+    pub const fn inspection_log_bytes_max(mut self, bytes: u64) -> Self {
+        self.inspection_log_bytes_max = bytes;
+        self
+    }
 }
 
 impl Default for SqliteOptions {
@@ -73,6 +85,7 @@ impl Default for SqliteOptions {
             busy_timeout: Self::BUSY_TIMEOUT_DEFAULT,
             query_timeout: Self::QUERY_TIMEOUT_DEFAULT,
             buffer_bytes_max: Self::BUFFER_BYTES_MAX_DEFAULT,
+            inspection_log_bytes_max: Self::INSPECTION_LOG_BYTES_MAX_DEFAULT,
         }
     }
 }

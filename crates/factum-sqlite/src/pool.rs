@@ -38,6 +38,8 @@ enum PoolError {
     Busy { lent_max: usize, waited: Duration },
     #[error("the read store is closed")]
     Closed,
+    #[error("the file is being replaced")]
+    HeldBack,
 }
 
 impl Pool {
@@ -53,6 +55,15 @@ impl Pool {
     /// Whether it lends nothing any more.
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed
+    }
+
+    /// For whoever holds on to a connection for long: whether it may go on.
+    pub(crate) fn is_lending(&self) -> Result<(), ReadError> {
+        match &*self.state() {
+            State { closed: true, .. } => Err(ReadError::Unavailable(PoolError::Closed.into())),
+            State { held_back: true, .. } => Err(ReadError::Unavailable(PoolError::HeldBack.into())),
+            State { .. } => Ok(()),
+        }
     }
 
     /// Lends a connection; waits for one, up to the limit.

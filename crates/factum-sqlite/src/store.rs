@@ -21,6 +21,7 @@ use crate::{
     damage::STARTS_OVER_MAX,
     error::read_error,
     generations::{self, Place, Resolved},
+    inspection::Inspections,
     log::Log,
     pool::{Lent, Pool},
     schema::{self, WAL_BYTES_MAX},
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) log: Arc<Log>,
     pub(crate) writer: Pool,
     pub(crate) readers: Pool,
+    pub(crate) inspections: Inspections,
     catalog: Catalog,
     buffer_bytes_max: usize,
     busy_timeout: Duration,
@@ -78,6 +80,7 @@ impl SqliteReadStore {
         let open_reader = move || schema::open_reader(&for_readers.0, &for_readers.1);
         let writer = Pool::new(Box::new(open_writer), 1, options.wait_timeout);
         let readers = Pool::new(Box::new(open_reader), options.readers_max, options.wait_timeout);
+        let inspections = Inspections::new(&path, &options);
         writer.keep(first);
         let SqliteOptions { buffer_bytes_max, busy_timeout, query_timeout, .. } = options.clone();
         Ok(Self {
@@ -89,6 +92,7 @@ impl SqliteReadStore {
                 log,
                 writer,
                 readers,
+                inspections,
                 catalog: Catalog::default(),
                 buffer_bytes_max,
                 busy_timeout,
@@ -105,6 +109,7 @@ impl SqliteReadStore {
     /// The log could not be moved: it stays beside the file, and the next open finds everything.
     pub fn close(&self) -> Result<(), ReadError> {
         self.shared.readers.close();
+        self.shared.inspections.connections.close();
         let result = match self.shared.writer.lend() {
             Ok(writer) => checkpoint_log(&writer, &self.shared.path),
             // Closed before.
@@ -116,10 +121,10 @@ impl SqliteReadStore {
     }
 
     /// Begins the write-ahead log anew once it is long: as long as somebody always reads, SQLite by itself does not.
-    /// Waits for the queries under way, and for none that begins later.
-    fn bound_log(&self, writer: &Connection) {
-        let Shared { path, log, busy_timeout, .. } = &*self.shared;
-        if log.file_bytes() <= u64::from(WAL_BYTES_MAX) {
+    /// Waits for the queries under way, and for none that begins later; not for an inspection, which takes its time.
+    pub(crate) fn bound_log(&self, writer: &Connection) {
+        let Shared { path, log, busy_timeout, inspections, .. } = &*self.shared;
+        if log.file_bytes() <= u64::from(WAL_BYTES_MAX) || inspections.is_under_way() {
             return;
         }
         let begun = writer

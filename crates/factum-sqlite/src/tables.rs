@@ -106,6 +106,21 @@ pub(crate) fn discard(
     Ok(())
 }
 
+/// Deletes the first documents of a table; how many it deleted.
+pub(crate) fn delete_some(
+    connection: &Connection,
+    (projection, version, generation): (&str, u32, Generation),
+    table: &str,
+    limit: usize,
+) -> rusqlite::Result<usize> {
+    if !is_snake(table) {
+        return Ok(0);
+    }
+    let name = quoted(&prefix(projection, version, generation), table);
+    let sql = format!("DELETE FROM {name} WHERE key IN (SELECT key FROM {name} ORDER BY key LIMIT ?1)");
+    connection.prepare_cached(&sql)?.execute([i64::try_from(limit).unwrap_or(i64::MAX)])
+}
+
 /// The documents of a table after a key.
 pub(crate) fn rows_after(
     connection: &Connection,

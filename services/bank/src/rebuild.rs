@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::client::{BankAddress, ReadModel};
+use crate::client::{BankAddress, Generation, ReadModel};
 
 /// How often it is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -76,7 +76,7 @@ pub async fn run(args: ModelsArgs, operation: &'static str) -> anyhow::Result<Ex
     let mut out = io::stdout().lock();
     let mut ok = true;
     for model in &models {
-        let ReadModel { projection, version, last, .. } = model;
+        let ReadModel { projection, version, generations, last, .. } = model;
         match last {
             Some(done) => {
                 ok &= done.ok;
@@ -86,6 +86,11 @@ pub async fn run(args: ModelsArgs, operation: &'static str) -> anyhow::Result<Ex
             None => {
                 ok = false;
                 writeln!(out, "{projection}@{version}: the service was started again meanwhile")?;
+            }
+        }
+        for Generation { generation, trouble } in generations {
+            if let Some(trouble) = trouble {
+                writeln!(io::stderr(), "{projection}@{version} generation {generation}: {trouble}")?;
             }
         }
     }
@@ -146,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_under_way_is_told_with_how_far_it_is() {
         let model: ReadModel = serde_json::from_value(json!({
-            "projection": "totals", "version": 1, "operation": "rebuild", "step": "filling", "trouble": null,
+            "projection": "totals", "version": 1, "generations": [], "operation": "rebuild", "step": "filling", "trouble": null,
             "progress": { "done": 1_500, "total": 6_000, "per_second": 900, "seconds_left": 5 }, "last": null,
         }))
         .expect("a read model");

@@ -61,9 +61,11 @@ pub struct ReadModelAnswer {
 pub struct GenerationAnswer {
     /// Its number.
     pub generation: u32,
-    /// What it is there for: `live`, `kept`, `filling` or `checking`.
+    /// What it is there for: `live`, `kept`, `filling`, `replacing`, `checking` or `retired`.
     #[schemars(example = &"live")]
     pub role: String,
+    /// Of one that is kept: what stands in its way, such as why it is no longer fed and cannot answer again.
+    pub trouble: Option<String>,
 }
 
 /// How far a filling is.
@@ -119,10 +121,11 @@ impl From<Done> for DoneAnswer {
 
 impl From<ModelReport> for ReadModelAnswer {
     fn from(report: ModelReport) -> Self {
-        let generations = report
-            .generations
-            .iter()
-            .map(|one| GenerationAnswer { generation: one.generation.0, role: one.role.as_str().to_owned() });
+        let generations = report.generations.into_iter().map(|one| GenerationAnswer {
+            generation: one.generation.0,
+            role: one.role.as_str().to_owned(),
+            trouble: one.trouble,
+        });
         Self {
             projection: report.projection.name.to_owned(),
             version: report.projection.version,

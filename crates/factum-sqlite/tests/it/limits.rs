@@ -2,10 +2,10 @@
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use factum::read::{KeyRange, ReadError, ReadStore};
+use factum::read::{Generation, Generations as _, KeyRange, ReadError, ReadStore};
 use factum_sqlite::{SqliteOptions, SqliteReadStore};
 use rusqlite::Connection;
 
@@ -151,4 +151,80 @@ fn the_write_ahead_log_stays_bounded_while_somebody_always_reads() {
         written.unwrap();
     });
     assert!(longest < 2 * LOG_BYTES_MAX, "the write-ahead log grew to {longest} bytes");
+}
+
+/// A comparison of generations takes its time: were its connection one of the queries', as many of them as there are
+/// connections would leave none to ask with.
+#[test]
+fn generations_are_compared_on_a_connection_that_no_query_waits_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().readers_max(1).wait_timeout(Duration::from_millis(20));
+    let store = SqliteReadStore::open(dir.path().join("read.db"), options).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    put(&store, epoch, "a", "1").unwrap();
+    store
+        .inspect(&mut |inspection| {
+            inspection.checkpoints(SUMMARIES, Generation::FIRST)?;
+            assert_eq!(rows(&store)?.len(), 1);
+            put(&store, epoch, "b", "1")?;
+            assert_eq!(rows(&store)?.len(), 2);
+            // One at a time: each holds a snapshot.
+            assert_unavailable(store.inspect(&mut |_| Ok(())));
+            assert_eq!(inspection.rows(SUMMARIES, Generation::FIRST, "lines", None, 9)?.len(), 1, "as it was");
+            Ok(())
+        })
+        .unwrap();
+    store.inspect(&mut |_| Ok(())).unwrap();
+}
+
+/// Commits that find the write-ahead log too long begin it anew, and wait for the queries under way; the snapshot of a
+/// comparison is none of them. What it kept the log from being rid of is gone soon after.
+#[test]
+fn no_commit_waits_for_a_comparison_and_the_log_is_short_again_after_it() {
+    const LOG_BYTES_MAX: u64 = 64 << 20;
+    const COMMITS: u32 = 40;
+    /// As long as each commit would wait.
+    const WAIT: Duration = Duration::from_millis(500);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("read.db");
+    let store = SqliteReadStore::open(&path, SqliteOptions::default()).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    let log_bytes = || std::fs::metadata(dir.path().join("read.db-wal")).unwrap().len();
+    let write = |number: u32| put(&store, epoch, &format!("{number}"), &format!("{number:04}").repeat(250_000));
+    put(&store, epoch, "a", "1").unwrap();
+    store
+        .inspect(&mut |inspection| {
+            inspection.checkpoints(SUMMARIES, Generation::FIRST)?;
+            (0..80).try_for_each(write)?;
+            assert!(log_bytes() > LOG_BYTES_MAX, "{}", log_bytes());
+            let begun = Instant::now();
+            (80..80 + COMMITS).try_for_each(write)?;
+            assert!(begun.elapsed() < WAIT * COMMITS / 2, "each waited: {:?}", begun.elapsed());
+            assert_eq!(inspection.rows(SUMMARIES, Generation::FIRST, "lines", None, 9)?.len(), 1, "as it was");
+            Ok(())
+        })
+        .unwrap();
+    write(0).unwrap();
+    write(1).unwrap();
+    assert!(log_bytes() < LOG_BYTES_MAX, "{}", log_bytes());
+}
+
+#[test]
+fn a_comparison_that_keeps_too_much_of_the_log_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().inspection_log_bytes_max(1 << 20);
+    let store = SqliteReadStore::open(dir.path().join("read.db"), options).unwrap();
+    let epoch = store.claim(SUMMARIES).unwrap();
+    put(&store, epoch, "a", "1").unwrap();
+    let result = store.inspect(&mut |inspection| {
+        let mut look = || inspection.rows(SUMMARIES, Generation::FIRST, "lines", None, 9);
+        look()?;
+        put(&store, epoch, "b", &"x".repeat(1 << 19))?;
+        look()?;
+        put(&store, epoch, "c", &"x".repeat(1 << 20))?;
+        look().map(|_| ())
+    });
+    assert!(result.as_ref().is_err_and(|error| error.to_string().contains("has grown to")), "{result:?}");
+    assert_unavailable(result);
+    assert_eq!(rows(&store).unwrap().len(), 3);
 }

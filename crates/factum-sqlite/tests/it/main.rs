@@ -5,6 +5,7 @@ mod contract;
 mod damaged;
 mod file;
 mod limits;
+mod verified;
 
 use factum::{
     ProjectionKey,

@@ -4,6 +4,7 @@ use super::{book::Gap, end::PartitionStop, plan::Plan};
 use crate::{
     bus::{Offset, TopicPartition},
     quarantine::QUARANTINE_ALARM,
+    rebuild::KEPT_ALARM,
     runtime::{LoopState, Status},
     store::Position,
 };
@@ -77,7 +78,7 @@ pub(super) fn progress(status: &Status, caught_up: bool) {
     status.update(|report| {
         report.state = if caught_up { LoopState::Live } else { LoopState::CatchingUp };
         // Partitions end at different positions: with nothing known to be missing on any, nothing lags.
-        if caught_up && report.alarms.keys().all(|about| about == QUARANTINE_ALARM) {
+        if caught_up && report.alarms.keys().all(|about| about == QUARANTINE_ALARM || about == KEPT_ALARM) {
             report.position = report.target;
         }
     });

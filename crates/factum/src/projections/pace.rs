@@ -13,6 +13,8 @@ const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 const POLITE_TIME_MAX: Duration = Duration::from_millis(10);
 /// How much the first transaction takes beside a read model that answers.
 const POLITE_LIMIT_FIRST: usize = 64;
+/// How much each of them takes at least: on a busy machine, less would wait as long, and never arrive.
+const POLITE_LIMIT_MIN: usize = 16;
 /// How long a filling beside a read model that answers pauses after each transaction, in times of what that took: it
 /// works a third of the time.
 const POLITE_PAUSE: u32 = 2;
@@ -23,18 +25,19 @@ const POLITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct BatchPace {
     limit: usize,
+    limit_min: usize,
     limit_max: usize,
     time_max: Duration,
 }
 
 impl BatchPace {
     pub(crate) const fn new(limit_max: usize) -> Self {
-        Self { limit: limit_max, limit_max, time_max: BATCH_TIME_MAX }
+        Self { limit: limit_max, limit_min: 1, limit_max, time_max: BATCH_TIME_MAX }
     }
 
     /// Beside a read model that answers.
     pub(crate) const fn polite(limit_max: usize) -> Self {
-        Self { limit: POLITE_LIMIT_FIRST, limit_max, time_max: POLITE_TIME_MAX }
+        Self { limit: POLITE_LIMIT_FIRST, limit_min: POLITE_LIMIT_MIN, limit_max, time_max: POLITE_TIME_MAX }
     }
 
     pub(crate) const fn limit(&self) -> usize {
@@ -43,26 +46,38 @@ impl BatchPace {
 
     /// Takes less after a slow transaction, and more again after a quick one.
     pub(crate) fn took(&mut self, time: Duration) {
-        self.limit = if time > self.time_max { (self.limit / 2).max(1) } else { (self.limit * 2).min(self.limit_max) };
+        let Self { limit, limit_min, limit_max, time_max } = *self;
+        self.limit = if time > time_max { (limit / 2).max(limit_min) } else { (limit * 2).min(limit_max) };
     }
 }
 
-/// The turn of a filling beside read models that answer: all those of a service share it, so that together they take no
-/// more than one.
+/// How many generations of a service are compared at a time: each comparison holds a snapshot of the read store.
+const COMPARISONS_MAX: usize = 1;
+
+/// The turns of what is done beside read models that answer: all fillings of a service share one, so that together they
+/// take no more than one; and so do all comparisons.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct Turns {
+    filling: Arc<Semaphore>,
+    comparing: Arc<Semaphore>,
+}
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        Self { filling: Arc::new(Semaphore::new(1)), comparing: Arc::new(Semaphore::new(COMPARISONS_MAX)) }
     }
 }
 
 impl Turns {
-    /// Waits for the turn. Dropping the future, and what it returns, gives it up.
+    /// Waits for the turn to fill. Dropping the future, and what it returns, gives it up.
     pub(crate) async fn take(&self) -> Turn {
         // Never closed: the wait cannot fail.
-        Turn(Arc::clone(&self.0).acquire_owned().await.ok())
+        Turn(Arc::clone(&self.filling).acquire_owned().await.ok())
+    }
+
+    /// Waits for the turn to compare. Dropping the future, and what it returns, gives it up.
+    pub(crate) async fn to_compare(&self) -> Turn {
+        Turn(Arc::clone(&self.comparing).acquire_owned().await.ok())
     }
 }
 
@@ -87,6 +102,20 @@ mod tests {
         assert_eq!(pace.limit(), 2 * POLITE_LIMIT_FIRST);
         pace.took(POLITE_TIME_MAX + Duration::from_millis(1));
         assert_eq!(pace.limit(), POLITE_LIMIT_FIRST);
+        (0..20).for_each(|_| pace.took(Duration::from_secs(1)));
+        assert_eq!(pace.limit(), POLITE_LIMIT_MIN, "it arrives on a busy machine, too");
+    }
+
+    #[tokio::test]
+    async fn comparing_has_a_turn_of_its_own() {
+        let turns = Turns::default();
+        let (_filling, _comparing) = (turns.take().await, turns.to_compare().await);
+        let mut another = Box::pin(turns.to_compare());
+        tokio::select! {
+            biased;
+            _ = &mut another => panic!("each comparison holds a snapshot"),
+            () = tokio::task::yield_now() => {}
+        }
     }
 
     #[tokio::test]

@@ -131,6 +131,14 @@ impl Open {
         let ProjectionKey { name, version } = self.projection;
         Listed { projection: name.to_owned(), version, loop_name: Arc::clone(&self.loop_name), about }
     }
+
+    /// Tells the loop what to do about a key; where it answers, or why it will not.
+    fn tell(&self, key: &str, action: Action) -> Result<oneshot::Receiver<Result<Handled, String>>, String> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request { key: key.to_owned(), action, reply };
+        self.requests.try_send(request).map_err(|_| "has too much to do".to_owned())?;
+        Ok(answer)
+    }
 }
 
 impl Quarantine {
@@ -260,21 +268,27 @@ impl Quarantine {
         Ok(record(store.as_ref(), decision, actor, (self.runtime.new_id(), self.runtime.now())).await?)
     }
 
-    /// Tells every loop of the projection; each answers for what it has parked.
+    /// Tells every loop of the projection; each answers for what it has parked. Those that do not answer keep it from
+    /// none of the others.
     async fn carry_out(&self, projection: &str, key: &str, action: Action) -> Result<Handled, QuarantineError> {
-        let mut all = Handled::default();
-        for open in self.desks_of(projection)? {
-            let (reply, answer) = oneshot::channel();
-            let request = Request { key: key.to_owned(), action, reply };
-            open.requests.try_send(request).map_err(|_| no_answer("has too much to do"))?;
-            let answer = self.runtime.within(ANSWER_WAIT_MAX, answer).await;
-            let handled = answer.ok_or_else(|| no_answer("does not get to it"))?;
-            let handled = handled.map_err(|_| no_answer("was interrupted"))?.map_err(QuarantineError::NoAnswer)?;
-            all.done += handled.done;
-            all.left += handled.left;
-            all.failed = all.failed.or(handled.failed);
+        let told: Vec<_> = self.desks_of(projection)?.into_iter().map(|open| (open.tell(key, action), open)).collect();
+        let (mut all, mut silent) = (Handled::default(), Vec::new());
+        // All of them are at it by now: one wait is for all.
+        let begun = self.runtime.now();
+        for (answer, open) in told {
+            let answered = async { answer?.await.map_err(|_| "was interrupted".to_owned())? };
+            let left = ANSWER_WAIT_MAX.saturating_sub(self.runtime.now().since(begun));
+            let answered = self.runtime.within(left, answered).await;
+            match answered.unwrap_or_else(|| Err("does not get to it".to_owned())) {
+                Ok(handled) => {
+                    all.done += handled.done;
+                    all.left += handled.left;
+                    all.failed = all.failed.or(handled.failed);
+                }
+                Err(why) => silent.push(format!("{} {why}", open.loop_name)),
+            }
         }
-        Ok(all)
+        if silent.is_empty() { Ok(all) } else { Err(no_answer(&silent.join(", and "))) }
     }
 
     async fn about(&self, open: &Open, key: &str) -> Result<Option<Listed>, QuarantineError> {
@@ -325,5 +339,34 @@ fn not_parked(projection: &str, key: &str) -> QuarantineError {
 }
 
 fn no_answer(why: &str) -> QuarantineError {
-    QuarantineError::NoAnswer(format!("it is recorded, but the projection {why}: look again, and ask again"))
+    QuarantineError::NoAnswer(format!(
+        "it is recorded, and every other loop was told, but {why}: look again, and ask again"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::MemoryReadStore;
+
+    /// One loop that hangs, told first, would keep a key parked in every other version and generation.
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_does_not_answer_keeps_no_other_from_being_told() {
+        let key = ProjectionKey { name: "totals", version: 1 };
+        let quarantine = Arc::new(Quarantine::new(None, Runtime::tokio()));
+        let open = |name: &str| quarantine.open(key, name, Arc::new(MemoryReadStore::new()));
+        let (hanging, answering, gone) = (open("generation 1"), open("generation 2"), open("generation 3"));
+        let answers = async {
+            let Request { key, reply, .. } = answering.request().await;
+            let _ = reply.send(Ok(Handled { done: 2, ..Handled::default() }));
+            drop(gone.request().await);
+            key
+        };
+        let (told, asked) = tokio::join!(quarantine.carry_out("totals", "counter-2", Action::Retry), answers);
+        assert_eq!(asked, "counter-2");
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("generation 1 does not get to it, and generation 3 was interrupted"), "{told}");
+        assert!(!told.contains("generation 2"), "{told}");
+        drop(hanging);
+    }
 }

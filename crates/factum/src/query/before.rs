@@ -28,8 +28,9 @@ impl Before {
         }
         let older = self.query.reads();
         let whole = |keys: &[ProjectionKey]| keys.iter().all(|key| watermarks.phase(*key) == Phase::Live);
-        let parks = newer.iter().any(|key| watermarks.parks(*key));
-        if whole(newer) && !parks && has_caught_up(newer, older, watermarks) {
+        let parks = || newer.iter().any(|key| watermarks.parks(*key));
+        // What is parked on the way is told before that the way is over: asked in this order, none of it is missed.
+        if whole(newer) && has_caught_up(newer, older, watermarks) && !parks() {
             tracing::info!(query = self.query.info().name, "its new read models are whole and answer from now on");
             self.over.store(true, Ordering::Relaxed);
             return false;

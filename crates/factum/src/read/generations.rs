@@ -7,6 +7,9 @@ use super::RESERVED_TABLES;
 use super::{Checkpoint, Epoch, Key, Lane, ReadError, ReadStore};
 use crate::model::ProjectionKey;
 
+/// How many generations that answered before are kept at most, to answer again: a switch retires those before.
+pub const GENERATIONS_KEPT_MAX: usize = 1;
+
 /// Which of the sets of tables of one version of a projection: each rebuild gets a new number, never one that was
 /// there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,15 +33,19 @@ pub enum Role {
     Live,
     /// It answered once, and is fed so that it can again.
     Kept,
-    /// It is being filled, to answer when it is whole.
+    /// It is being filled, to answer when it is whole and equals the one that answers.
     Filling,
+    /// It is being filled, to answer when it is whole, whether or not it equals the one that answers.
+    Replacing,
     /// It is filled to be compared with the one that answers, and discarded then.
     Checking,
+    /// It is there for nothing any more, and being discarded.
+    Retired,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Live, Self::Kept, Self::Filling, Self::Checking];
+    pub const ALL: [Self; 6] = [Self::Live, Self::Kept, Self::Filling, Self::Replacing, Self::Checking, Self::Retired];
 
     /// The role as a word, as it is stored and shown.
     pub const fn as_str(self) -> &'static str {
@@ -46,7 +53,9 @@ impl Role {
             Self::Live => "live",
             Self::Kept => "kept",
             Self::Filling => "filling",
+            Self::Replacing => "replacing",
             Self::Checking => "checking",
+            Self::Retired => "retired",
         }
     }
 
@@ -109,8 +118,16 @@ pub trait Generations: Send + Sync {
     /// The read store failed, or `role` is [`Role::Live`]: a generation becomes live by a switch.
     fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError>;
 
-    /// Makes `to` the live generation instead of `from`, which is kept; in one transaction, and only while both epochs
-    /// are in force: nobody has written to either since whoever asks compared them.
+    /// Says what a generation that does not answer is there for from now on.
+    ///
+    /// # Errors
+    /// [`ReadError::Broken`] where it is not there, or where it or `role` is [`Role::Live`]: a generation becomes live,
+    /// and ceases to be so, by a switch; or the read store failed. Nothing was changed then.
+    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError>;
+
+    /// Makes `to` the live generation instead of `from`, which is kept; what was kept until now is retired (at most
+    /// [`GENERATIONS_KEPT_MAX`] are kept). In one transaction, and only while both epochs are in force: nobody has written
+    /// to either since whoever asks compared them.
     ///
     /// # Errors
     /// [`ReadError::Fenced`]; [`ReadError::Broken`] where `from` is not live or `to` is not there; or the read store
@@ -121,16 +138,18 @@ pub trait Generations: Send + Sync {
     /// who still feeds it is fenced. Of a version whose live generation is dropped nothing may be left to ask it.
     ///
     /// # Errors
-    /// The read store failed. A generation that is not there is no error.
+    /// The read store failed: nothing was changed then, or it is [`Role::Retired`], with a part of its documents left. A
+    /// generation that is not there is no error.
     fn discard(&self, model: &StoredModel) -> Result<(), ReadError>;
 
     /// The same store, where claims, checkpoints, writes and reads of this projection concern this generation.
     fn view(&self, projection: ProjectionKey, generation: Generation) -> Arc<dyn ReadStore>;
 
-    /// Runs `work` on one consistent snapshot of all generations, for as long as it takes. Never waits for a writer.
+    /// Runs `work` on one consistent snapshot of all generations, for as long as it takes. Never waits for a writer, and
+    /// neither writers nor queries wait for it.
     ///
     /// # Errors
-    /// What `work` said, or the read store failed.
+    /// What `work` said, or the read store failed; so it may when the snapshot has grown too old to be held any longer.
     fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError>;
 }
 

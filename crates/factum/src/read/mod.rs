@@ -14,7 +14,7 @@ mod table;
 
 pub use buffer::{Buffered, WriteBuffer};
 pub use checkpoint::{Checkpoint, CheckpointMove, Epoch, Lane};
-pub use generations::{Claimed, Generation, Generations, Inspection, Role, StoredModel};
+pub use generations::{Claimed, GENERATIONS_KEPT_MAX, Generation, Generations, Inspection, Role, StoredModel};
 pub use key::{Key, KeyRange};
 pub use memory::MemoryReadStore;
 pub use store::{DOCUMENT_BYTES_MAX, ReadError, ReadSnapshot, ReadStore, ReadTransaction, SCAN_ROWS_MAX, TableName};

@@ -76,7 +76,11 @@ impl ReadModel {
                 // What it had claimed is gone with the database that was put aside.
                 FeedEnd::StoodDown if self.read_store.life() != life => self.watermarks.begun_anew(self.key()),
                 FeedEnd::StoodDown => break Err(ModelEnd::StoodDown),
-                FeedEnd::Halted(reason) => break Err(ModelEnd::Halted(reason)),
+                FeedEnd::Halted(reason) => {
+                    if let Err(end) = self.has_halted(reason, &mut stop).await {
+                        break Err(end);
+                    }
+                }
                 FeedEnd::Damaged(damage) => match self.start_over(life, damage, &mut stop).await {
                     Ok(()) => {}
                     Err(reason) => break Err(ModelEnd::Halted(reason)),
@@ -89,6 +93,31 @@ impl ReadModel {
         // Nobody writes any more: who waits for that may go on.
         self.resting.send_replace(true);
         end
+    }
+
+    /// Waits until another generation answers instead of the one that cannot go on, which stops nobody else.
+    async fn has_halted(&self, reason: String, stop: &mut Stop) -> Result<(), ModelEnd> {
+        let mut switches = self.switches.subscribe();
+        tracing::error!(projection = %self.key(), reason, "a read model cannot go on");
+        self.status().update(|report| {
+            (report.state, report.last_error) = (LoopState::Failed, Some(reason.clone()));
+        });
+        self.resting.send_replace(true);
+        // The sender lives in `self`: the wait ends for one of two reasons.
+        match stop.unless(switches.changed()).await {
+            Some(_) => Ok(()),
+            None => Err(ModelEnd::Halted(reason)),
+        }
+    }
+
+    /// Tells the loop that feeds the live generation that it is another one by now.
+    pub(super) fn has_switched(&self) {
+        self.status().update(|report| {
+            if report.state == LoopState::Failed {
+                (report.state, report.last_error) = (LoopState::CatchingUp, None);
+            }
+        });
+        self.switches.send_modify(|switches| *switches += 1);
     }
 
     /// Waits, resting, until nobody asks for it.

@@ -6,6 +6,7 @@
 //! [leash](crate::projections), never ahead of the live one; let the live one rest, wait until the new one stands where
 //! it stands, take a snapshot, let it go on, compare; let it rest once more, and switch.
 
+mod common;
 mod compare;
 mod feeder;
 mod live;
@@ -20,6 +21,7 @@ pub use compare::{Checksum, checksum};
 pub(crate) use feeder::ModelEnd;
 pub(crate) use model::{ReadModel, Sources};
 pub use report::{Done, GenerationReport, ModelReport, Operation, RequestError, Step};
+pub(crate) use shadow::KEPT_ALARM;
 
 use crate::model::ProjectionKey;
 

@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Done, GenerationReport, ModelReport, Operation, RequestError, Step, feeder::Feeder, shadow::Shown};
+use super::{
+    Done, GenerationReport, ModelReport, Operation, RequestError, Step,
+    feeder::Feeder,
+    shadow::{Shadow, Shown},
+};
 use crate::{
     bus::{Bus, ConsumerOptions},
     consumer::ProjectionConsumer,
@@ -32,7 +36,7 @@ pub(crate) enum Sources {
 pub(crate) struct ReadModel {
     key: ProjectionKey,
     projection: Arc<DynProjection>,
-    sources: Sources,
+    pub(super) sources: Sources,
     pub(super) read_store: Arc<dyn ReadStore>,
     /// Of the live generation.
     pub(super) watermarks: Arc<Watermarks>,
@@ -49,18 +53,21 @@ pub(crate) struct ReadModel {
     pub(super) rests: watch::Sender<u32>,
     /// Nothing is written to the live generation, nor will be as long as somebody asks it to rest.
     pub(super) resting: watch::Sender<bool>,
+    /// How often another generation has become live.
+    pub(super) switches: watch::Sender<u64>,
     pub(super) requests: mpsc::Sender<Operation>,
     pub(super) requested: tokio::sync::Mutex<mpsc::Receiver<Operation>>,
     /// Whatever is under way is to be given up.
     pub(super) given_up: watch::Sender<bool>,
     shown: watch::Sender<Shows>,
     filling: Mutex<Option<Shown>>,
+    kept: Mutex<Vec<(Generation, Shown)>>,
 }
 
 /// What a read model shows of itself, as far as it is not asked for at that moment.
 #[derive(Clone, Debug, Default)]
 struct Shows {
-    generations: Vec<GenerationReport>,
+    generations: Vec<(Generation, Role)>,
     operation: Option<Operation>,
     step: Step,
     last: Option<Done>,
@@ -99,11 +106,13 @@ impl ReadModel {
             versions,
             rests: watch::Sender::new(0),
             resting: watch::Sender::new(false),
+            switches: watch::Sender::new(0),
             requests,
             requested: tokio::sync::Mutex::new(requested),
             given_up: watch::Sender::new(false),
             shown: watch::Sender::default(),
             filling: Mutex::default(),
+            kept: Mutex::default(),
         }
     }
 
@@ -178,16 +187,20 @@ impl ReadModel {
             Ok(models)
         });
         let models = models.await?;
-        let reports = models.iter().map(|model| GenerationReport { generation: model.generation, role: model.role });
-        let reports: Vec<_> = reports.collect();
-        self.shown.send_modify(|shown| shown.generations = reports);
+        let there: Vec<_> = models.iter().map(|model| (model.generation, model.role)).collect();
+        self.shown.send_modify(|shown| shown.generations = there);
         Ok(models)
     }
 
     /// The generation that answers.
     pub(super) async fn live(&self) -> Result<Generation, ReadError> {
         let models = self.stored().await?;
-        Ok(models.iter().find(|model| model.role == Role::Live).map_or(Generation::FIRST, |model| model.generation))
+        let live = models.iter().find(|model| model.role == Role::Live).map(|model| model.generation);
+        if live.is_none() && self.read_store.generations().is_some() {
+            // It is begun by whoever feeds it, with this one.
+            self.shown.send_modify(|shown| shown.generations.insert(0, (Generation::FIRST, Role::Live)));
+        }
+        Ok(live.unwrap_or(Generation::FIRST))
     }
 
     /// Whether an operation can be begun.
@@ -250,6 +263,20 @@ impl ReadModel {
         *self.filling() = shown;
     }
 
+    /// Shows what is kept, from now on.
+    pub(super) fn show_kept(&self, kept: &[Shadow]) {
+        let kept = kept.iter().map(|shadow| (shadow.generation, shadow.shown.clone())).collect();
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// What stands in the way of a generation that is kept.
+    fn trouble_of(&self, generation: Generation) -> Option<String> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = self.read_store.life();
+        let (_, shown) = kept.iter().find(|(known, shown)| *known == generation && shown.life == life)?;
+        shown.trouble()
+    }
+
     fn filling(&self) -> MutexGuard<'_, Option<Shown>> {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,6 +292,11 @@ impl ReadModel {
             Some(shown) => shown.trouble(),
             None => self.status.report().alarms.into_values().next(),
         };
+        let generations = generations.into_iter().map(|(generation, role)| {
+            let trouble = if role == Role::Kept { self.trouble_of(generation) } else { None };
+            GenerationReport { generation, role, trouble }
+        });
+        let generations = generations.collect();
         ModelReport { projection: self.key, generations, operation, step, progress, trouble, last }
     }
 

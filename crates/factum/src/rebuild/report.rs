@@ -14,7 +14,8 @@ pub enum Operation {
     /// takes its place. When they do not, the live one stays, and the new one waits for [`Operation::Replace`] or
     /// [`Operation::Discard`].
     Rebuild,
-    /// As a rebuild, without comparing: for a live one that is known to be wrong or cannot go on.
+    /// As a rebuild, without comparing: for a live one that is known to be wrong or cannot go on. One that is behind the
+    /// live one anywhere does not take its place either.
     Replace,
     /// Fill a generation from the beginning, compare, and discard it.
     Verify,
@@ -87,12 +88,14 @@ pub struct Done {
 }
 
 /// A generation of a read model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenerationReport {
     /// Its number.
     pub generation: Generation,
     /// What it is there for.
     pub role: Role,
+    /// Of one that is kept: what stands in its way, such as why it is no longer fed and cannot answer again.
+    pub trouble: Option<String>,
 }
 
 /// How a read model is.

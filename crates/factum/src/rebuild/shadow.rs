@@ -1,6 +1,6 @@
 //! A generation that does not answer, and the task that feeds it.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use tokio::sync::watch;
 
@@ -9,17 +9,23 @@ use crate::{
     model::ProjectionKey,
     projections::{Feed, Leash, Phase, Progress, Watermarks},
     quarantine::QUARANTINE_ALARM,
-    read::{Checkpoint, Generation, Lane},
+    read::{Checkpoint, Generation, Lane, ReadError, Role},
     runtime::{LoopState, Status, Stopper, Task},
 };
+
+/// What the alarm is about that a generation is kept in vain.
+pub(crate) const KEPT_ALARM: &str = "kept generation";
 
 /// A generation that is fed beside the live one, until this is dropped.
 pub(super) struct Shadow {
     pub(super) generation: Generation,
     pub(super) shown: Shown,
-    ended: watch::Receiver<Option<String>>,
-    stopper: Stopper,
+    /// It gets no farther than the live one.
+    pub(super) is_leashed: bool,
+    stopper: Arc<Stopper>,
     task: Task,
+    /// Of the loop that feeds the live generation, where an end of this one concerns who looks there.
+    warned: Option<Status>,
 }
 
 /// What a shadow shows of itself.
@@ -27,6 +33,10 @@ pub(super) struct Shadow {
 pub(super) struct Shown {
     pub(super) watermarks: Arc<Watermarks>,
     status: Status,
+    /// Which life of the read store it is fed in: in another one there is nothing of it.
+    pub(super) life: u64,
+    /// Why feeding has ended by itself.
+    ended: watch::Receiver<Option<String>>,
 }
 
 impl Shown {
@@ -37,7 +47,12 @@ impl Shown {
     /// What stands in its way.
     pub(super) fn trouble(&self) -> Option<String> {
         let report = self.status.report();
-        report.alarms.into_values().next().or(report.last_error)
+        self.end().or_else(|| report.alarms.into_values().next()).or(report.last_error)
+    }
+
+    /// Why feeding has ended by itself, where it has.
+    pub(super) fn end(&self) -> Option<String> {
+        self.ended.borrow().clone()
     }
 
     /// What an operator must look at before it may answer: a partition that stands still, a gap.
@@ -55,12 +70,32 @@ impl Shown {
     }
 }
 
+/// Tells why feeding has ended, also when it panics.
+struct Ending(watch::Sender<Option<String>>);
+
+impl Ending {
+    fn tell(&self, reason: String) {
+        self.0.send_replace(Some(reason));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|reason| {
+            let is_new = reason.is_none();
+            reason.get_or_insert_with(|| "it failed".to_owned());
+            is_new
+        });
+    }
+}
+
 impl Shadow {
     /// Waits until feeding has ended by itself, and says why.
     pub(super) async fn ended(&self) -> String {
-        let mut ended = self.ended.clone();
+        let mut ended = self.shown.ended.clone();
         let found = ended.wait_for(Option::is_some).await;
-        found.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "it failed".to_owned())
+        // Whoever sends tells why, at the latest when it is dropped.
+        found.ok().and_then(|reason| reason.clone()).unwrap_or_default()
     }
 
     /// Ends it: nothing is written to it after this.
@@ -68,40 +103,67 @@ impl Shadow {
         self.stopper.stop();
         // A panic ended it as well.
         let _ = self.task.join().await;
+        if let Some(status) = &self.warned {
+            status.update(|report| drop(report.alarms.remove(KEPT_ALARM)));
+        }
     }
 }
 
 impl ReadModel {
-    /// Feeds a generation; on a leash, never ahead of the live one.
-    pub(super) fn shadow(&self, generation: Generation, leashed: bool) -> Shadow {
+    /// Feeds a generation that is there for this; [`Role::Replacing`] is free, any other never gets ahead of the live one.
+    pub(super) fn shadow(&self, generation: Generation, role: Role) -> Shadow {
         let key = self.key();
         let watermarks = Arc::new(Watermarks::new(self.runtime.clone()));
         let feed = self.watermarks.feed(key).unwrap_or(Feed::OwnStore);
         watermarks.track(key, feed, Vec::new());
         watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         let status = Status::new(&format!("{} generation {generation}", self.status().name()));
+        status.update(|report| report.state = LoopState::CatchingUp);
         let (live, turns) = (&self.watermarks, &self.turns);
-        let leash = leashed.then(|| Leash { watermarks: Arc::clone(live), projection: key, turns: turns.clone() });
+        // One that is to replace a live one that cannot go on must be able to get ahead of it.
+        let is_leashed = role != Role::Replacing;
+        let leash = is_leashed.then(|| Leash { watermarks: Arc::clone(live), projection: key, turns: turns.clone() });
         let feeder = self.feeder(self.view(generation), Arc::clone(&watermarks), status.clone(), leash);
         let (stopper, stop) = Stopper::new();
+        let stopper = Arc::new(stopper);
         let (report, ended) = watch::channel(None);
-        let (live, read_store) = (Arc::clone(&self.watermarks), Arc::clone(&self.read_store));
+        let (live, read_store, life) =
+            (Arc::clone(&self.watermarks), Arc::clone(&self.read_store), self.read_store.life());
+        let (on_damage, warned) = (Arc::clone(&stopper), (role == Role::Kept).then(|| self.status().clone()));
+        let to_warn = warned.clone();
         let task = self.runtime.spawn(async move {
-            let life = read_store.life();
-            let reason = match feeder.feed(stop).await {
-                FeedEnd::Stopped => "it was stopped".to_owned(),
-                FeedEnd::StoodDown => "another owner took over, or it was discarded".to_owned(),
-                FeedEnd::Halted(reason) => reason,
-                FeedEnd::Damaged(damage) => {
-                    if read_store.can_start_over() {
-                        live.damaged(life, &damage);
-                    }
-                    damage.to_string()
+            let ending = Ending(report);
+            let mut feeding = pin!(feeder.feed(stop));
+            let end = tokio::select! {
+                biased;
+                end = &mut feeding => end,
+                text = live.damage(life) => {
+                    // What is begun in its place has nothing of this generation.
+                    on_damage.stop();
+                    feeding.await;
+                    FeedEnd::Damaged(ReadError::Damaged { place: "a query".to_owned(), source: text.into() })
                 }
             };
-            report.send_replace(Some(reason));
+            let (reason, is_lost) = match end {
+                FeedEnd::Stopped => ("it was stopped".to_owned(), true),
+                FeedEnd::StoodDown => ("another owner took over, or it was discarded".to_owned(), false),
+                FeedEnd::Halted(reason) => (reason, false),
+                FeedEnd::Damaged(damage) => {
+                    let begins_anew = read_store.can_start_over();
+                    if begins_anew {
+                        live.damaged(life, &damage);
+                    }
+                    (damage.to_string(), begins_anew)
+                }
+            };
+            if let Some(status) = to_warn.filter(|_| !is_lost && read_store.life() == life) {
+                let text =
+                    format!("generation {generation} is kept, but no longer fed, and cannot answer again: {reason}");
+                tracing::warn!(of = status.name(), "{text}");
+                status.update(|report| drop(report.alarms.insert(KEPT_ALARM.to_owned(), text)));
+            }
+            ending.tell(reason);
         });
-        status.update(|report| report.state = LoopState::CatchingUp);
-        Shadow { generation, shown: Shown { watermarks, status }, ended, stopper, task }
+        Shadow { generation, shown: Shown { watermarks, status, life, ended }, is_leashed, stopper, task, warned }
     }
 }

@@ -1,24 +1,13 @@
-//! The loop that carries out what is asked for, and feeds the generations that are kept.
+//! The loop that carries out what is asked for, and feeds the generation that is kept.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use super::{
-    Checksum, ModelEnd, Operation, ReadModel, Step, checksum, compare::difference, live::Rest, shadow::Shadow,
-};
+use super::{Checksum, ModelEnd, Operation, ReadModel, Step, common::Compared, shadow::Shadow};
 use crate::{
-    model::Incarnation,
-    quarantine::parked_keys,
-    read::{Checkpoint, Claimed, Generation, Lane, ReadError, Role, StoredModel},
+    read::{GENERATIONS_KEPT_MAX, Generation, ReadError, Role, StoredModel},
     runtime::{Backoff, Stop},
-    store::Position,
 };
 
-/// How long the live generation rests at most until another one stands where it stands: as long, nothing new is seen.
-const COMMON_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How often that is tried.
-const COMMON_TRIES_MAX: u32 = 30;
-/// How long it goes on between two tries.
-const COMMON_PAUSE: Duration = Duration::from_millis(500);
 /// The first wait after the read store could not be asked what is there.
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait after that.
@@ -26,7 +15,7 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Why an operation came to nothing.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("{0}")]
@@ -37,18 +26,6 @@ enum Failure {
 struct Outcome {
     text: String,
     checksum: Option<Checksum>,
-}
-
-/// How two generations compare.
-struct Compared {
-    checksum: Checksum,
-    difference: Option<String>,
-}
-
-/// The watermarks in force: all that matters of where a generation stands.
-fn proofs(lanes: Vec<(Lane, Checkpoint)>) -> BTreeMap<Lane, (Position, Incarnation)> {
-    let proofs = lanes.into_iter().filter(|(lane, at)| lane.is_proof(at));
-    proofs.map(|(lane, at)| (lane, (at.position, at.incarnation))).collect()
 }
 
 impl ReadModel {
@@ -62,10 +39,11 @@ impl ReadModel {
         let mut requested = self.requested.lock().await;
         let mut kept = Vec::new();
         let Some(interrupted) = stop.unless(self.take_stock(&mut kept)).await else { return Ok(()) };
-        if interrupted {
-            self.request(Operation::Rebuild);
+        if let Some(operation) = interrupted {
+            self.request(operation);
         }
         while let Some(Some(operation)) = stop.unless(requested.recv()).await {
+            self.forget_lost(&mut kept).await;
             let outcome = tokio::select! {
                biased;
                 () = stop.stopped() => return Ok(()),
@@ -83,9 +61,9 @@ impl ReadModel {
         Ok(())
     }
 
-    /// What an earlier process left: kept generations are fed, one that was only filled to be compared goes. True when
-    /// a rebuild was under way.
-    async fn take_stock(&self, kept: &mut Vec<Shadow>) -> bool {
+    /// What an earlier process left: the kept generation is fed, those that are there for nothing any more go. What was
+    /// under way, where anything was.
+    async fn take_stock(&self, kept: &mut Vec<Shadow>) -> Option<Operation> {
         let mut backoff = Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX);
         loop {
             match self.look_around(kept).await {
@@ -98,17 +76,50 @@ impl ReadModel {
         }
     }
 
-    async fn look_around(&self, kept: &mut Vec<Shadow>) -> Result<bool, ReadError> {
+    async fn look_around(&self, kept: &mut Vec<Shadow>) -> Result<Option<Operation>, ReadError> {
+        self.sweep().await?;
         let models = self.stored().await?;
-        for model in models.iter().filter(|model| model.role == Role::Checking) {
-            self.discard(model.clone()).await?;
+        for model in models.iter().filter(|model| model.role == Role::Kept) {
+            self.keep(kept, model.generation);
         }
-        *kept = models
-            .iter()
-            .filter(|model| model.role == Role::Kept)
-            .map(|model| self.shadow(model.generation, true))
-            .collect();
-        Ok(models.iter().any(|model| model.role == Role::Filling))
+        Ok(models.iter().find_map(|model| match model.role {
+            Role::Filling => Some(Operation::Rebuild),
+            Role::Replacing => Some(Operation::Replace),
+            Role::Live | Role::Kept | Role::Checking | Role::Retired => None,
+        }))
+    }
+
+    /// Drops the generations that are there for nothing any more; which ones, in words.
+    async fn sweep(&self) -> Result<Vec<String>, ReadError> {
+        let mut dropped = Vec::new();
+        for model in self.stored().await? {
+            if matches!(model.role, Role::Checking | Role::Retired) {
+                self.discard(model.clone()).await?;
+                dropped.push(format!("generation {} is dropped", model.generation));
+            }
+        }
+        Ok(dropped)
+    }
+
+    /// Feeds a generation that answered before.
+    fn keep(&self, kept: &mut Vec<Shadow>, generation: Generation) {
+        kept.push(self.shadow(generation, Role::Kept));
+        self.show_kept(kept);
+    }
+
+    /// Forgets what was kept in a read store that was begun anew since: it is not there any more.
+    async fn forget_lost(&self, kept: &mut Vec<Shadow>) {
+        let life = self.read_store.life();
+        let (lost, left) = kept.drain(..).partition(|shadow| shadow.shown.life != life);
+        *kept = left;
+        self.show_kept(kept);
+        self.end(lost).await;
+    }
+
+    async fn end(&self, shadows: Vec<Shadow>) {
+        for shadow in shadows {
+            shadow.end().await;
+        }
     }
 
     async fn is_given_up(&self, operation: Operation) {
@@ -129,14 +140,11 @@ impl ReadModel {
     }
 
     async fn rebuild(&self, operation: Operation, kept: &mut Vec<Shadow>) -> Result<Outcome, Failure> {
+        self.sweep().await?;
         let compares = operation == Operation::Rebuild;
-        let filling = self.stored().await?.into_iter().find(|model| model.role == Role::Filling);
-        let generation = match filling {
-            Some(model) => model.generation,
-            None => self.begin(Role::Filling).await?,
-        };
-        // One that is to replace a live one that cannot go on must be able to get ahead of it.
-        let shadow = self.shadow(generation, compares);
+        let role = if compares { Role::Filling } else { Role::Replacing };
+        let generation = self.to_fill(role).await?;
+        let shadow = self.shadow(generation, role);
         self.filled(operation, &shadow).await?;
         let mut checksum = None;
         if compares {
@@ -150,14 +158,41 @@ impl ReadModel {
             checksum = Some(found);
         }
         let before = self.switch(operation, shadow, compares).await?;
-        kept.push(self.shadow(before, true));
-        let text = format!("generation {generation} answers instead of {before}, which is kept and fed");
+        let dropped = self.keep_only(before, kept).await;
+        let text = format!("generation {generation} answers instead of {before}, which is kept and fed{dropped}");
         Ok(Outcome { text, checksum })
     }
 
+    /// The generation that is to be filled: a new one, or the one that an earlier operation left.
+    async fn to_fill(&self, role: Role) -> Result<Generation, ReadError> {
+        let is_one = |model: &StoredModel| matches!(model.role, Role::Filling | Role::Replacing);
+        let Some(left) = self.stored().await?.into_iter().find(is_one) else { return self.begin(role).await };
+        let (key, generation) = (self.key(), left.generation);
+        if left.role != role {
+            // An end of the process takes it up again as what it is now.
+            self.generations(move |generations| generations.set_role(key, generation, role)).await?;
+            self.stored().await?;
+        }
+        Ok(generation)
+    }
+
+    /// Keeps the generation that answered until now instead of what was kept before; what becomes of that, in words.
+    async fn keep_only(&self, before: Generation, kept: &mut Vec<Shadow>) -> String {
+        let retired = std::mem::take(kept);
+        self.keep(kept, before);
+        assert!(kept.len() <= GENERATIONS_KEPT_MAX, "{} generations are kept", kept.len());
+        self.end(retired).await;
+        match self.sweep().await {
+            Ok(dropped) => dropped.into_iter().map(|text| format!("; {text}")).collect(),
+            // It is swept away with the next operation, or after the next start.
+            Err(error) => format!("; what was kept before could not be dropped yet: {error}"),
+        }
+    }
+
     async fn verify(&self) -> Result<Outcome, Failure> {
+        self.sweep().await?;
         let generation = self.begin(Role::Checking).await?;
-        let shadow = self.shadow(generation, true);
+        let shadow = self.shadow(generation, Role::Checking);
         let compared = match self.filled(Operation::Verify, &shadow).await {
             Ok(()) => self.compare(Operation::Verify, &shadow).await,
             Err(failure) => Err(failure),
@@ -180,23 +215,32 @@ impl ReadModel {
             return Err(Failure::Told("no generation is kept that could answer again".to_owned()));
         };
         let generation = shadow.generation;
-        let before = match self.switch(Operation::RollBack, shadow, true).await {
+        if let Some(reason) = shadow.shown.end() {
+            kept.push(shadow);
+            return Err(Failure::Told(format!(
+                "generation {generation} is kept, but no longer fed, and cannot answer again: {reason}; discard it"
+            )));
+        }
+        let switched = match self.whole(&shadow).await {
+            Ok(()) => self.switch(Operation::RollBack, shadow, true).await,
+            Err(failure) => Err(failure),
+        };
+        let before = match switched {
             Ok(before) => before,
             Err(failure) => {
-                kept.push(self.shadow(generation, true));
+                self.keep(kept, generation);
                 return Err(failure);
             }
         };
-        kept.push(self.shadow(before, true));
-        let text = format!("generation {generation} answers again instead of {before}, which is kept and fed");
+        let dropped = self.keep_only(before, kept).await;
+        let text = format!("generation {generation} answers again instead of {before}, which is kept and fed{dropped}");
         Ok(Outcome { text, checksum: None })
     }
 
     async fn discard_all(&self, kept: &mut Vec<Shadow>) -> Result<Outcome, Failure> {
         self.show(Operation::Discard, Step::Discarding);
-        for shadow in kept.drain(..) {
-            shadow.end().await;
-        }
+        self.end(std::mem::take(kept)).await;
+        self.show_kept(kept);
         let (key, versions) = (self.key(), self.versions.clone());
         let discarded = self.generations(move |generations| {
             let mut discarded = Vec::new();
@@ -213,127 +257,6 @@ impl ReadModel {
         let discarded = discarded.await?;
         let text = if discarded.is_empty() { "nothing to discard".to_owned() } else { discarded.join(", ") };
         Ok(Outcome { text, checksum: None })
-    }
-
-    /// Waits until a generation holds everything that was there when it was begun, with nothing left out.
-    async fn filled(&self, operation: Operation, shadow: &Shadow) -> Result<(), Failure> {
-        self.show(operation, Step::Filling);
-        self.show_filling(Some(shadow.shown.clone()));
-        tokio::select! {
-           biased;
-            reason = shadow.ended() => Err(Failure::Told(reason)),
-            () = shadow.shown.watermarks.whole(self.key()) => Ok(()),
-        }
-    }
-
-    /// Lets the live generation rest where another one stands too; on a leash that is the same place on every lane, else
-    /// at least as far on each.
-    async fn aligned<'a>(&'a self, shadow: &Shadow, same: bool) -> Result<Rest<'a>, Failure> {
-        let key = self.key();
-        for _ in 0..COMMON_TRIES_MAX {
-            // What is parked stays so until somebody decides about it.
-            if let Some(parked) = shadow.shown.parked() {
-                return Err(Failure::Told(format!("generation {} cannot answer: {parked}", shadow.generation)));
-            }
-            // As long as it stands still, nothing has to rest for it.
-            if shadow.shown.alarm().is_some() {
-                tokio::select! {
-                    biased;
-                    reason = shadow.ended() => return Err(Failure::Told(reason)),
-                    () = self.runtime.sleep(COMMON_PAUSE) => continue,
-                }
-            }
-            let rest = self.rest().await;
-            let wanted = proofs(self.watermarks.lanes(key));
-            let all = async {
-                for (lane, (position, _)) in &wanted {
-                    shadow.shown.watermarks.reached(key, lane, *position).await;
-                }
-            };
-            let arrived = tokio::select! {
-                biased;
-                arrived = self.runtime.within(COMMON_WAIT_MAX, all) => arrived.is_some(),
-                reason = shadow.ended() => return Err(Failure::Told(reason)),
-            };
-            let fit = match (same, shadow.shown.alarm()) {
-                // Whatever the live one waits for, it is to be replaced.
-                (false, None) => true,
-                (true, None) => arrived && proofs(shadow.shown.lanes(key)) == wanted,
-                (_, Some(_)) => false,
-            };
-            if fit {
-                return Ok(rest);
-            }
-            drop(rest);
-            self.runtime.sleep(COMMON_PAUSE).await;
-        }
-        let generation = shadow.generation;
-        Err(Failure::Told(match shadow.shown.alarm() {
-            Some(alarm) => format!("generation {generation} cannot answer: {alarm}"),
-            None => format!("generation {generation} and the live one came to no common position"),
-        }))
-    }
-
-    /// Compares a generation with the live one as of a moment at which both stood at the same place; meanwhile both go
-    /// on.
-    async fn compare(&self, operation: Operation, shadow: &Shadow) -> Result<Compared, Failure> {
-        self.show(operation, Step::Aligning);
-        let (key, live, fresh) = (self.key(), self.live().await?, shadow.generation);
-        let rest = self.aligned(shadow, true).await?;
-        self.show(operation, Step::Comparing);
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
-        let comparing = self.generations(move |generations| {
-            let (mut begun, mut compared) = (Some(begun), None);
-            generations.inspect(&mut |inspection| {
-                let at = |lanes| proofs(lanes);
-                let same = at(inspection.checkpoints(key, live)?) == at(inspection.checkpoints(key, fresh)?);
-                // The snapshot stands: nothing that happens from now on is in it.
-                begun.take().map(|begun| begun.send(()));
-                if !same {
-                    return Err(ReadError::Broken("the generations do not stand at the same place".to_owned()));
-                }
-                let (left, right) = (checksum(inspection, key, live)?, checksum(inspection, key, fresh)?);
-                let difference = if left == right { None } else { difference(inspection, key, live, fresh)? };
-                compared = Some(Compared { checksum: right, difference });
-                Ok(())
-            })?;
-            compared.ok_or_else(|| ReadError::Broken("nothing was compared".to_owned()))
-        });
-        let release = async {
-            // Nobody tells when it failed before: then it is over as well.
-            let _ = has_begun.await;
-            drop(rest);
-        };
-        let (compared, ()) = tokio::join!(comparing, release);
-        Ok(compared?)
-    }
-
-    /// Makes a generation live, where it stands where the live one stands; which one was live before.
-    async fn switch(&self, operation: Operation, shadow: Shadow, same: bool) -> Result<Generation, Failure> {
-        self.show(operation, Step::Aligning);
-        let rest = self.aligned(&shadow, same).await?;
-        self.show(operation, Step::Switching);
-        let (key, from, to) = (self.key(), self.live().await?, shadow.generation);
-        shadow.end().await;
-        let (left, next) = (self.view(from), self.view(to));
-        let switched = self.generations(move |generations| {
-            // From here on nobody but us can write to either.
-            let from = Claimed { generation: from, epoch: left.claim(key)? };
-            let to = Claimed { generation: to, epoch: next.claim(key)? };
-            if same && proofs(left.checkpoints(key)?) != proofs(next.checkpoints(key)?) {
-                return Err(ReadError::Broken("the generations do not stand at the same place".to_owned()));
-            }
-            // It may have parked something on its last step.
-            next.read(&mut |snapshot| match parked_keys(snapshot, key, None, 1)?.first() {
-                Some(parked) => Err(ReadError::Broken(format!("{} is parked: {}", parked.key, parked.reason))),
-                None => Ok(()),
-            })?;
-            generations.switch(key, from, to)
-        });
-        switched.await?;
-        // Told by its own loop from now on, which goes on with the new one.
-        drop(rest);
-        Ok(from)
     }
 
     async fn begin(&self, role: Role) -> Result<Generation, ReadError> {

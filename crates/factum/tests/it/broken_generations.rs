@@ -25,6 +25,8 @@ enum Flaw {
     KeepsWhatIsDiscarded,
     /// The generation left is live as well.
     LeavesTwoLive,
+    /// Every one that ever answered is kept.
+    KeepsThemAll,
 }
 
 #[derive(Clone)]
@@ -78,11 +80,19 @@ impl Generations for Flawed {
             let kept = models.iter_mut().filter(|model| model.role == Role::Kept);
             kept.for_each(|model| model.role = Role::Live);
         }
+        if self.flaw == Flaw::KeepsThemAll {
+            let retired = models.iter_mut().filter(|model| model.role == Role::Retired);
+            retired.for_each(|model| model.role = Role::Kept);
+        }
         Ok(models)
     }
 
     fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
         self.inner.begin(projection, role)
+    }
+
+    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
+        self.inner.set_role(projection, generation, role)
     }
 
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
@@ -115,6 +125,7 @@ fn a_store_whose_generations_break_a_promise_is_found() {
         (Flaw::ViewsAreTheLiveOne, "a_generation_begins_empty_and_unseen"),
         (Flaw::KeepsWhatIsDiscarded, "what_is_discarded_is_gone_and_its_feeder_fenced"),
         (Flaw::LeavesTwoLive, "a_switch_is_seen_whole_or_not_at_all"),
+        (Flaw::KeepsThemAll, "a_switch_keeps_one_and_retires_what_was_kept_before"),
     ] {
         let suite = || testing::read_generations_suite(&|| Box::new(Flawed { inner: MemoryReadStore::new(), flaw }));
         let payload = catch_unwind(AssertUnwindSafe(suite)).expect_err("the suite found nothing");

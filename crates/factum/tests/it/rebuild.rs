@@ -1,6 +1,8 @@
 //! Read models built anew while they answer.
 
+mod kept;
 mod parked;
+mod replaced;
 mod stores;
 mod versions;
 

@@ -118,6 +118,8 @@ pub struct ReadModel {
     pub projection: String,
     /// Its version.
     pub version: u32,
+    /// The generations that are there.
+    pub generations: Vec<Generation>,
     /// What is under way.
     pub operation: Option<String>,
     /// What it is doing.
@@ -128,6 +130,15 @@ pub struct ReadModel {
     pub trouble: Option<String>,
     /// How the last operation ended.
     pub last: Option<OperationDone>,
+}
+
+/// A generation of a read model.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Generation {
+    /// Its number.
+    pub generation: u32,
+    /// What stands in its way.
+    pub trouble: Option<String>,
 }
 
 /// How far a filling is.

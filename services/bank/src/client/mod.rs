@@ -13,8 +13,8 @@ mod tests;
 
 pub use address::BankAddress;
 pub use answer::{
-    AccountsPage, DayOfTotals, Handled, LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt,
-    Statement, StatementLine, Summary, TransferStatus,
+    AccountsPage, DayOfTotals, Generation, Handled, LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness,
+    Receipt, Statement, StatementLine, Summary, TransferStatus,
 };
 use answer::{Parked, Quarantine, ReadModels};
 pub use error::{ClientError, Problem};

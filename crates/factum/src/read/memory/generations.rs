@@ -39,6 +39,17 @@ impl Generations for MemoryReadStore {
         Ok(generation)
     }
 
+    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
+        let _writing = self.writing();
+        let current = self.snapshot().projections.get(&(projection, generation)).and_then(|progress| progress.role);
+        if role == Role::Live || current.is_none_or(|current| current == Role::Live) {
+            let role = role.as_str();
+            return Err(ReadError::Broken(format!("generation {generation} of {projection} cannot become {role}")));
+        }
+        self.publish(|state| state.projections.entry((projection, generation)).or_default().role = Some(role));
+        Ok(())
+    }
+
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
         let _writing = self.writing();
         let state = self.snapshot();
@@ -58,6 +69,10 @@ impl Generations for MemoryReadStore {
         }
         drop(state);
         self.publish(|state| {
+            let of_it = state.projections.iter_mut().filter(|((key, _), _)| *key == projection);
+            for (_, kept) in of_it.filter(|(_, progress)| progress.role == Some(Role::Kept)) {
+                kept.role = Some(Role::Retired);
+            }
             state.projections.entry((projection, from.generation)).or_default().role = Some(Role::Kept);
             state.projections.entry((projection, to.generation)).or_default().role = Some(Role::Live);
         });

@@ -6,8 +6,8 @@ use super::{BALANCES, LINES, claimed, get, pairs, put, read, rows, write};
 use crate::{
     model::{Incarnation, ProjectionKey},
     read::{
-        Checkpoint, CheckpointMove, Claimed, Epoch, Generation, Generations, Key, Lane, ReadError, ReadStore, Role,
-        StoredModel, TableName,
+        Checkpoint, CheckpointMove, Claimed, Epoch, GENERATIONS_KEPT_MAX, Generation, Generations, Key, Lane,
+        ReadError, ReadStore, Role, StoredModel, TableName,
     },
     store::Position,
     testing::case::ok,
@@ -21,6 +21,8 @@ pub(super) const CASES: &[Case] = &[
     ("a_view_reads_the_live_tables_of_other_projections", a_view_reads_the_live_tables_of_other_projections),
     ("a_switch_is_seen_whole_or_not_at_all", a_switch_is_seen_whole_or_not_at_all),
     ("a_switch_needs_both_epochs_and_a_live_one_to_leave", a_switch_needs_both_epochs_and_a_live_one_to_leave),
+    ("a_switch_keeps_one_and_retires_what_was_kept_before", a_switch_keeps_one_and_retires_what_was_kept_before),
+    ("roles_change_but_not_which_one_answers", roles_change_but_not_which_one_answers),
     ("what_is_discarded_is_gone_and_its_feeder_fenced", what_is_discarded_is_gone_and_its_feeder_fenced),
     ("an_inspection_sees_every_generation_as_of_one_moment", an_inspection_sees_every_generation_as_of_one_moment),
 ];
@@ -134,6 +136,54 @@ fn a_switch_needs_both_epochs_and_a_live_one_to_leave(store: &dyn ReadStore) {
     let nowhere = Claimed { generation: Generation(second.0 + 1), epoch: Epoch(0) };
     assert!(generations.switch(BALANCES, from, nowhere).is_err(), "what is not there cannot become live");
     read(store, |snapshot| assert_eq!(rows(snapshot, LINES), pairs([("a", "1")])));
+}
+
+fn a_switch_keeps_one_and_retires_what_was_kept_before(store: &dyn ReadStore) {
+    let other = ProjectionKey { name: "rates", version: 3 };
+    ok(store.claim(other));
+    let others = ok(generations(store).begin(other, Role::Kept));
+    let mut live = Claimed { generation: Generation::FIRST, epoch: fill(store, "a", None, 1) };
+    for _ in 0..2 {
+        let (next, view) = begun(store);
+        let to = Claimed { generation: next, epoch: fill(&*view, "b", None, 1) };
+        ok(generations(store).switch(BALANCES, live, to));
+        live = to;
+    }
+    let roles: Vec<_> = ok(generations(store).models())
+        .into_iter()
+        .map(|model| (model.name == BALANCES.name, model.generation, model.role))
+        .collect();
+    let (second, third) = (Generation(2), Generation(3));
+    let expected = [
+        (true, Generation::FIRST, Role::Retired),
+        (true, second, Role::Kept),
+        (true, third, Role::Live),
+        (false, Generation::FIRST, Role::Live),
+        (false, others, Role::Kept),
+    ];
+    assert_eq!(roles, expected);
+    assert!(roles.iter().filter(|(own, _, role)| *own && *role == Role::Kept).count() <= GENERATIONS_KEPT_MAX);
+    // On the way back, too.
+    let (fourth, _) = begun(store);
+    ok(generations(store).set_role(BALANCES, fourth, Role::Kept));
+    let to = Claimed { generation: second, epoch: claimed(&*generations(store).view(BALANCES, second)) };
+    ok(generations(store).switch(BALANCES, live, to));
+    let kept: Vec<_> = ok(generations(store).models());
+    let kept = kept.iter().filter(|model| model.is_of(BALANCES) && model.role == Role::Kept);
+    assert_eq!(kept.map(|model| model.generation).collect::<Vec<_>>(), [third]);
+}
+
+fn roles_change_but_not_which_one_answers(store: &dyn ReadStore) {
+    fill(store, "a", None, 1);
+    let (second, _) = begun(store);
+    let generations = generations(store);
+    ok(generations.set_role(BALANCES, second, Role::Replacing));
+    let models = [model(Generation::FIRST, Role::Live), model(second, Role::Replacing)];
+    assert_eq!(ok(generations.models()), models);
+    assert!(generations.set_role(BALANCES, second, Role::Live).is_err(), "a generation becomes live by a switch");
+    assert!(generations.set_role(BALANCES, Generation::FIRST, Role::Kept).is_err(), "one must answer");
+    assert!(generations.set_role(BALANCES, Generation(9), Role::Kept).is_err(), "it is not there");
+    assert_eq!(ok(generations.models()), models);
 }
 
 fn what_is_discarded_is_gone_and_its_feeder_fenced(store: &dyn ReadStore) {

@@ -118,6 +118,10 @@ impl Generations for TroubledReadStore {
         self.through("generations.begin", || self.inner_generations().begin(projection, role))
     }
 
+    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
+        self.through("generations.set_role", || self.inner_generations().set_role(projection, generation, role))
+    }
+
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
         self.through("generations.switch", || self.inner_generations().switch(projection, from, to))
     }

@@ -32,10 +32,10 @@ async fn a_generation_with_something_in_its_way_does_not_answer_and_can_be_given
     models.request(None, Operation::Replace).unwrap();
     let refused = shop.ended(Operation::Replace).await.unwrap_err();
     assert!(refused.starts_with("generation 2 cannot answer: 1 messages of 1 keys are parked"), "{refused}");
-    assert_eq!(shop.roles(), [(1, Role::Live), (2, Role::Filling)]);
+    assert_eq!(shop.roles(), [(1, Role::Live), (2, Role::Replacing)]);
     assert_eq!(shop.sum().await, 15);
     models.request(None, Operation::Discard).unwrap();
-    assert_eq!(shop.ended(Operation::Discard).await.unwrap(), "totals@1 generation 2 (filling)");
+    assert_eq!(shop.ended(Operation::Discard).await.unwrap(), "totals@1 generation 2 (replacing)");
     let alone = || (shop.roles() == [(1, Role::Live)]).then_some(());
     world::eventually(alone, || format!("{:?}", shop.roles())).await;
     shop.stop().await;
@@ -51,6 +51,7 @@ struct Build<const VERSION: u32>;
 type Frail = Build<1>;
 type Fixed = Build<2>;
 type HalfFixed = Build<3>;
+type Mended = Build<4>;
 
 /// What answers of the half-fixed build are told by.
 const OF_HALF_FIXED: u64 = 1_000;
@@ -58,11 +59,20 @@ const OF_HALF_FIXED: u64 = 1_000;
 /// Whether the half-fixed build has its other half by now.
 static IS_WHOLE: AtomicBool = AtomicBool::new(false);
 
+/// Whether what the mended build panicked on was put right, without another version.
+static IS_MENDED: AtomicBool = AtomicBool::new(false);
+
 impl<const VERSION: u32> Build<VERSION> {
     const TOTALS: Table<u64> = Table::of::<Self>("totals");
 
     fn panics(by: u64) -> bool {
-        by == PANICS_AT && (VERSION == 1 || VERSION == 3 && !IS_WHOLE.load(Ordering::SeqCst))
+        let panics = match VERSION {
+            1 => true,
+            3 => !IS_WHOLE.load(Ordering::SeqCst),
+            4 => !IS_MENDED.load(Ordering::SeqCst),
+            _ => false,
+        };
+        by == PANICS_AT && panics
     }
 
     fn sum(read: &mut dyn ReadSnapshot) -> Result<u64, QueryError> {
@@ -107,6 +117,7 @@ macro_rules! sum_of {
 sum_of!(FrailSum, Frail);
 sum_of!(FixedSum, Fixed);
 sum_of!(HalfFixedSum, HalfFixed);
+sum_of!(MendedSum, Mended);
 
 async fn asked(service: &Service) -> Option<u64> {
     let answer = service.queries().ask_named("sum", "", AskOptions::default()).await.ok()?;
@@ -124,6 +135,18 @@ async fn answers(service: &Service, expected: u64) {
         assert!(begun.elapsed() < WAIT_MAX, "{seen:?} instead of {expected}: {:?}", service.read_models().reports());
         tokio::task::yield_now().await;
     }
+}
+
+/// Carries out an operation to its end, and says how it ended.
+async fn carry_out(service: &Service, operation: Operation) -> Result<String, String> {
+    service.read_models().request(None, operation).unwrap();
+    ended(service).await
+}
+
+async fn ended(service: &Service) -> Result<String, String> {
+    let idle = tokio::time::timeout(WAIT_MAX, service.read_models().idle()).await;
+    idle.unwrap_or_else(|_| panic!("it takes too long: {:?}", service.read_models().reports()));
+    service.read_models().reports().remove(0).last.expect("something was carried out").result
 }
 
 /// The versions that have a key parked.
@@ -178,6 +201,8 @@ impl Deployments {
         for counter in 0..COUNTERS {
             world::raise(&*store, counter, 1).await;
         }
+        // All of it is there before anybody reads: a version that finds nothing is whole, and answers for good.
+        settle(&[&counters]).await.unwrap();
         Self { store, bus, read_store: Arc::new(MemoryReadStore::new()), counters }
     }
 
@@ -256,6 +281,63 @@ async fn a_new_version_with_an_account_parked_does_not_answer_until_it_is_let_go
     build.quarantine().retry(Build::<3>::NAME, "counter-2", operator).await.unwrap();
     answers(&build, OF_HALF_FIXED + 2 * COUNTERS + PANICS_AT + 5).await;
     assert_eq!(parked_in(&build).await, [(1, "counter-2".to_owned())]);
+    build.stop(WAIT_MAX).await.unwrap();
+    shop.counters.stop(WAIT_MAX).await.unwrap();
+}
+
+/// The way from a read model with an account parked to a whole one, and back, with restarts at every turn: queries are
+/// answered all along, and the way back is closed as long as it would lose something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rebuild_out_of_quarantine_and_the_way_back_hold_over_restarts() {
+    let shop = Deployments::open().await;
+    let start = async || {
+        let build = shop.builder(&shop.read_store).consumes::<Mended>(&[TOPIC]).answers::<MendedSum>();
+        build.start().await.unwrap()
+    };
+    let (part, whole) = (2 * COUNTERS - 1, 2 * COUNTERS + PANICS_AT);
+    let build = start().await;
+    answers(&build, part).await;
+    eventually_parked(&build, &[(4, "counter-2")]).await;
+    let refused = carry_out(&build, Operation::Rebuild).await.unwrap_err();
+    assert!(refused.starts_with("generation 2 cannot answer: ") && refused.contains("is not my number"), "{refused}");
+    answers(&build, part).await;
+    build.stop(WAIT_MAX).await.unwrap();
+
+    // Put right; but what is parked stays so until somebody decides, in the generation that is taken up again as well.
+    IS_MENDED.store(true, Ordering::SeqCst);
+    let build = start().await;
+    world::eventually(|| build.read_models().reports().remove(0).last, || "not taken up again".to_owned()).await;
+    let refused = ended(&build).await.unwrap_err();
+    assert!(refused.starts_with("generation 2 cannot answer: "), "{refused}");
+    carry_out(&build, Operation::Discard).await.unwrap();
+    let refused = carry_out(&build, Operation::Rebuild).await.unwrap_err();
+    assert!(refused.starts_with("generation 3 differs from the live one, which stays"), "{refused}");
+    answers(&build, part).await;
+    carry_out(&build, Operation::Replace).await.unwrap();
+    answers(&build, whole).await;
+
+    // The one before has it parked still: to go back would lose it.
+    for _ in 0..2 {
+        let refused = carry_out(&build, Operation::RollBack).await.unwrap_err();
+        assert!(refused.starts_with("generation 1 cannot answer: "), "{refused}");
+        let told = || build.read_models().reports().remove(0).generations.remove(0).trouble;
+        let told = || told().filter(|told| told.contains("is not my number"));
+        world::eventually(told, || "what is kept shows what it has parked".to_owned()).await;
+    }
+    answers(&build, whole).await;
+    build.stop(WAIT_MAX).await.unwrap();
+    let build = start().await;
+    shop.raise(0, 5).await;
+    answers(&build, whole + 5).await;
+    eventually_parked(&build, &[(4, "counter-2")]).await;
+    build.quarantine().retry(Mended::NAME, "counter-2", ActorId::new("ops-7").unwrap()).await.unwrap();
+    eventually_parked(&build, &[]).await;
+    let told = carry_out(&build, Operation::RollBack).await.unwrap();
+    assert_eq!(told, "generation 1 answers again instead of 3, which is kept and fed");
+    answers(&build, whole + 5).await;
+    shop.raise(2, 1).await;
+    answers(&build, whole + 6).await;
+    assert!(carry_out(&build, Operation::Verify).await.unwrap().starts_with("equal to a fresh fold"));
     build.stop(WAIT_MAX).await.unwrap();
     shop.counters.stop(WAIT_MAX).await.unwrap();
 }

@@ -105,6 +105,10 @@ impl Generations for FullDisk {
         self.inner.generations().unwrap().begin(projection, role)
     }
 
+    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
+        self.inner.generations().unwrap().set_role(projection, generation, role)
+    }
+
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
         self.inner.generations().unwrap().switch(projection, from, to)
     }
