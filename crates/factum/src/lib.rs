@@ -26,6 +26,7 @@ pub mod consumer;
 pub mod contract;
 mod derives;
 pub mod dispatch;
+pub mod forks;
 #[cfg(test)]
 mod fuzzing;
 pub mod input;

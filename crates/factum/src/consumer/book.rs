@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::end::PartitionStop;
 use crate::{
     bus::{Envelope, Mark, Offset, TopicPartition},
+    forks::Accepted,
     model::{Incarnation, Source, StoreId},
     read::{Checkpoint, CheckpointMove, Lane},
     store::{Fork, History, Position},
@@ -20,6 +21,8 @@ pub(super) struct Book {
     reread: HashMap<Lane, Position>,
     /// The newest history known of a store on a partition, before its messages come.
     histories: HashMap<(TopicPartition, StoreId), History>,
+    /// Where an operator lets it go on with another history than the one whose messages it has dealt with.
+    accepted: Accepted,
 }
 
 /// Moves on top of the stored checkpoints of one partition, not yet written.
@@ -68,6 +71,11 @@ impl Book {
     /// Replaces what is stored; the gaps seen stay seen.
     pub(super) fn reload(&mut self, stored: Vec<(Lane, Checkpoint)>) {
         self.stored = stored.into_iter().collect();
+    }
+
+    /// Goes on from these forks, too, whatever was dealt with beyond them.
+    pub(super) fn accept(&mut self, accepted: Accepted) {
+        self.accepted = accepted;
     }
 
     /// Whether the read models are only a part of what was there when they were begun, or not even begun.
@@ -180,7 +188,14 @@ impl Book {
         let Some((lane, at)) = self.live_lane(draft, partition, source) else { return Ok(None) };
         match Fork::shared_up_to(message.lineage, at.incarnation) {
             Some(fork) if at.position <= fork => Ok(Some((lane, at))),
-            Some(fork) => Err(PartitionStop::ForkedBelow { fork, watermark: at.position }),
+            Some(fork) => {
+                let left = Source { incarnation: at.incarnation, ..source };
+                if self.accepted.covers(partition, left, fork) {
+                    return Ok(Some((lane, Checkpoint { position: fork, event_id: None, ..at })));
+                }
+                let history = History { incarnation: source.incarnation, lineage: message.lineage.to_vec() };
+                Err(PartitionStop::ForkedBelow { fork, watermark: at.position, left, history })
+            }
             None => Err(PartitionStop::ForeignHistory { found: source.incarnation, applied: at.incarnation }),
         }
     }

@@ -2,10 +2,10 @@
 
 use crate::{
     bus::{BusError, EnvelopeError},
-    model::{EventId, Incarnation},
+    model::{EventId, Incarnation, Source},
     read::ReadError,
     runtime::Ending,
-    store::{Position, ProgressError, StoreError},
+    store::{History, Position, ProgressError, StoreError},
 };
 
 /// Why a consumer ended before it was told to.
@@ -64,6 +64,10 @@ pub enum PartitionStop {
         fork: Position,
         /// The last position applied here.
         watermark: Position,
+        /// The source in whose history that was.
+        left: Source,
+        /// The history it goes on with.
+        history: History,
     },
     /// The source's present history does not descend from the one applied here.
     #[error("the source goes on in history {found}, which does not descend from {applied}")]

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     bus::LINEAGE_MAX,
+    forks::FORK_CATEGORY,
     model::Command,
     principal::{AllowAll, Authorize},
     process::TIMER_CATEGORY,
@@ -23,7 +24,8 @@ use crate::{
 };
 
 /// Categories of streams that are not decided on by aggregates.
-const RESERVED_CATEGORIES: [&str; 4] = [TIMER_CATEGORY, OUTCOME_CATEGORY, DEAD_LETTER_CATEGORY, QUARANTINE_CATEGORY];
+const RESERVED_CATEGORIES: [&str; 5] =
+    [TIMER_CATEGORY, OUTCOME_CATEGORY, DEAD_LETTER_CATEGORY, QUARANTINE_CATEGORY, FORK_CATEGORY];
 
 /// Puts a [`CommandDispatcher`] together.
 #[must_use = "a builder does nothing until `build`"]

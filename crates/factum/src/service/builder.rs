@@ -9,6 +9,7 @@ use super::{
 use crate::{
     bus::Bus,
     dispatch::{BuildError, CommandDispatcher, CommandDispatcherBuilder, Streams, check_category},
+    forks::Forks,
     model::{Command, ProcessManager, Projection, ProjectionKey, Query},
     principal::Authorize,
     process::Managed,
@@ -263,7 +264,9 @@ impl ServiceBuilder {
         };
         let quarantine = Arc::new(Quarantine::new(store.clone(), runtime.clone()));
         let (service, turns) = (name, Turns::default());
-        let parts = loops::Parts { system, service, runtime, store, read_store, bus, watermarks, quarantine, turns };
+        let forks = Arc::new(Forks::new(store.clone(), bus.clone(), runtime.clone()));
+        let parts =
+            loops::Parts { system, service, runtime, store, read_store, bus, watermarks, quarantine, forks, turns };
         let mut started = Started::new(version, commands, queries, parts);
         if self.shares_stores {
             started.lease().await;

@@ -9,6 +9,7 @@ use crate::{
     bus::{Assignment, Bus, ConsumerOptions},
     consumer::{Effect, EffectConsumer, Seen},
     dispatch::{CommandDispatcher, Streams},
+    forks::Forks,
     model::ProjectionKey,
     process::{Deadlines, Hears, Managed, TimerKeeper},
     projections::{DynProjection, Feed, Turns, Watermarks},
@@ -36,6 +37,7 @@ pub(super) struct Parts {
     pub(super) bus: Option<Arc<dyn Bus>>,
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) quarantine: Arc<Quarantine>,
+    pub(super) forks: Arc<Forks>,
     /// Of whatever is filled beside what answers.
     pub(super) turns: Turns,
 }
@@ -96,7 +98,8 @@ fn effect_consumer(parts: &Parts, name: &str, effect: Arc<dyn Effect>, topics: V
         // The progress' epoch lets only one instance have effects.
         assignment: Assignment::Everything,
     };
-    EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone())
+    let consumer = EffectConsumer::new(name, effect, options, parts.bus(), parts.store(), parts.runtime.clone());
+    consumer.forks(&parts.forks)
 }
 
 /// The loop of a reactor to the events of the own store.

@@ -24,6 +24,7 @@ pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};
 use crate::{
     consumer::Seen,
     dispatch::CommandDispatcher,
+    forks::Forks,
     process::Deadlines,
     projections::Watermarks,
     quarantine::Quarantine,
@@ -109,6 +110,11 @@ impl Service {
     /// What its projections have parked, and what to do about it.
     pub const fn quarantine(&self) -> &Arc<Quarantine> {
         &self.parts.quarantine
+    }
+
+    /// The forks that its consumers stand at, and what to do about it.
+    pub const fn forks(&self) -> &Arc<Forks> {
+        &self.parts.forks
     }
 
     /// What it shows of itself.

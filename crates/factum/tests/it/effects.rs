@@ -29,7 +29,7 @@ const COUNTERS: usize = 4;
 const ROUNDS: usize = 3;
 
 /// Notes each message in the event store, under an id derived from it.
-struct Noting(Arc<dyn EventStore>);
+pub struct Noting(pub Arc<dyn EventStore>);
 
 impl Effect for Noting {
     fn take<'a>(
@@ -66,10 +66,10 @@ fn noted(stream: &StreamName) -> StreamName {
 }
 
 /// What was noted about each stream, in order.
-async fn notes(store: &dyn EventStore) -> Vec<(String, Vec<u64>)> {
+pub async fn notes(store: &dyn EventStore) -> Vec<(String, Vec<u64>)> {
     let batch = store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 1_000).await.unwrap();
     let mut notes: Vec<(String, Vec<u64>)> = Vec::new();
-    for event in batch.events {
+    for event in batch.events.into_iter().filter(|event| &*event.name == "note.made") {
         let (stream, position) = (event.stream.to_string(), serde_json::from_slice(&event.data).unwrap());
         match notes.iter_mut().find(|(known, _)| *known == stream) {
             Some((_, positions)) => positions.push(position),

@@ -130,6 +130,11 @@ impl Faults {
         std::mem::take(&mut self.0.state.lock().unwrap().dead)
     }
 
+    /// Whether somebody is to be killed.
+    pub fn is_dead(&self) -> bool {
+        self.0.state.lock().unwrap().dead
+    }
+
     /// Lets threads go that were held where their caller died.
     pub fn release(&self) {
         self.0.state.lock().unwrap().released = true;

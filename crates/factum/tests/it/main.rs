@@ -19,6 +19,7 @@ mod effects;
 mod engine_store;
 mod event_store;
 mod faults;
+mod forks;
 mod given;
 mod guide;
 mod left_histories;

@@ -22,6 +22,7 @@ use crate::{
         show,
         start::{self, Beginning},
     },
+    forks::{Desk, Forks, Standing},
     projections::Awaited,
     reactor::Since,
     read::{Checkpoint, Epoch, Lane},
@@ -30,9 +31,10 @@ use crate::{
 };
 
 /// What helps when a source has left the history whose messages led to what is recorded.
-const LEFT_RECORDED: &str = "restore the events of this service from a copy from before that, too";
+const LEFT_RECORDED: &str = "see what was heard beyond the fork (`/admin/forks`), and let it go on from there";
 /// The same of what was done outside.
-const LEFT_OUTSIDE: &str = "what was done outside stays done; restore the source from a newer copy";
+const LEFT_OUTSIDE: &str =
+    "what was done outside stays done; see what it was about (`/admin/forks`), and let it go on from the fork";
 
 /// Feeds one [`Effect`] from topics of the bus, with its progress in the event store.
 ///
@@ -50,6 +52,7 @@ pub struct EffectConsumer {
     seen: watch::Sender<Seen>,
     /// Its effects are outside, where nothing tells what was done.
     outside: Option<Since>,
+    forks: Desk,
 }
 
 /// What an [`EffectConsumer`] has dealt with.
@@ -73,7 +76,18 @@ impl EffectConsumer {
     ) -> Self {
         let status = Status::new(&name.replace('/', " "));
         let seen = watch::Sender::new(Seen::default());
-        Self { effect, name: name.to_owned(), options, bus, store, runtime, status, seen, outside: None }
+        Self {
+            effect,
+            name: name.to_owned(),
+            options,
+            bus,
+            store,
+            runtime,
+            status,
+            seen,
+            outside: None,
+            forks: Desk::default(),
+        }
     }
 
     /// The same for effects that are not recorded in the event store: what was dealt with stays dealt with after a
@@ -81,6 +95,12 @@ impl EffectConsumer {
     #[must_use]
     pub(crate) fn outside(self, since: Since) -> Self {
         Self { outside: Some(since), ..self }
+    }
+
+    /// Lets operators decide that it goes on from a fork.
+    #[must_use]
+    pub fn forks(self, forks: &Arc<Forks>) -> Self {
+        Self { forks: Desk::open(forks, &self.name), ..self }
     }
 
     /// The same, showing itself in a status that others show something in as well.
@@ -146,9 +166,13 @@ impl EffectConsumer {
         let mut session = Session::new(book, consumer?, catch_up, worker, ledgers);
         self.show_progress(&session);
         loop {
-            let Some(next) = stop.unless(session.next(&self.runtime)).await else { break };
+            let Some(next) = stop.unless(session.next(&self.runtime, &self.forks)).await else { break };
             match next {
                 Next::Due => session.resume_due(&self.runtime),
+                Next::Decided => {
+                    session.book.accept(self.forks.accepted().await?);
+                    session.resume_all();
+                }
                 Next::Saved(topic, ledger) => session.saved(topic, ledger?),
                 Next::Rested => {}
                 Next::Worked(end) => {
@@ -203,7 +227,10 @@ impl EffectConsumer {
             seen.lanes.extend(checkpoints.iter().cloned());
             false
         });
-        Ok((ledgers, Book::new(checkpoints)))
+        self.forks.begins();
+        let mut book = Book::new(checkpoints);
+        book.accept(self.forks.accepted().await?);
+        Ok((ledgers, book))
     }
 
     async fn take(&self, event: Result<BusEvent, BusError>, session: &mut Session) -> Result<(), Trouble> {
@@ -287,6 +314,9 @@ impl EffectConsumer {
                 session.unsaved_records += tally.records.max(1);
             }
             let over = !plan.moves.is_empty() && session.standstill.forget(partition);
+            if over {
+                self.forks.goes_on(partition);
+            }
             show::done(&self.status, partition, &plan, (tally.records, tally.last), over);
             self.seen.send_if_modified(|seen| {
                 seen.lanes.extend(plan.moves.into_iter().map(|step| (step.lane, step.next)));
@@ -319,6 +349,11 @@ impl EffectConsumer {
     ) -> Result<(), Trouble> {
         let remedy = if self.outside.is_some() { LEFT_OUTSIDE } else { LEFT_RECORDED };
         show::stands_still(&self.status, partition, offset, stop, remedy);
+        if let PartitionStop::ForkedBelow { fork, watermark, left, history } = stop {
+            let (partition, history) = (partition.clone(), history.clone());
+            let (left, fork, watermark) = (*left, *fork, *watermark);
+            self.forks.stands(Standing { partition, offset, left, history, fork, watermark });
+        }
         session.rest.remove(partition);
         session.consumer.pause(partition);
         session.consumer.seek(partition, offset).await?;

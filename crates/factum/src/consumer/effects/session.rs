@@ -16,6 +16,7 @@ use super::{
 use crate::{
     bus::{BusError, BusEvent, Consumer, Record, TopicPartition},
     consumer::{book::Book, catch_up::CatchUp, end::Trouble, standstill::Standstill},
+    forks::Desk,
     runtime::Runtime,
     store::{BoxFuture, EventStore},
 };
@@ -64,6 +65,8 @@ pub(super) enum Next {
     Saved(Arc<str>, Saved),
     Rested,
     Due,
+    /// Something may have been accepted.
+    Decided,
     Bus(Result<BusEvent, BusError>),
 }
 
@@ -103,7 +106,7 @@ impl Session {
         self.turns.push_back(partition.clone());
     }
 
-    pub(super) async fn next(&mut self, runtime: &Runtime) -> Next {
+    pub(super) async fn next(&mut self, runtime: &Runtime, forks: &Desk) -> Next {
         let Self { work, saving, resting, standstill, consumer, .. } = self;
         tokio::select! {
             biased;
@@ -111,6 +114,7 @@ impl Session {
             (topic, ledger) = over(saving) => Next::Saved(topic, ledger),
             () = over(resting) => Next::Rested,
             () = standstill.due(runtime) => Next::Due,
+            () = forks.decided() => Next::Decided,
             event = consumer.next() => Next::Bus(event),
         }
     }
@@ -147,6 +151,13 @@ impl Session {
         let Some(ledger) = self.ledgers.remove(&topic) else { return };
         let (draft, store, runtime) = (Draft::of(&self.book, &topic), Arc::clone(store), self.worker.runtime.clone());
         self.saving = Some(Box::pin(async move { (topic, ledger.save(store, draft, &runtime).await) }));
+    }
+
+    /// Lets every partition that stands still try again.
+    pub(super) fn resume_all(&mut self) {
+        for partition in self.standstill.take_all() {
+            self.consumer.resume(&partition);
+        }
     }
 
     /// Lets partitions that stood still long enough try again.

@@ -1,0 +1,185 @@
+//! The forks that a service's consumers stand at, and what is decided about them: for operators.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use factum_engine::Position;
+
+use super::{
+    Accepted, Heard, Standing,
+    accepted::{of_consumer, record},
+    desk::Shared,
+    look::beyond,
+};
+use crate::{
+    bus::{Bus, BusError, TopicPartition},
+    model::{ActorId, Incarnation, StoreId},
+    runtime::Runtime,
+    store::{AppendError, EventStore, StoreError},
+};
+
+/// The longest reason of a decision, in characters.
+pub const REASON_CHARS_MAX: usize = 500;
+/// How long an operator waits for a loop to go on.
+const GOING_ON_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The forks that the consumers of a service stand at: those with effects. Decisions are recorded in the service's event
+/// store. A projection beyond a fork is rebuilt instead.
+pub struct Forks {
+    store: Option<Arc<dyn EventStore>>,
+    bus: Option<Arc<dyn Bus>>,
+    runtime: Runtime,
+    pub(super) desks: Mutex<Vec<Arc<Shared>>>,
+}
+
+/// A consumer that stands still on a partition, because its source has left the history of what was dealt with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftFork {
+    /// The consumer, as its progress is named: `process/transfer`, `commands`, `reactor/welcome`.
+    pub consumer: Arc<str>,
+    /// Where it stands.
+    pub partition: TopicPartition,
+    /// The store that was restored.
+    pub source: StoreId,
+    /// The history that was left.
+    pub left: Incarnation,
+    /// The one that it goes on with.
+    pub history: Incarnation,
+    /// The last position that the two share.
+    pub fork: Position,
+    /// The last position that was dealt with of the one that was left.
+    pub watermark: Position,
+    /// What was dealt with beyond the fork.
+    pub heard: Heard,
+}
+
+/// A fork from which a consumer goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedFork {
+    /// Where it stood.
+    pub fork: LeftFork,
+    /// It goes on already; otherwise it does when it runs.
+    pub goes_on: bool,
+}
+
+/// Why nothing was decided.
+#[derive(Debug, thiserror::Error)]
+pub enum ForksError {
+    /// No consumer with effects of this name runs here.
+    #[error("no consumer `{name}` with effects runs here, only {known}")]
+    UnknownConsumer {
+        /// What was asked for.
+        name: String,
+        /// Those that run.
+        known: String,
+    },
+    /// A decision needs a reason, at most [`REASON_CHARS_MAX`] characters.
+    #[error("say why in 1 to {REASON_CHARS_MAX} characters")]
+    NoReason,
+    /// The event store did not record the decision.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The event store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The bus failed.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+impl Forks {
+    /// For a service's consumers; decisions are recorded in its event store.
+    pub fn new(store: Option<Arc<dyn EventStore>>, bus: Option<Arc<dyn Bus>>, runtime: Runtime) -> Self {
+        Self { store, bus, runtime, desks: Mutex::default() }
+    }
+
+    /// Every consumer and partition that stands at a fork, with what was dealt with beyond it.
+    ///
+    /// # Errors
+    /// The bus failed.
+    pub async fn list(&self) -> Result<Vec<LeftFork>, ForksError> {
+        let mut all = Vec::new();
+        for (desk, standing) in self.standing(None)? {
+            all.push(self.left_fork(&desk, standing).await?);
+        }
+        Ok(all)
+    }
+
+    /// Lets a consumer, or with `None` every one, go on with the present history of its source from each fork at which it
+    /// stands. What it has dealt with beyond the fork stays as it is. Decided again, it changes nothing.
+    ///
+    /// # Errors
+    /// See [`ForksError`]. Some may have been accepted: ask again.
+    pub async fn accept(
+        &self,
+        consumer: Option<&str>,
+        reason: &str,
+        actor: ActorId,
+    ) -> Result<Vec<AcceptedFork>, ForksError> {
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+            return Err(ForksError::NoReason);
+        }
+        // Who stands at a fork has effects, and so has an event store.
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let mut accepted = Vec::new();
+        for (desk, standing) in self.standing(consumer)? {
+            let fork = self.left_fork(&desk, standing.clone()).await?;
+            let decided = (&*desk.consumer, &standing, &fork.heard);
+            record(store.as_ref(), decided, reason, actor.clone(), self.runtime.now()).await?;
+            tracing::warn!(consumer = &*desk.consumer, partition = %standing.partition, reason, "fork accepted");
+            accepted.push((desk, standing, fork));
+        }
+        for (desk, ..) in &accepted {
+            desk.decided.notify_one();
+        }
+        let mut told = Vec::new();
+        for (desk, standing, fork) in accepted {
+            let mut still = desk.standing.subscribe();
+            // The sender lives in `desk`: the wait cannot fail.
+            let gone = still.wait_for(|all| all.get(&standing.partition) != Some(&standing));
+            let goes_on = self.runtime.within(GOING_ON_WAIT_MAX, gone).await.is_some();
+            told.push(AcceptedFork { fork, goes_on });
+        }
+        Ok(told)
+    }
+
+    /// From where a consumer was let go on.
+    pub(super) async fn accepted_of(&self, consumer: &str) -> Result<Accepted, StoreError> {
+        match &self.store {
+            Some(store) => of_consumer(store.as_ref(), consumer).await,
+            None => Ok(Accepted::default()),
+        }
+    }
+
+    async fn left_fork(&self, desk: &Shared, standing: Standing) -> Result<LeftFork, BusError> {
+        let heard = match &self.bus {
+            Some(bus) => beyond(bus.as_ref(), &standing).await?,
+            None => Heard::default(),
+        };
+        let Standing { partition, left, history, fork, watermark, .. } = standing;
+        let consumer = Arc::clone(&desk.consumer);
+        let (source, left, history) = (left.store, left.incarnation, history.incarnation);
+        Ok(LeftFork { consumer, partition, source, left, history, fork, watermark, heard })
+    }
+
+    fn standing(&self, consumer: Option<&str>) -> Result<Vec<(Arc<Shared>, Standing)>, ForksError> {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = |desk: &&Arc<Shared>| consumer.is_none_or(|name| *desk.consumer == *name);
+        if let Some(name) = consumer
+            && !desks.iter().any(|desk| asked(&desk))
+        {
+            let mut known: Vec<&str> = desks.iter().map(|desk| &*desk.consumer).collect();
+            known.dedup();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(ForksError::UnknownConsumer { name: name.to_owned(), known });
+        }
+        let all = desks.iter().filter(asked).flat_map(|desk| {
+            let standing: Vec<Standing> = desk.standing.borrow().values().cloned().collect();
+            standing.into_iter().map(|standing| (Arc::clone(desk), standing))
+        });
+        Ok(all.collect())
+    }
+}
