@@ -186,7 +186,8 @@ impl TimerKeeper {
                     self.take(batch?, &mut session).await?;
                     backoff.reset();
                 }
-                () = self.next_due(next) => {}
+                // While there is more to be read, nothing fires, and no timer that is due may cut off what is being read.
+                () = self.next_due(next), if session.at_end => {}
             }
         }
     }

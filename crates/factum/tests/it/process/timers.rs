@@ -118,6 +118,48 @@ async fn eventually_told(shop: &Shop, story: &[&str]) -> Vec<String> {
     panic!("{:?} is not {story:?}", shop.story(ORDER).await)
 }
 
+/// A timer that was due already woke the keeper again and again while it was still reading on, and each time it let go of
+/// what it read: of a store that does not answer at once it never got any further.
+#[tokio::test]
+async fn a_timer_that_is_due_does_not_keep_its_keeper_from_reading_on() {
+    let mut shop = Shop::new();
+    let others = shop.others().await;
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    settled(&[&orders, &others]).await;
+    drop(orders);
+    let junk = |number: u128| NewEvent {
+        id: EventId::from_uuid(Uuid::from_u128(number)),
+        name: "junk.found".into(),
+        schema: 1,
+        tags: Vec::new(),
+        data: b"{}".to_vec(),
+    };
+    let metadata = Metadata {
+        correlation_id: CorrelationId::from_uuid(ORDER),
+        causation_id: None,
+        actor: ActorId::system(),
+        bus_command: None,
+    };
+    for batch in 0..8 {
+        let events = (0..100).map(|number| junk(1 + batch * 100 + number)).collect();
+        let stream = StreamName::new("junk-1").unwrap();
+        let append = Append::new(metadata.clone(), NOW).stream(stream, ExpectedVersion::Any, events);
+        shop.store.append(append).await.unwrap();
+    }
+    shop.clock.advance(PAY_TIME_MAX);
+    let slowly = |call, _| async move {
+        if call == StoreCall::Read {
+            a_while().await;
+        }
+        Ok(())
+    };
+    shop.store = FaultyStore::new(&shop.store).before(slowly).shared().1;
+    let orders = shop.orders().await;
+    settled(&[&orders, &others]).await;
+    assert_eq!(shop.story(ORDER).await, ["placed", "payment-overdue"]);
+}
+
 #[tokio::test]
 async fn an_outcome_that_is_recorded_while_a_timer_fires_goes_first() {
     let mut shop = Shop::new();
