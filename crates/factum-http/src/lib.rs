@@ -49,7 +49,8 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let commands = CommandDispatcher::builder(Arc::new(MemoryStore::new())).handles::<Raise>().build()?;
 //! let health = Health::default();
-//! let app = write_surface(WriteSurface { commands, health, options: SurfaceOptions::default() });
+//! let (dead_letters, options) = (Arc::default(), SurfaceOptions::default());
+//! let app = write_surface(WriteSurface { commands, dead_letters, health, options });
 //!
 //! let bound = Server::bind("127.0.0.1:0".parse()?).await?;
 //! println!("try: curl --json '{{}}' http://{}/commands/raise", bound.local_addr());
@@ -82,7 +83,8 @@ pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, PORT_WAIT_MAX, Server, raise_open_files};
 pub use surface::{
-    CommandAnswer, DoneAnswer, GenerationAnswer, HandledAnswer, LoopAnswer, ParkedAnswer, ParkedKeyAnswer,
-    ParkedMessageAnswer, ParkedMessagesAnswer, ProgressAnswer, QuarantineAnswer, ReadModelAnswer, ReadModelsAnswer,
-    ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface,
+    AcknowledgedAnswer, CommandAnswer, DeadLetterAnswer, DeadLettersAnswer, DoneAnswer, GenerationAnswer,
+    HandledAnswer, LoopAnswer, ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer,
+    ProgressAnswer, QuarantineAnswer, ReadModelAnswer, ReadModelsAnswer, ReadSurface, ReadyAnswer, WriteSurface,
+    read_surface, write_surface,
 };

@@ -2,11 +2,13 @@
 
 mod audit;
 mod client;
+mod dead_letters;
 mod events;
 #[cfg(test)]
 mod late_tests;
 mod load;
 mod options;
+mod print;
 mod quarantine;
 mod rebuild;
 mod restore;
@@ -53,6 +55,8 @@ enum Tool {
     Discard(rebuild::ModelsArgs),
     /// Show what statements could not apply and decide about it.
     Quarantine(quarantine::QuarantineArgs),
+    /// Show what came to accounts as a command and is none, and acknowledge it.
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Show what one request led to, across the services, as a tree.
     Trace(trace::TraceArgs),
     /// Make the event store anew from a copy of the data folder that was made while the bank was stopped.
@@ -75,6 +79,7 @@ async fn main() -> ExitCode {
         Some(Tool::RollBack(args)) => rebuild::run(args, "roll-back").await,
         Some(Tool::Discard(args)) => rebuild::run(args, "discard").await,
         Some(Tool::Quarantine(args)) => quarantine::run(args).await,
+        Some(Tool::DeadLetters(args)) => dead_letters::run(args).await,
         Some(Tool::Trace(args)) => trace::run(args).await,
         Some(Tool::Restore(args)) => restore::run(&args),
     };

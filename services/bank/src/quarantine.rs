@@ -1,15 +1,15 @@
 //! `bank quarantine`: what statements could not apply, and what is decided about it.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::client::{BankAddress, BankClient, ClientError, Handled, ParkedKey, ParkedMessages};
+use crate::{
+    client::{BankAddress, BankClient, ClientError, Handled, ParkedKey, ParkedMessages},
+    print::print,
+};
 
 /// What to do about messages that could not be applied.
 #[derive(Debug, Args)]
@@ -110,15 +110,6 @@ async fn decide(common: &Common, (decision, key): (&str, &str), body: &Value) ->
     let handled = decided.with_context(|| format!("to {decision} `{key}`"))?;
     print(common.json, &handled, || outcome(decision, &handled))?;
     Ok(if handled.failed.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn print(as_json: bool, answer: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { text() };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read us has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
 }
 
 fn told(parked: &ParkedKey) -> String {

@@ -4,6 +4,7 @@
 //! written today: clients tolerate fields they do not know.
 
 mod components;
+mod dead_letters;
 mod example;
 mod operations;
 mod parameters;
@@ -29,6 +30,9 @@ pub(crate) fn of_commands(about: &About, commands: &[CommandInfo]) -> Value {
     }
     let events = routes::admin_events(&mut document.components);
     document.path("/admin/events", "get", events);
+    for (path, method, operation) in dead_letters::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
     document.finish(about)
 }
 

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     components::{Components, Side},
-    example, refusals,
+    example,
+    refusals::{self, Refusal},
     routes::get,
 };
 use crate::surface::{
@@ -41,25 +42,40 @@ pub(super) fn routes(components: &mut Components) -> Vec<(&'static str, &'static
     ]
 }
 
-fn operation(name: &str, what: &str, (called, answer): (&str, &Schema), components: &mut Components) -> Value {
+fn operation(name: &str, what: &str, answer: (&str, &Schema), components: &mut Components) -> Value {
+    operation_of(("Quarantine", refusals::of_quarantine()), (name, what), answer, components)
+}
+
+/// A route for operators with its answer, and a family of refusals besides those of every route.
+pub(super) fn operation_of(
+    (family, refused): (&str, Vec<Refusal>),
+    (name, what): (&str, &str),
+    (called, answer): (&str, &Schema),
+    components: &mut Components,
+) -> Value {
     let schema = components.schema(called, answer, Side::Answer);
     let content = json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } });
     let mut operation = get(name, what, content, &[], components);
     if let Some(responses) = operation["responses"].as_object_mut() {
-        let all = [refusals::of_every_route(), refusals::of_quarantine()].concat();
-        refusals::add(responses, "Quarantine", all, components);
+        refusals::add(responses, family, [refusals::of_every_route(), refused].concat(), components);
     }
     operation
 }
 
-fn take(operation: &mut Value, (called, body): (&str, &Schema), components: &mut Components) {
+/// A route with a body.
+pub(super) fn take(operation: &mut Value, (called, body): (&str, &Schema), components: &mut Components) {
     let schema = components.schema(called, body, Side::Request);
     let content = json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } });
     operation["requestBody"] = json!({ "required": true, "content": content });
 }
 
 fn limit(what: &str) -> Value {
-    let schema = json!({ "type": "integer", "minimum": 1, "maximum": PARKED_MAX, "default": PARKED_DEFAULT });
+    limit_of(what, (PARKED_DEFAULT, PARKED_MAX))
+}
+
+/// How many an answer is to have.
+pub(super) fn limit_of(what: &str, (usual, max): (usize, usize)) -> Value {
+    let schema = json!({ "type": "integer", "minimum": 1, "maximum": max, "default": usual });
     json!({ "name": "limit", "in": "query", "required": false, "description": what, "schema": schema })
 }
 
@@ -67,6 +83,6 @@ fn text(name: &str, what: &str) -> Value {
     json!({ "name": name, "in": "query", "required": true, "description": what, "schema": { "type": "string" } })
 }
 
-fn correlation() -> Value {
+pub(super) fn correlation() -> Value {
     json!({ "$ref": "#/components/parameters/Factum-Correlation-Id" })
 }

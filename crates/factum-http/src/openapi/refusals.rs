@@ -108,6 +108,24 @@ pub(super) fn of_quarantine() -> Vec<Refusal> {
     ]
 }
 
+/// What the routes about dead letters may be answered with besides.
+pub(super) fn of_dead_letters() -> Vec<Refusal> {
+    vec![
+        Problem::malformed("the body must be a JSON object"),
+        Problem::invalid("reason", "say why in 1 to 500 characters"),
+        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
+        Problem::of(Code::Unauthenticated, "say who asks"),
+        Problem::of(Code::LoopbackOnly, "dead letters are shown to callers on the same machine only"),
+        Problem::of(Code::NotFound, "no dead letter of that id waits to be acknowledged: list those that do"),
+        Problem::too_large(1 << 20),
+        Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
+            .field("Content-Type"),
+        Problem::too_many_requests(),
+        Problem::damaged(),
+        Problem::unavailable("the event store cannot answer now: look at what waits, and ask again"),
+    ]
+}
+
 /// What the listing of events may be answered with besides.
 pub(super) fn of_admin_events() -> Vec<Refusal> {
     vec![

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     Extension,
-    extract::{ConnectInfo, RawQuery, State},
+    extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use factum::{
@@ -18,7 +18,10 @@ use http::{HeaderMap, HeaderName, header, uri::Authority};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Shared;
+use super::{
+    Shared,
+    operators::{Peer, nobody_else},
+};
 use crate::{answers::store_unavailable, code::Code, problem::Problem, work::Work};
 
 /// The most events one answer holds.
@@ -60,16 +63,12 @@ struct LineMetadata<'a> {
 /// Events in order of position, a line each. A short answer is not the end: an empty one is.
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     owner: Option<Extension<Work>>,
     headers: HeaderMap,
     RawQuery(parameters): RawQuery,
 ) -> Result<Response, Problem> {
-    if !is_local(peer.map(|Extension(ConnectInfo(peer))| peer), &headers) {
-        let detail =
-            "the log is shown to callers on the same machine only: ask 127.0.0.1 or localhost, without a proxy";
-        return Err(Problem::of(Code::LoopbackOnly, detail));
-    }
+    nobody_else("the log is shown", peer, &headers)?;
     let page = Page::parse(parameters.as_deref().unwrap_or_default())?;
     let Some(store) = shared.store.clone() else { return Err(Problem::internal()) };
     let lines = shared.gate.run(owner, "ask again", async move { lines(store.as_ref(), page).await }).await??;

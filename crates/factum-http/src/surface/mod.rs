@@ -5,10 +5,12 @@ mod admin;
 mod attended;
 mod body;
 mod commands;
+mod dead_letters;
 mod gate;
 mod health;
 mod live;
 mod observe;
+mod operators;
 mod quarantine;
 mod queries;
 mod read_models;
@@ -24,7 +26,7 @@ use axum::{
 };
 use factum::{
     Service, contract::pretty, dispatch::CommandDispatcher, quarantine::Quarantine, query::QueryDispatcher,
-    rebuild::ReadModels, service::Health, store::EventStore,
+    rebuild::ReadModels, receiver::DeadLetters, service::Health, store::EventStore,
 };
 use http::{Uri, header};
 use serde_json::Value;
@@ -32,6 +34,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub(crate) use admin::{EVENTS_DEFAULT, EVENTS_MAX};
 pub use commands::CommandAnswer;
+pub(crate) use dead_letters::{AcknowledgeBody, LETTERS_DEFAULT, LETTERS_MAX};
+pub use dead_letters::{AcknowledgedAnswer, DeadLetterAnswer, DeadLettersAnswer};
 pub use health::{LoopAnswer, ReadyAnswer};
 pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryBody};
 pub use quarantine::{
@@ -53,6 +57,8 @@ use crate::{
 pub struct WriteSurface {
     /// Where its commands go; every registered one is mounted.
     pub commands: CommandDispatcher,
+    /// What `/admin/dead-letters` shows and acknowledges.
+    pub dead_letters: Arc<DeadLetters>,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -66,7 +72,8 @@ impl WriteSurface {
     /// The service handles no command.
     pub fn of(service: &Service) -> Self {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
-        Self { commands: service.commands().clone(), health: service.health().clone(), options }
+        let (commands, dead_letters) = (service.commands().clone(), Arc::clone(service.dead_letters()));
+        Self { commands, dead_letters, health: service.health().clone(), options }
     }
 }
 
@@ -98,19 +105,24 @@ impl ReadSurface {
     }
 }
 
-/// The write surface of a service: `POST /commands/{name}` for every registered command, `GET /admin/events` for
-/// callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
+/// The write surface of a service: `POST /commands/{name}` for every registered command, `/admin/events` and
+/// `/admin/dead-letters` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
 pub fn write_surface(surface: WriteSurface) -> Router {
-    let WriteSurface { commands, health, options } = surface;
+    let WriteSurface { commands, dead_letters, health, options } = surface;
     let infos = commands.commands();
     let names = infos.iter().map(|command| command.name).collect();
     let document = openapi::of_commands(&options.about, &infos);
     let store = Some(Arc::clone(commands.store()));
     let shared = Arc::new(Shared::new("write", COMMANDS, names, health, options, store));
+    let letters = Router::new()
+        .route("/admin/dead-letters", get(dead_letters::list))
+        .route("/admin/dead-letters/acknowledge", post(dead_letters::acknowledge))
+        .with_state(dead_letters::Admin { shared: Arc::clone(&shared), dead_letters });
     let routes = Router::new()
         .route("/commands/{name}", post(commands::command))
         .with_state(commands::Commands { shared: Arc::clone(&shared), dispatcher: commands })
-        .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)));
+        .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)))
+        .merge(letters);
     mounted(routes, shared, &document)
 }
 
@@ -193,6 +205,7 @@ impl Shared {
             "/metrics" => "metrics",
             "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
+            _ if path.starts_with("/admin/dead-letters") => "admin-dead-letters",
             _ if path.starts_with("/admin/quarantine") => "admin-quarantine",
             _ if path.starts_with("/admin/read-models") => "admin-read-models",
             _ => match path.strip_prefix(self.prefix) {

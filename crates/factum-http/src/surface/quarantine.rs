@@ -1,24 +1,27 @@
 //! `/admin/quarantine`: what is parked, and what operators on the same machine decide about it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{ConnectInfo, RawQuery, State},
+    extract::{RawQuery, State},
 };
 use factum::{
-    ActorId, EventId,
-    input::{UnknownFields, from_json, from_query_string, hyphenated_uuid},
+    EventId,
+    input::{from_query_string, hyphenated_uuid},
     quarantine::{Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError},
     store::AppendError,
 };
 use http::HeaderMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use super::{Shared, admin::is_local, body};
-use crate::{answers::store_unavailable, code::Code, headers::must_be_json, problem::Problem, work::Work};
+use super::{
+    Shared,
+    operators::{Peer, document, limit, nobody_else, who},
+};
+use crate::{answers::store_unavailable, code::Code, problem::Problem, work::Work};
 
 /// How many keys of a projection, or messages of a key, an answer has unless told otherwise.
 pub(crate) const PARKED_DEFAULT: usize = 100;
@@ -27,6 +30,8 @@ pub(crate) const PARKED_MAX: usize = PARKED_MESSAGES_MAX;
 
 /// What to do about a decision that took too long.
 const AFTER_TIMEOUT: &str = "whether it was recorded is not known: look at what is parked, and ask again";
+/// What strangers are told.
+const SHOWN: &str = "what is quarantined is shown";
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -254,32 +259,17 @@ impl From<QuarantineError> for Problem {
     }
 }
 
-fn nobody_else(peer: Option<Extension<ConnectInfo<SocketAddr>>>, headers: &HeaderMap) -> Result<(), Problem> {
-    if is_local(peer.map(|Extension(ConnectInfo(peer))| peer), headers) {
-        return Ok(());
-    }
-    let detail = "what is quarantined is shown to callers on the same machine only: ask 127.0.0.1 or localhost, without \
-                  a proxy";
-    Err(Problem::of(Code::LoopbackOnly, detail))
-}
-
-fn within(limit: Option<usize>) -> Result<usize, Problem> {
-    let limit = limit.unwrap_or(PARKED_DEFAULT);
-    let refused = || Problem::invalid("limit", &format!("write a number from 1 to {PARKED_MAX}"));
-    (1..=PARKED_MAX).contains(&limit).then_some(limit).ok_or_else(refused)
-}
-
 /// The keys that are parked.
 pub(super) async fn list(
     State(Admin { shared, quarantine }): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     owner: Option<Extension<Work>>,
     headers: HeaderMap,
     RawQuery(parameters): RawQuery,
 ) -> Result<Json<QuarantineAnswer>, Problem> {
-    nobody_else(peer, &headers)?;
-    let ListParameters { limit } = from_query_string(parameters.as_deref().unwrap_or_default())?;
-    let limit = within(limit)?;
+    nobody_else(SHOWN, peer, &headers)?;
+    let ListParameters { limit: said } = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let limit = limit(said, (PARKED_DEFAULT, PARKED_MAX))?;
     let keys = shared.gate.run(owner, "ask again", async move { quarantine.list(limit).await }).await??;
     Ok(Json(QuarantineAnswer { keys: keys.into_iter().map(Into::into).collect() }))
 }
@@ -287,14 +277,14 @@ pub(super) async fn list(
 /// A key with its messages.
 pub(super) async fn show(
     State(Admin { shared, quarantine }): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     owner: Option<Extension<Work>>,
     headers: HeaderMap,
     RawQuery(parameters): RawQuery,
 ) -> Result<Json<ParkedAnswer>, Problem> {
-    nobody_else(peer, &headers)?;
-    let ShowParameters { projection, key, limit } = from_query_string(parameters.as_deref().unwrap_or_default())?;
-    let limit = within(limit)?;
+    nobody_else(SHOWN, peer, &headers)?;
+    let ShowParameters { projection, key, limit: said } = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let limit = limit(said, (PARKED_DEFAULT, PARKED_MAX))?;
     let work = async move { quarantine.show(&projection, &key, limit).await };
     let found = shared.gate.run(owner, "ask again", work).await??;
     let parked = found.into_iter().map(|(about, messages)| ParkedMessagesAnswer {
@@ -307,12 +297,12 @@ pub(super) async fn show(
 /// Tries a key's messages again.
 pub(super) async fn retry(
     State(Admin { shared, quarantine }): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     owner: Option<Extension<Work>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<HandledAnswer>, Problem> {
-    nobody_else(peer, &headers)?;
+    nobody_else(SHOWN, peer, &headers)?;
     let RetryBody { projection, key, actor } = document(&shared, &headers, body).await?;
     let actor = who(&shared, &headers, actor)?;
     let work = async move { quarantine.retry(&projection, &key, actor).await };
@@ -322,33 +312,15 @@ pub(super) async fn retry(
 /// Drops a key's first message, for good.
 pub(super) async fn discard(
     State(Admin { shared, quarantine }): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     owner: Option<Extension<Work>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<HandledAnswer>, Problem> {
-    nobody_else(peer, &headers)?;
+    nobody_else(SHOWN, peer, &headers)?;
     let DiscardBody { projection, key, event_id, reason, actor } = document(&shared, &headers, body).await?;
     let event = hyphenated_uuid(&event_id).map_err(|_| Problem::invalid("event_id", "send a UUID with its hyphens"))?;
     let (actor, event) = (who(&shared, &headers, actor)?, EventId::from_uuid(event));
     let work = async move { quarantine.discard(&projection, &key, event, &reason, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
-}
-
-/// A body that calls itself JSON: a page in a browser on this machine cannot send that elsewhere without asking.
-async fn document<T: DeserializeOwned>(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    must_be_json(headers)?;
-    let body = body::read(shared, headers, body).await?;
-    Ok(from_json(&body.bytes, UnknownFields::Refuse)?)
-}
-
-/// Who decides: whoever the surface says asks, and only where it does not know, whoever they say they are.
-fn who(shared: &Shared, headers: &HeaderMap, said: Option<String>) -> Result<ActorId, Problem> {
-    let asks = shared.options.authenticate.authenticate(headers)?.actor;
-    match said {
-        Some(said) if asks == ActorId::anonymous() => {
-            ActorId::new(&said).ok_or_else(|| Problem::invalid("actor", "send 1 to 128 visible ASCII characters"))
-        }
-        _ => Ok(asks),
-    }
 }

@@ -1,10 +1,10 @@
 //! `/admin/read-models`: how the read models are, and rebuilding them, for operators and tools on the same machine.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Extension, Json,
-    extract::{ConnectInfo, Path, RawQuery, State, rejection::PathRejection},
+    Json,
+    extract::{Path, RawQuery, State, rejection::PathRejection},
 };
 use factum::{
     projections::Progress,
@@ -14,7 +14,10 @@ use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, admin::is_local};
+use super::{
+    Shared,
+    operators::{Peer, nobody_else},
+};
 use crate::{code::Code, meter::Page, problem::Problem};
 
 /// What the routes work with.
@@ -143,23 +146,14 @@ fn answer(read_models: &ReadModels) -> Json<ReadModelsAnswer> {
     Json(ReadModelsAnswer { read_models: read_models.reports().into_iter().map(Into::into).collect() })
 }
 
-fn nobody_else(peer: Option<Extension<ConnectInfo<SocketAddr>>>, headers: &HeaderMap) -> Result<(), Problem> {
-    if is_local(peer.map(|Extension(ConnectInfo(peer))| peer), headers) {
-        return Ok(());
-    }
-    let detail = "read models are rebuilt by callers on the same machine only: ask 127.0.0.1 or localhost, without a \
-                  proxy";
-    Err(Problem::of(Code::LoopbackOnly, detail))
-}
-
 /// How the read models are.
 pub(super) async fn list(
     State(admin): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     headers: HeaderMap,
     RawQuery(parameters): RawQuery,
 ) -> Result<Json<ReadModelsAnswer>, Problem> {
-    nobody_else(peer, &headers)?;
+    nobody_else("read models are rebuilt", peer, &headers)?;
     if let Some((name, _)) = form_urlencoded::parse(parameters.unwrap_or_default().as_bytes()).next() {
         return Err(Problem::of(Code::UnknownField, "is not known here: nothing is").field(name));
     }
@@ -169,12 +163,12 @@ pub(super) async fn list(
 /// Begins an operation; how far it is, is asked for.
 pub(super) async fn begin(
     State(admin): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     headers: HeaderMap,
     operation: Result<Path<String>, PathRejection>,
     RawQuery(parameters): RawQuery,
 ) -> Result<(StatusCode, Json<ReadModelsAnswer>), Problem> {
-    nobody_else(peer, &headers)?;
+    nobody_else("read models are rebuilt", peer, &headers)?;
     // A name that is no UTF-8 is none that is known.
     let operation = operation.map_or_else(|_| String::new(), |Path(operation)| operation);
     let known = Operation::ALL.into_iter().find(|known| known.as_str() == operation);

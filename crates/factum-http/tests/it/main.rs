@@ -3,6 +3,7 @@
 
 mod admin;
 mod commands;
+mod dead_letters;
 mod guide;
 mod health;
 mod hostile;

@@ -54,7 +54,16 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
         all.sort_unstable();
         all
     };
-    assert_eq!(paths(&write), all(&["/admin/events", "/commands/raise", "/commands/raise-again"]));
+    assert_eq!(
+        paths(&write),
+        all(&[
+            "/admin/dead-letters",
+            "/admin/dead-letters/acknowledge",
+            "/admin/events",
+            "/commands/raise",
+            "/commands/raise-again"
+        ])
+    );
     assert_eq!(
         paths(&read),
         all(&[

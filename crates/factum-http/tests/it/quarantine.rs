@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::toy::{Toy, get, post, send, with};
 
-fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
+pub fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
     let peer: SocketAddr = peer.parse().unwrap();
     request.extensions_mut().insert(ConnectInfo(peer));
     request
 }
 
-fn near(request: Request<Body>) -> Request<Body> {
+pub fn near(request: Request<Body>) -> Request<Body> {
     from("127.0.0.1:5000", request)
 }
 

@@ -16,6 +16,7 @@ use factum::{
     query::QueryDispatcher,
     read::{Key, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, ReadTransaction, Table},
     rebuild::ReadModels,
+    receiver::DeadLetters,
     service::Health,
     store::{EventStore, MemoryStore},
 };
@@ -224,7 +225,8 @@ impl Toy {
             .build()
             .unwrap();
         let (health, options) = (self.health.clone(), self.options.clone());
-        write_surface(WriteSurface { commands: dispatcher, health, options })
+        let dead_letters = Arc::new(DeadLetters::new(Some(Arc::clone(&self.store)), factum::Runtime::tokio()));
+        write_surface(WriteSurface { commands: dispatcher, dead_letters, health, options })
     }
 
     pub fn read_app(&self) -> Router {

@@ -5,6 +5,7 @@ use crate::{
     bus::{Offset, TopicPartition},
     quarantine::QUARANTINE_ALARM,
     rebuild::KEPT_ALARM,
+    receiver::DEAD_LETTERS_ALARM,
     runtime::{LoopState, Status},
     store::Position,
 };
@@ -78,7 +79,9 @@ pub(super) fn progress(status: &Status, caught_up: bool) {
     status.update(|report| {
         report.state = if caught_up { LoopState::Live } else { LoopState::CatchingUp };
         // Partitions end at different positions: with nothing known to be missing on any, nothing lags.
-        if caught_up && report.alarms.keys().all(|about| about == QUARANTINE_ALARM || about == KEPT_ALARM) {
+        let dealt_with = [QUARANTINE_ALARM, KEPT_ALARM, DEAD_LETTERS_ALARM];
+        let is_dealt_with = |about: &String| dealt_with.contains(&about.as_str());
+        if caught_up && report.alarms.keys().all(is_dealt_with) {
             report.position = report.target;
         }
     });

@@ -9,9 +9,6 @@ use crate::{
     store::{Append, Metadata, NewEvent, Receipt, RecordedEvent},
 };
 
-/// Space made at first for an event's document, in bytes; it grows as needed.
-const DOCUMENT_BYTES_FIRST: usize = 256;
-
 /// What an append will have recorded, once its receipt says where.
 pub(super) struct Recorded(Option<Append>);
 
@@ -43,20 +40,9 @@ pub(super) fn record<E: Event, R>(
 /// # Errors
 /// Writing one of them panicked: the panic's message.
 pub(crate) fn new_events<E: Event>(facts: &[E], command: CommandId) -> Result<Vec<NewEvent>, String> {
-    contained(|| facts.iter().enumerate().map(|(index, fact)| new_event(fact, command, index)).collect())
-}
-
-fn new_event<E: Event>(fact: &E, command: CommandId, index: usize) -> NewEvent {
-    let mut data = Vec::with_capacity(DOCUMENT_BYTES_FIRST);
-    fact.encode(&mut data);
-    NewEvent {
-        // Derived, so that an attempt repeated after a conflict or a lost answer means the same event.
-        id: EventId::from_uuid(command.derive(&format!("event {index}"))),
-        name: fact.name().into(),
-        schema: fact.schema(),
-        tags: fact.tags(),
-        data,
-    }
+    // Derived, so that an attempt repeated after a conflict or a lost answer means the same event.
+    let id = |index: usize| EventId::from_uuid(command.derive(&format!("event {index}")));
+    contained(|| facts.iter().enumerate().map(|(index, fact)| NewEvent::of(id(index), fact)).collect())
 }
 
 impl Recorded {

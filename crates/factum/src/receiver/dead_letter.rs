@@ -1,7 +1,5 @@
 //! What came on a topic of commands and is not even a command with an id: kept, for whoever looks into it.
 
-use std::borrow::Cow;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use factum_engine::{ExpectedVersion, InvalidName, StreamName};
 use serde::{Deserialize, Serialize};
@@ -27,21 +25,33 @@ const HEADERS_BYTES_MAX: usize = 16 << 10;
 pub(super) enum DeadLetter {
     #[factum(name = "dead-letter.received")]
     Received(Received),
+    #[factum(name = "dead-letter.acknowledged")]
+    Acknowledged(Acknowledged),
 }
 
 /// A record as it came; bytes in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Received {
-    topic: String,
-    partition: u32,
-    offset: u64,
-    reason: String,
+    pub(super) topic: String,
+    pub(super) partition: u32,
+    pub(super) offset: u64,
+    pub(super) reason: String,
     /// In order; at most 16 KiB of them.
     headers: Vec<(String, String)>,
     /// At most 64 KiB of it.
-    value: String,
+    pub(super) value: String,
     /// How many bytes the value had.
-    value_bytes: u64,
+    pub(super) value_bytes: u64,
+}
+
+/// Somebody has dealt with a letter, and with those before it in its stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Acknowledged {
+    /// The letter's event.
+    pub(super) letter: EventId,
+    /// Its version in the stream.
+    pub(super) through: u64,
+    pub(super) reason: String,
 }
 
 /// The append that keeps a record; the same record is kept once.
@@ -68,22 +78,28 @@ pub(super) fn append(
         value: STANDARD.encode(&record.value[..record.value.len().min(VALUE_BYTES_MAX)]),
         value_bytes: record.value.len() as u64,
     });
-    let mut data = Vec::new();
-    letter.encode(&mut data);
-    let event = NewEvent {
-        id: EventId::from_uuid(command.id.derive("dead letter")),
-        name: Cow::Borrowed(letter.name()),
-        schema: letter.schema(),
-        tags: Vec::new(),
-        data,
-    };
-    let metadata = Metadata {
-        correlation_id: CorrelationId::from_uuid(command.id.as_uuid()),
-        causation_id: None,
-        actor: ActorId::system(),
-        bus_command: None,
-    };
+    let event = NewEvent::of(EventId::from_uuid(command.id.derive("dead letter")), &letter);
+    let metadata = metadata(command.id.as_uuid(), ActorId::system());
     Ok(Append::new(metadata, now).stream(stream, ExpectedVersion::Any, vec![event]).command(command))
+}
+
+/// The append that acknowledges letters; done twice, it is done once.
+pub(super) fn acknowledgement(
+    stream: StreamName,
+    acknowledged: Acknowledged,
+    actor: ActorId,
+    (correlation_id, now): (Uuid, Timestamp),
+) -> Append {
+    let id = CommandId::from_uuid(Uuid::new_v5(&NAMESPACE, format!("acknowledge {}", acknowledged.letter).as_bytes()));
+    let event = NewEvent::of(EventId::from_uuid(id.derive("acknowledgement")), &DeadLetter::Acknowledged(acknowledged));
+    let command = CommandRecord { id, fingerprint: Fingerprint([0; 16]) };
+    let append = Append::new(metadata(correlation_id, actor), now);
+    append.stream(stream, ExpectedVersion::StreamExists, vec![event]).command(command)
+}
+
+fn metadata(correlation_id: Uuid, actor: ActorId) -> Metadata {
+    let correlation_id = CorrelationId::from_uuid(correlation_id);
+    Metadata { correlation_id, causation_id: None, actor, bus_command: None }
 }
 
 /// Of the place and the content: a topic that was made anew has other records at the same offsets.

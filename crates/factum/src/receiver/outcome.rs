@@ -1,6 +1,6 @@
 //! Outcomes of bus commands that led to no events of an aggregate: recorded, and published.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use factum_engine::{ExpectedVersion, InvalidName, StreamName};
 use schemars::JsonSchema;
@@ -72,15 +72,7 @@ impl Outcome {
         now: Timestamp,
     ) -> Result<Append, InvalidName> {
         let stream = StreamName::new(format!("{OUTCOME_CATEGORY}-{}", record.id))?;
-        let mut data = Vec::new();
-        self.encode(&mut data);
-        let event = NewEvent {
-            id: EventId::from_uuid(record.id.derive("outcome")),
-            name: Cow::Borrowed(self.name()),
-            schema: self.schema(),
-            tags: Vec::new(),
-            data,
-        };
+        let event = NewEvent::of(EventId::from_uuid(record.id.derive("outcome")), self);
         Ok(Append::new(metadata, now).stream(stream, ExpectedVersion::NoStream, vec![event]).command(record))
     }
 

@@ -1,11 +1,8 @@
 //! What becomes of a command that came over the bus.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
-use super::{dead_letter, outcome::Outcome};
+use super::{DeadLetters, dead_letter, outcome::Outcome};
 use crate::{
     bus::{
         CANCEL_NAME, Envelope, EnvelopeError, Record, Remains, TopicPartition, command_name, command_topic,
@@ -32,7 +29,7 @@ pub(crate) struct Receiver {
     commands: CommandDispatcher,
     runtime: Runtime,
     status: Status,
-    dead_letters: AtomicU64,
+    dead_letters: Arc<DeadLetters>,
 }
 
 /// What is said about a command besides the command.
@@ -47,11 +44,13 @@ impl Receiver {
         service: &str,
         sender: &str,
         commands: CommandDispatcher,
+        dead_letters: Arc<DeadLetters>,
         runtime: Runtime,
     ) -> Self {
         let [system, service, sender] = [system, service, sender].map(str::to_owned);
         let status = Status::new(&format!("commands from {sender}"));
-        Self { system, service, sender, commands, runtime, status, dead_letters: AtomicU64::new(0) }
+        dead_letters.shown_by(command_topic(&system, &service, &sender), status.clone());
+        Self { system, service, sender, commands, runtime, status, dead_letters }
     }
 
     /// The topic it takes them from.
@@ -127,19 +126,11 @@ impl Receiver {
     async fn bury(&self, from: &TopicPartition, record: &Record, reason: &str) -> Result<(), EffectError> {
         let append = dead_letter::append(from, record, reason, self.runtime.now());
         let append = append.map_err(|error| EffectError::Never(error.to_string()))?;
-        let stream = append.streams[0].stream.clone();
         let receipt = self.commands.store().append(append).await.map_err(failed)?;
         if !receipt.repeated {
-            let count = self.dead_letters.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::error!(%from, offset = %record.offset, reason, "what is no command was put aside");
-            let text = format!(
-                "{count} records that are no commands were put aside, the last one in stream {stream}: {reason}"
-            );
-            self.status.update(|report| {
-                report.alarms.insert("dead letters".to_owned(), text);
-            });
         }
-        Ok(())
+        self.dead_letters.look().await.map_err(|error| failed(error.into()))
     }
 
     fn told(
@@ -155,6 +146,10 @@ impl Receiver {
 }
 
 impl Effect for Receiver {
+    fn begin(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.dead_letters.look())
+    }
+
     fn take<'a>(
         &'a self,
         from: &'a TopicPartition,

@@ -18,7 +18,7 @@ use crate::{
     query::{QueryDispatcher, QueryDispatcherBuilder},
     reactor::{self, DynReactor, Reactor},
     read::ReadStore,
-    receiver::{Takes, outcome_topic},
+    receiver::{DeadLetters, Takes, outcome_topic},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
     store::EventStore,
@@ -263,10 +263,22 @@ impl ServiceBuilder {
             }
         };
         let quarantine = Arc::new(Quarantine::new(store.clone(), runtime.clone()));
+        let dead_letters = Arc::new(DeadLetters::new(store.clone(), runtime.clone()));
         let (service, turns) = (name, Turns::default());
         let forks = Arc::new(Forks::new(store.clone(), bus.clone(), runtime.clone()));
-        let parts =
-            loops::Parts { system, service, runtime, store, read_store, bus, watermarks, quarantine, forks, turns };
+        let parts = loops::Parts {
+            system,
+            service,
+            runtime,
+            store,
+            read_store,
+            bus,
+            watermarks,
+            quarantine,
+            forks,
+            dead_letters,
+            turns,
+        };
         let mut started = Started::new(version, commands, queries, parts);
         if self.shares_stores {
             started.lease().await;

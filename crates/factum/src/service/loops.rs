@@ -17,7 +17,7 @@ use crate::{
     reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorRunner, Reacts},
     read::ReadStore,
     rebuild::{ReadModel, Sources},
-    receiver::Receiver,
+    receiver::{DeadLetters, Receiver},
     relay::{DynPublication, Relay},
     runtime::{Ending, Runtime, Status, Stop},
     store::EventStore,
@@ -38,6 +38,7 @@ pub(super) struct Parts {
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) quarantine: Arc<Quarantine>,
     pub(super) forks: Arc<Forks>,
+    pub(super) dead_letters: Arc<DeadLetters>,
     /// Of whatever is filled beside what answers.
     pub(super) turns: Turns,
 }
@@ -120,7 +121,8 @@ pub(super) fn reactor_to_topics(parts: &Parts, reactor: DynReactor) -> Effects {
 
 /// The loop that takes the commands of one sender.
 pub(super) fn receiver(parts: &Parts, sender: &str, commands: CommandDispatcher) -> Effects {
-    let receiver = Receiver::new(&parts.system, &parts.service, sender, commands, parts.runtime.clone());
+    let (dead_letters, runtime) = (Arc::clone(&parts.dead_letters), parts.runtime.clone());
+    let receiver = Receiver::new(&parts.system, &parts.service, sender, commands, dead_letters, runtime);
     let (status, topics) = (receiver.status().clone(), vec![receiver.topic()]);
     effects(parts, (COMMANDS_PROGRESS, Some(status)), Arc::new(receiver), topics)
 }

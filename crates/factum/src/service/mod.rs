@@ -30,6 +30,7 @@ use crate::{
     quarantine::Quarantine,
     query::QueryDispatcher,
     rebuild::ReadModels,
+    receiver::DeadLetters,
     runtime::{Runtime, Status},
     store::EventStore,
 };
@@ -115,6 +116,11 @@ impl Service {
     /// The forks that its consumers stand at, and what to do about it.
     pub const fn forks(&self) -> &Arc<Forks> {
         &self.parts.forks
+    }
+
+    /// What came where commands come and is none, and acknowledging it.
+    pub const fn dead_letters(&self) -> &Arc<DeadLetters> {
+        &self.parts.dead_letters
     }
 
     /// What it shows of itself.

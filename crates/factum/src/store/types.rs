@@ -31,6 +31,9 @@ pub struct Metadata {
     pub bus_command: Option<Arc<str>>,
 }
 
+/// Space made at first for an event's document, in bytes; it grows as needed.
+const DOCUMENT_BYTES_FIRST: usize = 256;
+
 /// An event before the append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewEvent {
@@ -44,6 +47,15 @@ pub struct NewEvent {
     pub tags: Vec<Tag>,
     /// Its JSON document.
     pub data: Vec<u8>,
+}
+
+impl NewEvent {
+    /// What a fact is appended as, under an id.
+    pub fn of<E: Event>(id: EventId, fact: &E) -> Self {
+        let mut data = Vec::with_capacity(DOCUMENT_BYTES_FIRST);
+        fact.encode(&mut data);
+        Self { id, name: fact.name().into(), schema: fact.schema(), tags: fact.tags(), data }
+    }
 }
 
 /// Events for one stream, and what the stream must look like for them.

@@ -17,6 +17,10 @@ const ACCOUNT_PREFIX: &str = "account-";
 const OUTCOME_PREFIX: &str = "outcome-";
 /// What an outcome may be.
 const OUTCOMES: [&str; 2] = ["outcome.refused", "outcome.nothing-to-do"];
+/// What stands before a topic and its partition in the name of a stream that keeps what came there and is no command.
+const DEAD_LETTER_PREFIX: &str = "dead_letter-";
+/// What may happen to those.
+const DEAD_LETTERS: [&str; 2] = ["dead-letter.received", "dead-letter.acknowledged"];
 /// What stands before the transfer's UUID in a stream's name.
 const TRANSFER_PREFIX: &str = "transfer-";
 /// What stands before a transfer's stream in the name of the one of its timers.
@@ -163,6 +167,13 @@ impl Ledger {
         if event.stream.starts_with(OUTCOME_PREFIX) {
             if event.version != 1 || !OUTCOMES.contains(&event.name.as_str()) {
                 broken.push("is no outcome, or not the only one".to_owned());
+            }
+            return;
+        }
+        if event.stream.starts_with(DEAD_LETTER_PREFIX) {
+            // They move no money, and nobody asked for them.
+            if !DEAD_LETTERS.contains(&event.name.as_str()) {
+                broken.push("is no dead letter".to_owned());
             }
             return;
         }

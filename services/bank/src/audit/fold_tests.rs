@@ -169,6 +169,22 @@ fn what_is_recorded_as_held_must_be_the_folded_sum() {
 }
 
 #[test]
+fn what_came_and_is_no_command_moves_nothing() {
+    let history = || History::opened("EUR").deposited(1, 1);
+    let kept = |name: &'static str| {
+        move |event: &mut LoggedEvent| {
+            (event.stream, event.name) = ("dead_letter-bank.accounts.commands.transfers.3".to_owned(), name.to_owned());
+        }
+    };
+    for name in ["dead-letter.received", "dead-letter.acknowledged"] {
+        let (ledger, broken) = history().changed(1, kept(name)).fold();
+        assert!(broken.is_empty(), "{broken:?}");
+        assert_eq!(ledger.accounts().values().next().unwrap().deposited, 0);
+    }
+    history().changed(1, kept("account.funds-deposited")).breaks("is no dead letter");
+}
+
+#[test]
 fn a_command_is_done_or_refused_and_never_both() {
     let refused = |event: &mut LoggedEvent| {
         (event.stream, event.version) = ("outcome-c".to_owned(), 1);

@@ -111,6 +111,48 @@ pub struct Handled {
     pub failed: Option<String>,
 }
 
+/// What came to accounts as a command and is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetters {
+    /// How many nobody has acknowledged.
+    pub open: u64,
+    /// The first of them.
+    pub letters: Vec<DeadLetter>,
+}
+
+/// A record that is no command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The id of the event that keeps it.
+    pub event_id: String,
+    /// When it came.
+    pub received_at: String,
+    /// Where it came.
+    pub topic: String,
+    /// Where on that topic.
+    pub partition: u32,
+    /// Where on that partition.
+    pub offset: u64,
+    /// Why it is no command.
+    pub reason: String,
+    /// The beginning of it, where it is text.
+    pub text: Option<String>,
+    /// Its size in bytes.
+    pub value_bytes: u64,
+    /// Everything else, kept so that it can be shown.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// What became of letters that were acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// How many wait no longer.
+    pub done: u64,
+    /// How many still wait.
+    pub left: u64,
+}
+
 /// How a read model is.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ReadModel {

@@ -13,8 +13,8 @@ mod tests;
 
 pub use address::BankAddress;
 pub use answer::{
-    AccountsPage, DayOfTotals, Generation, Handled, LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness,
-    Receipt, Statement, StatementLine, Summary, TransferStatus,
+    AccountsPage, Acknowledged, DayOfTotals, DeadLetter, DeadLetters, Generation, Handled, LoggedEvent, ParkedKey,
+    ParkedMessages, ReadModel, Readiness, Receipt, Statement, StatementLine, Summary, TransferStatus,
 };
 use answer::{Parked, Quarantine, ReadModels};
 pub use error::{ClientError, Problem};
@@ -262,8 +262,33 @@ impl BankClient {
     /// # Errors
     /// As [`BankClient::query`]; it is sent once.
     pub async fn decide_about_parked(&self, decision: &str, body: &Value) -> Result<Handled, ClientError> {
+        self.decide(self.surfaces.statements, format!("/admin/quarantine/{decision}"), body).await
+    }
+
+    /// What came to accounts as a command, is none, and waits to be acknowledged.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`].
+    pub async fn dead_letters(&self) -> Result<DeadLetters, ClientError> {
+        self.get(self.surfaces.accounts, "/admin/dead-letters".to_owned(), Vec::new()).await?.json()
+    }
+
+    /// Acknowledges a dead letter, and those before it on its partition.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`]; it is sent once.
+    pub async fn acknowledge_dead_letters(&self, body: &Value) -> Result<Acknowledged, ClientError> {
+        self.decide(self.surfaces.accounts, "/admin/dead-letters/acknowledge".to_owned(), body).await
+    }
+
+    /// Sends what an operator decided, once.
+    async fn decide<T: DeserializeOwned>(
+        &self,
+        to: SocketAddr,
+        path_and_query: String,
+        body: &Value,
+    ) -> Result<T, ClientError> {
         let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let (to, path_and_query) = (self.surfaces.statements, format!("/admin/quarantine/{decision}"));
         let body = Bytes::from(body.to_string());
         let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: false };
         self.ask(&ask).await?.json()

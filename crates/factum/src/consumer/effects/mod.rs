@@ -11,9 +11,11 @@ mod worker;
 
 pub use run::{EffectConsumer, Seen};
 
+use std::future::ready;
+
 use crate::{
     bus::{Envelope, EnvelopeError, Record, TopicPartition},
-    store::BoxFuture,
+    store::{BoxFuture, StoreError},
 };
 
 /// What a message leads to.
@@ -21,6 +23,14 @@ use crate::{
 /// Each message comes in the order of its key, after its predecessor was dealt with; it may come again, also long
 /// after. Whatever it leads to bears an id derived from it, so that doing it twice is doing it once.
 pub trait Effect: Send + Sync + 'static {
+    /// Comes before anything is taken in, also after each interruption.
+    ///
+    /// # Errors
+    /// Nothing is taken in until the store answers.
+    fn begin(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
+    }
+
     /// Takes in a message that came on a partition, in a record. What it leads to is durable when this answers.
     ///
     /// # Errors

@@ -152,6 +152,7 @@ impl EffectConsumer {
         backoff: &mut Backoff,
     ) -> Result<(), Trouble> {
         let (ledgers, book) = self.take_over(epochs).await?;
+        self.effect.begin().await?;
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
         let mut catch_up = CatchUp::new(false);
         if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {

@@ -1,6 +1,6 @@
 //! What comes on a topic of commands that is no command, and topics whose sender was restored.
 
-use factum::bus::Headers;
+use factum::{bus::Headers, receiver::DeadLetterError};
 
 use super::*;
 
@@ -53,6 +53,7 @@ async fn what_has_no_id_is_put_aside_once_with_an_alarm() {
     assert_eq!((&kept[1]["topic"], &kept[1]["value_bytes"]), (&json!(topic()), &json!(5)));
     let alarm = story.receiver().alarms["dead letters"].clone();
     assert!(alarm.starts_with("2 records"), "{alarm}");
+    assert_eq!(story.receiver().position, story.receiver().target, "it lags behind nothing");
 
     // The same records again: they are known.
     let Story { service, store, bus, sender } = story;
@@ -62,6 +63,58 @@ async fn what_has_no_id_is_put_aside_once_with_an_alarm() {
     story.settled().await;
     assert_eq!(letters(story.recorded().await), kept);
     assert_eq!(story.balance().await, 11);
+    story.end().await;
+}
+
+#[tokio::test]
+async fn the_alarm_of_dead_letters_lasts_until_somebody_acknowledges_them() {
+    let mut story = Story::with(0).await;
+    for text in ["what?", "who?", "why?"] {
+        let (partition, sent) = story.sender.next(None, "bank.accounts.deposit.v1", &json!(text));
+        story.sender.produce(partition, sent.encode()).await;
+    }
+    story.sender.deposit("1", 5).await;
+    story.settled().await;
+    // Also in the next process, and in the one after.
+    for _ in 0..2 {
+        let Story { service, store, bus, sender } = story;
+        drop(service);
+        story = Story { service: start(&store, &bus).await, store, bus, sender };
+        let alarm = || story.receiver().alarms.get("dead letters").cloned();
+        let alarm = eventually(alarm, || "no alarm".to_owned()).await;
+        assert!(alarm.starts_with("3 records"), "{alarm}");
+    }
+    let letters = Arc::clone(story.service.dead_letters());
+    let (open, listed) = letters.list(2).await.unwrap();
+    let texts: Vec<_> = listed.iter().map(|letter| letter.text.as_deref().unwrap()).collect();
+    assert_eq!((open, texts), (3, vec!["\"what?\"", "\"who?\""]));
+    assert_eq!((listed[0].topic.as_str(), listed[0].value_bytes), (topic().as_str(), 7));
+
+    let ada = || ActorId::new("ada").unwrap();
+    let second = listed[1].event_id;
+    assert!(matches!(letters.acknowledge(second, " ", ada()).await, Err(DeadLetterError::NoReason)));
+    assert_eq!(letters.acknowledge(second, "a test of ours", ada()).await.unwrap(), (2, 1));
+    let again = letters.acknowledge(listed[0].event_id, "a test of ours", ada()).await;
+    assert!(matches!(again, Err(DeadLetterError::NotOpen(letter)) if letter == listed[0].event_id), "{again:?}");
+    let alarm = story.receiver().alarms["dead letters"].clone();
+    assert!(alarm.starts_with("1 records"), "{alarm}");
+    let last = letters.list(2).await.unwrap().1.remove(0);
+    assert_eq!(letters.acknowledge(last.event_id, "the same", ada()).await.unwrap(), (1, 0));
+    assert!(story.receiver().alarms.is_empty());
+
+    // What comes later is told again, and who acknowledged is on record.
+    let (partition, sent) = story.sender.next(None, "bank.accounts.deposit.v1", &json!({ "amount": 1 }));
+    story.sender.produce(partition, sent.encode()).await;
+    story.settled().await;
+    let events = story.store.read_stream(&last.stream, Version::ZERO, Direction::Forward, 10).await.unwrap().events;
+    let names: Vec<_> = events.iter().map(|event| (&*event.name, event.metadata.actor.as_str())).collect();
+    let [received, acknowledged] = [("dead-letter.received", "system"), ("dead-letter.acknowledged", "ada")];
+    assert_eq!(names, [received, received, received, acknowledged, acknowledged, received]);
+    let Story { service, store, bus, sender } = story;
+    drop(service);
+    let story = Story { service: start(&store, &bus).await, store, bus, sender };
+    let alarm = || story.receiver().alarms.get("dead letters").cloned();
+    assert!(eventually(alarm, || "no alarm".to_owned()).await.starts_with("1 records"));
     story.end().await;
 }
 
