@@ -10,7 +10,8 @@
 //!
 //! ```
 //! # use factum::{Aggregate, Command, Context, Event, Events, Handle, Rejection, dispatch::CommandDispatcher};
-//! # use factum::{runtime::Stopper, service::Health, store::MemoryStore};
+//! # use factum::{Runtime, quarantine::Quarantine, runtime::Stopper, service::Health};
+//! # use factum::store::{EventStore, MemoryStore};
 //! # use schemars::JsonSchema;
 //! # use serde::{Deserialize, Serialize};
 //! # use std::sync::Arc;
@@ -47,10 +48,11 @@
 //! use factum_http::{Server, SurfaceOptions, WriteSurface, write_surface};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-//! let commands = CommandDispatcher::builder(Arc::new(MemoryStore::new())).handles::<Raise>().build()?;
-//! let health = Health::default();
-//! let (dead_letters, options) = (Arc::default(), SurfaceOptions::default());
-//! let app = write_surface(WriteSurface { commands, dead_letters, health, options });
+//! let store: Arc<dyn EventStore> = Arc::new(MemoryStore::new());
+//! let commands = CommandDispatcher::builder(store.clone()).handles::<Raise>().build()?;
+//! let quarantine = Arc::new(Quarantine::new(Some(store), Runtime::tokio()));
+//! let (dead_letters, health, options) = (Arc::default(), Health::default(), SurfaceOptions::default());
+//! let app = write_surface(WriteSurface { commands, quarantine, dead_letters, health, options });
 //!
 //! let bound = Server::bind("127.0.0.1:0".parse()?).await?;
 //! println!("try: curl --json '{{}}' http://{}/commands/raise", bound.local_addr());

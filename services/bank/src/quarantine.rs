@@ -1,4 +1,4 @@
-//! `bank quarantine`: what statements could not apply, and what is decided about it.
+//! `bank quarantine`: what the services could not take in, and what is decided about it.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::{
     print::print,
 };
 
-/// What to do about messages that could not be applied.
+/// What to do about messages that could not be taken in.
 #[derive(Debug, Args)]
 pub struct QuarantineArgs {
     #[command(subcommand)]
@@ -24,7 +24,7 @@ enum What {
     List(Common),
     /// Show a parked key with its messages, in order.
     Show(KeyArgs),
-    /// Try a key's messages again, in order; fails when one still cannot be applied.
+    /// Try a key's messages again, in order; fails when one still cannot be taken in.
     Retry(DecideArgs),
     /// Drop a key's first message for good, also in every rebuild; then `retry` tries what stands behind it.
     Discard(DiscardArgs),
@@ -41,8 +41,8 @@ struct Common {
 
 #[derive(Debug, Args)]
 struct KeyArgs {
-    /// The projection that has it parked, as `list` shows it
-    projection: String,
+    /// What has it parked, as `list` shows it
+    handler: String,
     /// The key, as `list` shows it
     key: String,
     #[command(flatten)]
@@ -82,19 +82,18 @@ pub async fn run(QuarantineArgs { what }: QuarantineArgs) -> anyhow::Result<Exit
             let none = || "nothing is quarantined\n".to_owned();
             print(json, &keys, || if keys.is_empty() { none() } else { text() })?;
         }
-        What::Show(KeyArgs { projection, key, common: Common { json, bank } }) => {
-            let parked = bank.client().parked_messages(&projection, &key).await.with_context(|| looking(&key))?;
+        What::Show(KeyArgs { handler, key, common: Common { json, bank } }) => {
+            let parked = bank.client().parked_messages(&handler, &key).await.with_context(|| looking(&key))?;
             print(json, &parked, || parked.iter().map(shown).collect())?;
         }
-        What::Retry(DecideArgs { key: KeyArgs { projection, key, common }, actor }) => {
-            let body = json!({ "projection": projection, "key": key, "actor": actor });
-            return decide(&common, ("retry", &key), &body).await;
+        What::Retry(DecideArgs { key: KeyArgs { handler, key, common }, actor }) => {
+            let body = json!({ "handler": handler, "key": key, "actor": actor });
+            return decide(&common, ("retry", &handler, &key), &body).await;
         }
         What::Discard(DiscardArgs { decide: args, event, reason }) => {
-            let DecideArgs { key: KeyArgs { projection, key, common }, actor } = args;
-            let body =
-                json!({ "projection": projection, "key": key, "event_id": event, "reason": reason, "actor": actor });
-            return decide(&common, ("discard", &key), &body).await;
+            let DecideArgs { key: KeyArgs { handler, key, common }, actor } = args;
+            let body = json!({ "handler": handler, "key": key, "event_id": event, "reason": reason, "actor": actor });
+            return decide(&common, ("discard", &handler, &key), &body).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -104,18 +103,23 @@ fn looking(key: &str) -> String {
     format!("looking at `{key}`")
 }
 
-async fn decide(common: &Common, (decision, key): (&str, &str), body: &Value) -> anyhow::Result<ExitCode> {
+async fn decide(
+    common: &Common,
+    (decision, handler, key): (&str, &str, &str),
+    body: &Value,
+) -> anyhow::Result<ExitCode> {
     let client: BankClient = common.bank.client();
-    let decided: Result<Handled, ClientError> = client.decide_about_parked(decision, body).await;
+    let decided: Result<Handled, ClientError> = client.decide_about_parked(decision, (handler, key), body).await;
     let handled = decided.with_context(|| format!("to {decision} `{key}`"))?;
     print(common.json, &handled, || outcome(decision, &handled))?;
     Ok(if handled.failed.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn told(parked: &ParkedKey) -> String {
-    let ParkedKey { projection, version, key, messages, reason, event_id, name, attempts, since, .. } = parked;
+    let ParkedKey { handler, version, key, messages, reason, event_id, name, attempts, since, .. } = parked;
+    let version = version.map(|version| format!("@{version}")).unwrap_or_default();
     format!(
-        "{projection}@{version} {key}: {messages} messages since {since}\n  first   {name} {event_id}\n  tried   {attempts} \
+        "{handler}{version} {key}: {messages} messages since {since}\n  first   {name} {event_id}\n  tried   {attempts} \
          times: {reason}\n"
     )
 }
@@ -134,7 +138,7 @@ fn shown(parked: &ParkedMessages) -> String {
 
 fn outcome(decision: &str, handled: &Handled) -> String {
     let Handled { done, left, failed } = handled;
-    let done = if decision == "retry" { format!("applied {done}") } else { format!("dropped {done}") };
+    let done = if decision == "retry" { format!("took {done}") } else { format!("dropped {done}") };
     match failed {
         Some(reason) => format!("{done}, {left} still parked: {reason}\n"),
         None if *left > 0 => format!("{done}, {left} still parked: `bank quarantine retry` tries them again\n"),
@@ -149,8 +153,8 @@ mod tests {
     #[test]
     fn what_became_of_it_is_told_with_what_to_do_next() {
         let handled = |done, left, failed: Option<&str>| Handled { done, left, failed: failed.map(str::to_owned) };
-        assert_eq!(outcome("retry", &handled(3, 0, None)), "applied 3, nothing left\n");
-        assert_eq!(outcome("retry", &handled(1, 2, Some("no"))), "applied 1, 2 still parked: no\n");
+        assert_eq!(outcome("retry", &handled(3, 0, None)), "took 3, nothing left\n");
+        assert_eq!(outcome("retry", &handled(1, 2, Some("no"))), "took 1, 2 still parked: no\n");
         let next = "dropped 1, 2 still parked: `bank quarantine retry` tries them again\n";
         assert_eq!(outcome("discard", &handled(1, 2, None)), next);
     }

@@ -33,6 +33,9 @@ pub(crate) fn of_commands(about: &About, commands: &[CommandInfo]) -> Value {
     for (path, method, operation) in dead_letters::routes(&mut document.components) {
         document.path(path, method, operation);
     }
+    for (path, method, operation) in quarantine::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
     document.finish(about)
 }
 

@@ -16,16 +16,16 @@ use crate::surface::{
 /// Path, method and operation of each.
 pub(super) fn routes(components: &mut Components) -> Vec<(&'static str, &'static str, Value)> {
     let answer = schemars::schema_for!(QuarantineAnswer);
-    let what = "The keys that are parked in projections, each with why its first message failed. For callers on the same \
+    let what = "The keys that are parked, each with why its first message failed. For callers on the same \
                 machine.";
     let mut list = operation("admin-quarantine", what, ("QuarantineAnswer", &answer), components);
-    list["parameters"] = json!([limit("How many keys of each projection at most."), correlation()]);
+    list["parameters"] = json!([limit("How many keys of each handler at most."), correlation()]);
     let answer = schemars::schema_for!(ParkedAnswer);
     let what = "A parked key with its messages, in order. For callers on the same machine.";
     let mut show = operation("admin-quarantine-messages", what, ("ParkedAnswer", &answer), components);
     let limit = limit("How many messages at most.");
     show["parameters"] =
-        json!([text("projection", "The projection's name."), text("key", "The key."), limit, correlation()]);
+        json!([text("handler", "Which handler has it parked."), text("key", "The key."), limit, correlation()]);
     let answer = schemars::schema_for!(HandledAnswer);
     let what = "Tries a key's messages again, in order, until one fails again. For callers on the same machine.";
     let mut retry = operation("admin-quarantine-retry", what, ("HandledAnswer", &answer), components);

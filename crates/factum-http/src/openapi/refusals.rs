@@ -94,7 +94,7 @@ pub(super) fn of_read_models() -> Vec<Refusal> {
 pub(super) fn of_quarantine() -> Vec<Refusal> {
     vec![
         Problem::malformed("the body must be a JSON object"),
-        Problem::invalid("projection", "no projection `totals` runs here: sums does"),
+        Problem::invalid("handler", "no handler `totals` parks here: sums does"),
         Problem::of(Code::UnknownField, "is not known here").field("surplus"),
         Problem::of(Code::Unauthenticated, "say who asks"),
         Problem::of(Code::LoopbackOnly, "what is quarantined is shown to callers on the same machine only"),

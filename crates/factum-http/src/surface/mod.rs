@@ -57,6 +57,8 @@ use crate::{
 pub struct WriteSurface {
     /// Where its commands go; every registered one is mounted.
     pub commands: CommandDispatcher,
+    /// What `/admin/quarantine` shows and decides about.
+    pub quarantine: Arc<Quarantine>,
     /// What `/admin/dead-letters` shows and acknowledges.
     pub dead_letters: Arc<DeadLetters>,
     /// What `/readyz` and `/metrics` show.
@@ -72,8 +74,9 @@ impl WriteSurface {
     /// The service handles no command.
     pub fn of(service: &Service) -> Self {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
-        let (commands, dead_letters) = (service.commands().clone(), Arc::clone(service.dead_letters()));
-        Self { commands, dead_letters, health: service.health().clone(), options }
+        let (commands, quarantine) = (service.commands().clone(), Arc::clone(service.quarantine()));
+        let (dead_letters, health) = (Arc::clone(service.dead_letters()), service.health().clone());
+        Self { commands, quarantine, dead_letters, health, options }
     }
 }
 
@@ -105,10 +108,11 @@ impl ReadSurface {
     }
 }
 
-/// The write surface of a service: `POST /commands/{name}` for every registered command, `/admin/events` and
-/// `/admin/dead-letters` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
+/// The write surface of a service: `POST /commands/{name}` for every registered command, `/admin/events`,
+/// `/admin/quarantine` and `/admin/dead-letters` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`,
+/// `/openapi.json`.
 pub fn write_surface(surface: WriteSurface) -> Router {
-    let WriteSurface { commands, dead_letters, health, options } = surface;
+    let WriteSurface { commands, quarantine, dead_letters, health, options } = surface;
     let infos = commands.commands();
     let names = infos.iter().map(|command| command.name).collect();
     let document = openapi::of_commands(&options.about, &infos);
@@ -122,7 +126,8 @@ pub fn write_surface(surface: WriteSurface) -> Router {
         .route("/commands/{name}", post(commands::command))
         .with_state(commands::Commands { shared: Arc::clone(&shared), dispatcher: commands })
         .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)))
-        .merge(letters);
+        .merge(letters)
+        .merge(parked(&shared, quarantine));
     mounted(routes, shared, &document)
 }
 
@@ -139,12 +144,7 @@ pub fn read_surface(surface: ReadSurface) -> Router {
         .route("/admin/read-models", get(read_models::list))
         .route("/admin/read-models/{operation}", post(read_models::begin))
         .with_state(read_models::Admin { shared: Arc::clone(&shared) });
-    let parked = Router::new()
-        .route("/admin/quarantine", get(quarantine::list))
-        .route("/admin/quarantine/messages", get(quarantine::show))
-        .route("/admin/quarantine/retry", post(quarantine::retry))
-        .route("/admin/quarantine/discard", post(quarantine::discard))
-        .with_state(quarantine::Admin { shared: Arc::clone(&shared), quarantine });
+    let parked = parked(&shared, quarantine);
     let routes = Router::new()
         .route("/queries/{name}", get(queries::query))
         .route("/queries/{name}/live", get(live::live))
@@ -152,6 +152,16 @@ pub fn read_surface(surface: ReadSurface) -> Router {
         .merge(admin)
         .merge(parked);
     mounted(routes, shared, &document)
+}
+
+/// What is parked, on either surface: projections are behind queries, process managers and reactors behind commands.
+fn parked(shared: &Arc<Shared>, quarantine: Arc<Quarantine>) -> Router {
+    Router::new()
+        .route("/admin/quarantine", get(quarantine::list))
+        .route("/admin/quarantine/messages", get(quarantine::show))
+        .route("/admin/quarantine/retry", post(quarantine::retry))
+        .route("/admin/quarantine/discard", post(quarantine::discard))
+        .with_state(quarantine::Admin { shared: Arc::clone(shared), quarantine })
 }
 
 /// What stands before the name of a command in a path.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{answers::store_unavailable, code::Code, problem::Problem, work::Work};
 
-/// How many keys of a projection, or messages of a key, an answer has unless told otherwise.
+/// How many keys of a handler, or messages of a key, an answer has unless told otherwise.
 pub(crate) const PARKED_DEFAULT: usize = 100;
 /// The most it has: as many messages as a key can have.
 pub(crate) const PARKED_MAX: usize = PARKED_MESSAGES_MAX;
@@ -44,7 +44,7 @@ pub(super) struct Admin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct QuarantineAnswer {
-    /// The keys that are parked, by projection and key.
+    /// The keys that are parked, by handler and key.
     pub keys: Vec<ParkedKeyAnswer>,
 }
 
@@ -52,7 +52,7 @@ pub struct QuarantineAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ParkedAnswer {
-    /// The key, once for each version and generation of the projection that has it parked.
+    /// The key, once for each version and generation of the handler that has it parked.
     pub parked: Vec<ParkedMessagesAnswer>,
 }
 
@@ -70,11 +70,11 @@ pub struct ParkedMessagesAnswer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ParkedKeyAnswer {
-    /// The projection's name.
+    /// The handler's name: a projection's, `process/` and a process manager's, or `reactor/` and a reactor's.
     #[schemars(example = "account-summaries")]
-    pub projection: String,
-    /// Its version.
-    pub version: u32,
+    pub handler: String,
+    /// Its version, where it has one: a projection does.
+    pub version: Option<u32>,
     /// The loop that parked it: tells generations of one version apart.
     #[serde(rename = "loop")]
     pub loop_name: String,
@@ -145,9 +145,9 @@ pub struct HandledAnswer {
 /// The body of `POST /admin/quarantine/retry`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub(crate) struct RetryBody {
-    /// The projection's name.
+    /// The handler's name: a projection's, `process/` and a process manager's, or `reactor/` and a reactor's.
     #[schemars(example = "account-summaries")]
-    projection: String,
+    handler: String,
     /// The key.
     #[schemars(example = "account-6f1a7c1e-0000-4000-8000-000000000001")]
     key: String,
@@ -159,9 +159,9 @@ pub(crate) struct RetryBody {
 /// The body of `POST /admin/quarantine/discard`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub(crate) struct DiscardBody {
-    /// The projection's name.
+    /// The handler's name: a projection's, `process/` and a process manager's, or `reactor/` and a reactor's.
     #[schemars(example = "account-summaries")]
-    projection: String,
+    handler: String,
     /// The key.
     #[schemars(example = "account-6f1a7c1e-0000-4000-8000-000000000001")]
     key: String,
@@ -183,16 +183,16 @@ struct ListParameters {
 
 #[derive(Deserialize)]
 struct ShowParameters {
-    projection: String,
+    handler: String,
     key: String,
     limit: Option<usize>,
 }
 
 impl From<Listed> for ParkedKeyAnswer {
     fn from(listed: Listed) -> Self {
-        let Listed { projection, version, loop_name, about } = listed;
+        let Listed { handler, version, loop_name, about } = listed;
         Self {
-            projection,
+            handler,
             version,
             loop_name: loop_name.as_ref().to_owned(),
             key: about.key,
@@ -239,7 +239,7 @@ impl From<QuarantineError> for Problem {
     fn from(error: QuarantineError) -> Self {
         let text = error.to_string();
         match error {
-            QuarantineError::UnknownProjection { .. } => Self::invalid("projection", &text),
+            QuarantineError::UnknownHandler { .. } => Self::invalid("handler", &text),
             QuarantineError::NotTheFirst { .. } => Self::invalid("event_id", &text),
             QuarantineError::NoReason => Self::invalid("reason", &text),
             QuarantineError::NotParked { .. } | QuarantineError::NoStore => Self::of(Code::NotFound, text),
@@ -283,9 +283,9 @@ pub(super) async fn show(
     RawQuery(parameters): RawQuery,
 ) -> Result<Json<ParkedAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
-    let ShowParameters { projection, key, limit: said } = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let ShowParameters { handler, key, limit: said } = from_query_string(parameters.as_deref().unwrap_or_default())?;
     let limit = limit(said, (PARKED_DEFAULT, PARKED_MAX))?;
-    let work = async move { quarantine.show(&projection, &key, limit).await };
+    let work = async move { quarantine.show(&handler, &key, limit).await };
     let found = shared.gate.run(owner, "ask again", work).await??;
     let parked = found.into_iter().map(|(about, messages)| ParkedMessagesAnswer {
         about: about.into(),
@@ -303,9 +303,9 @@ pub(super) async fn retry(
     body: Body,
 ) -> Result<Json<HandledAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
-    let RetryBody { projection, key, actor } = document(&shared, &headers, body).await?;
+    let RetryBody { handler, key, actor } = document(&shared, &headers, body).await?;
     let actor = who(&shared, &headers, actor)?;
-    let work = async move { quarantine.retry(&projection, &key, actor).await };
+    let work = async move { quarantine.retry(&handler, &key, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
 }
 
@@ -318,9 +318,9 @@ pub(super) async fn discard(
     body: Body,
 ) -> Result<Json<HandledAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
-    let DiscardBody { projection, key, event_id, reason, actor } = document(&shared, &headers, body).await?;
+    let DiscardBody { handler, key, event_id, reason, actor } = document(&shared, &headers, body).await?;
     let event = hyphenated_uuid(&event_id).map_err(|_| Problem::invalid("event_id", "send a UUID with its hyphens"))?;
     let (actor, event) = (who(&shared, &headers, actor)?, EventId::from_uuid(event));
-    let work = async move { quarantine.discard(&projection, &key, event, &reason, actor).await };
+    let work = async move { quarantine.discard(&handler, &key, event, &reason, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::{body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo};
 use http::Request;
 use serde_json::json;
 
@@ -20,21 +20,26 @@ pub fn near(request: Request<Body>) -> Request<Body> {
 
 #[tokio::test]
 async fn with_nothing_parked_it_says_so_and_refuses_what_names_nothing() {
-    let app = Toy::new().read_app();
-    let listed = send(&app, near(get("/admin/quarantine"))).await;
+    for app in [Toy::new().read_app(), Toy::new().write_app()] {
+        says_and_refuses(&app).await;
+    }
+}
+
+async fn says_and_refuses(app: &Router) {
+    let listed = send(app, near(get("/admin/quarantine"))).await;
     assert_eq!((listed.status.as_u16(), listed.json()), (200, json!({ "keys": [] })));
     let refused = async |request| {
-        let answer = send(&app, near(request)).await;
+        let answer = send(app, near(request)).await;
         (answer.refusal(), answer.json()["field"].clone())
     };
     let told = |status: u16, code: &str, field: &str| ((status, code.to_owned()), json!(field));
     let show = |parameters: &str| get(&format!("/admin/quarantine/messages?{parameters}"));
-    assert_eq!(refused(show("projection=totals&key=a")).await, told(400, "invalid", "projection"));
-    assert_eq!(refused(show("projection=totals")).await, told(400, "invalid", "key"));
+    assert_eq!(refused(show("handler=totals&key=a")).await, told(400, "invalid", "handler"));
+    assert_eq!(refused(show("handler=totals")).await, told(400, "invalid", "key"));
     assert_eq!(refused(get("/admin/quarantine?limit=0")).await, told(400, "invalid", "limit"));
     assert_eq!(refused(get("/admin/quarantine?from=a")).await, told(400, "unknown-field", "from"));
     let discard = |more: serde_json::Value| {
-        let mut body = json!({ "projection": "totals", "key": "a", "reason": "a test" });
+        let mut body = json!({ "handler": "totals", "key": "a", "reason": "a test" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         post("/admin/quarantine/discard", body.to_string())
     };
@@ -48,17 +53,17 @@ async fn with_nothing_parked_it_says_so_and_refuses_what_names_nothing() {
         told(400, "invalid", "reason"),
         "before anything is looked for"
     );
-    let retry = json!({ "projection": "totals", "key": "a" }).to_string();
-    assert_eq!(refused(post("/admin/quarantine/retry", retry)).await, told(400, "invalid", "projection"));
+    let retry = json!({ "handler": "totals", "key": "a" }).to_string();
+    assert_eq!(refused(post("/admin/quarantine/retry", retry)).await, told(400, "invalid", "handler"));
 }
 
 #[tokio::test]
 async fn it_is_for_callers_on_the_same_machine() {
     let app = Toy::new().read_app();
-    let body = json!({ "projection": "totals", "key": "a" }).to_string();
+    let body = json!({ "handler": "totals", "key": "a" }).to_string();
     let far = [
         get("/admin/quarantine"),
-        get("/admin/quarantine/messages?projection=totals&key=a"),
+        get("/admin/quarantine/messages?handler=totals&key=a"),
         post("/admin/quarantine/retry", body.clone()),
         post("/admin/quarantine/discard", body.clone()),
     ];

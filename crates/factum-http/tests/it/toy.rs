@@ -225,8 +225,9 @@ impl Toy {
             .build()
             .unwrap();
         let (health, options) = (self.health.clone(), self.options.clone());
+        let quarantine = Arc::new(Quarantine::new(Some(Arc::clone(&self.store)), factum::Runtime::tokio()));
         let dead_letters = Arc::new(DeadLetters::new(Some(Arc::clone(&self.store)), factum::Runtime::tokio()));
-        write_surface(WriteSurface { commands: dispatcher, dead_letters, health, options })
+        write_surface(WriteSurface { commands: dispatcher, quarantine, dead_letters, health, options })
     }
 
     pub fn read_app(&self) -> Router {

@@ -90,9 +90,16 @@ pub enum PartitionStop {
 }
 
 impl PartitionStop {
-    /// Whether what was done here belongs to a history that its source has left.
-    pub(super) const fn is_of_another_history(&self) -> bool {
-        matches!(self, Self::ForkedBelow { .. } | Self::ForeignHistory { .. } | Self::OtherEvent { .. })
+    /// What helps; `left`: where the source has left the history followed so far.
+    pub(super) fn remedy<'a>(&self, left: &'a str) -> Option<&'a str> {
+        match self {
+            Self::ForkedBelow { .. } | Self::ForeignHistory { .. } | Self::OtherEvent { .. } => Some(left),
+            Self::NoMessage(_) | Self::Unreadable(_) => {
+                Some("nothing passes it: publish without it on a new topic, or deploy a build that reads it")
+            }
+            Self::Quarantine { .. } => Some("decide about what is parked"),
+            Self::Effect { .. } => None,
+        }
     }
 }
 

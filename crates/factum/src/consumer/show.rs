@@ -30,20 +30,21 @@ pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
     alarm(status, gap.lane.as_str(), text);
 }
 
-/// A partition stands still at a record. `remedy`: what helps where the source has left the history followed so far.
+/// A partition stands still at a record: what is said of it. `remedy`: what helps where the source has left the history followed so far.
 pub(super) fn stands_still(
     status: &Status,
     partition: &TopicPartition,
     offset: Offset,
     stop: &PartitionStop,
     remedy: &str,
-) {
+) -> String {
     let mut text = format!("{partition} stands still at offset {offset}: {stop}");
-    if stop.is_of_another_history() {
+    if let Some(remedy) = stop.remedy(remedy) {
         text = format!("{text}: {remedy}");
     }
     status.update(|report| report.last_error = Some(text.clone()));
-    alarm(status, &partition.to_string(), text);
+    alarm(status, &partition.to_string(), text.clone());
+    text
 }
 
 /// A plan was carried out: so many messages of it, up to a position. `over`: its partition stood still before.

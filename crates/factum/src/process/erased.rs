@@ -5,25 +5,35 @@ use std::sync::Arc;
 use super::{
     HearError, Heard, Hearer,
     firing::{Change, Firing},
+    parked,
     pending::Timer,
+    route,
 };
 use crate::{
     bus::{Envelope, Record, TopicPartition},
     consumer::{Effect, EffectError},
-    model::{ProcessManager, Source},
+    model::{Delivery, ProcessManager, RawEvent, Source},
+    quarantine::{ParkedMessage, Parks},
     store::{BoxFuture, RecordedEvent},
 };
 
 /// What loops need of a process manager.
 pub(crate) trait AnyProcess: Send + Sync + 'static {
-    fn hear<'a>(&'a self, message: &'a Envelope) -> BoxFuture<'a, Result<Heard, HearError>>;
+    fn hear<'a>(&'a self, raw: RawEvent<'a>, delivery: &'a Delivery) -> BoxFuture<'a, Result<Heard, HearError>>;
+    fn keys(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String>;
     fn changes(&self, event: &RecordedEvent, source: Source) -> Result<Vec<Change>, HearError>;
     fn fire<'a>(&'a self, timer: &'a Timer) -> BoxFuture<'a, Result<Firing, HearError>>;
+    /// Lets a timer that an operator discarded fire without anything being decided.
+    fn pass_over<'a>(&'a self, timer: &'a Timer) -> BoxFuture<'a, Result<(), HearError>>;
 }
 
 impl<P: ProcessManager> AnyProcess for Hearer<P> {
-    fn hear<'a>(&'a self, message: &'a Envelope) -> BoxFuture<'a, Result<Heard, HearError>> {
-        Box::pin(Self::hear(self, message))
+    fn hear<'a>(&'a self, raw: RawEvent<'a>, delivery: &'a Delivery) -> BoxFuture<'a, Result<Heard, HearError>> {
+        Box::pin(self.hear_told(raw, delivery))
+    }
+
+    fn keys(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String> {
+        route::keys::<P>(raw, delivery)
     }
 
     fn changes(&self, event: &RecordedEvent, source: Source) -> Result<Vec<Change>, HearError> {
@@ -33,9 +43,14 @@ impl<P: ProcessManager> AnyProcess for Hearer<P> {
     fn fire<'a>(&'a self, timer: &'a Timer) -> BoxFuture<'a, Result<Firing, HearError>> {
         Box::pin(Self::fire(self, timer))
     }
+
+    fn pass_over<'a>(&'a self, timer: &'a Timer) -> BoxFuture<'a, Result<(), HearError>> {
+        Box::pin(Self::pass_over(self, timer))
+    }
 }
 
 /// That processes hear, as the effect of messages.
+#[derive(Clone)]
 pub(crate) struct Hears(pub(crate) Arc<dyn AnyProcess>);
 
 impl Effect for Hears {
@@ -46,11 +61,44 @@ impl Effect for Hears {
         message: &'a Envelope,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
         Box::pin(async move {
-            match self.0.hear(message).await {
-                Ok(Heard::Recorded | Heard::Repeated | Heard::Nothing | Heard::NotForUs) => Ok(()),
-                Err(error) if error.is_transient() => Err(EffectError::Later(error.to_string())),
-                Err(error) => Err(EffectError::Never(error.to_string())),
-            }
+            let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
+            self.hear(raw, &message.delivery()).await
         })
+    }
+}
+
+impl Hears {
+    async fn hear(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Result<(), EffectError> {
+        match self.0.hear(raw, delivery).await {
+            Ok(Heard::Recorded | Heard::Repeated | Heard::Nothing | Heard::NotForUs) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Parks for Hears {
+    fn keys(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String> {
+        match parked::is_timer(raw.name) {
+            true => vec![delivery.stream.as_str().to_owned()],
+            false => self.0.keys(raw, delivery),
+        }
+    }
+
+    fn take_again<'a>(&'a self, message: &'a ParkedMessage) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(async move {
+            let damaged = |error: crate::read::ReadError| EffectError::Never(error.to_string());
+            if parked::is_timer(&message.name) {
+                let timer = parked::timer(message).map_err(damaged)?;
+                return self.0.fire(&timer).await.map(drop).map_err(Into::into);
+            }
+            let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
+            self.hear(RawEvent { name: &message.name, schema: message.schema, data: &data }, &delivery).await
+        })
+    }
+}
+
+impl From<HearError> for EffectError {
+    fn from(error: HearError) -> Self {
+        if error.is_transient() { Self::Later(error.to_string()) } else { Self::Never(error.to_string()) }
     }
 }

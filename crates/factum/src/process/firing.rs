@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     derives::Event,
-    dispatch::new_events,
+    dispatch::{Streams, new_events},
     model::{ActorId, Decoded, Event as _, EventId, Input, ProcessManager, RawEvent, Source, TimerChange},
     runtime::contained,
-    store::{Metadata, RecordedEvent, StreamAppend},
+    store::{Append, Metadata, RecordedEvent, StreamAppend},
 };
 
 /// The category of the streams in which it is recorded that timers have fired: `timer-<stream of the process>`.
@@ -106,14 +106,7 @@ impl<P: ProcessManager> Hearer<P> {
     /// set it. So it fires once, however often and by however many that is tried.
     pub(super) async fn fire(&self, timer: &Timer) -> Result<Firing, HearError> {
         let streams = self.streams.as_ref();
-        let metadata = Metadata {
-            correlation_id: timer.correlation_id,
-            causation_id: Some(timer.set_by.as_uuid()),
-            actor: ActorId::system(),
-            bus_command: None,
-        };
-        let which = format!("{} {}", timer.name, timer.set_by);
-        let cause = Cause::new(streams, timer.stream.clone(), ("timer", &which), metadata);
+        let cause = Self::cause(streams, timer);
         let _turn = streams.turn(&cause.stream).await;
         for attempt in 1..=streams.attempts_max {
             let decide = |loaded: &_| cause.decide::<P>(loaded, Input::Due { timer: &timer.name });
@@ -132,6 +125,28 @@ impl<P: ProcessManager> Hearer<P> {
             }
         }
         Err(HearError::Contended { attempts: streams.attempts_max })
+    }
+
+    /// Records that a timer has fired, without anything being decided: an operator discarded it.
+    pub(super) async fn pass_over(&self, timer: &Timer) -> Result<(), HearError> {
+        let streams = self.streams.as_ref();
+        let cause = Self::cause(streams, timer);
+        let beside = fired(timer, &cause)?;
+        let mut append = Append::new(cause.metadata.clone(), cause.now).command(cause.record);
+        append.streams.push(beside);
+        streams.store.append(append).await?;
+        Ok(())
+    }
+
+    fn cause(streams: &Streams, timer: &Timer) -> Cause {
+        let metadata = Metadata {
+            correlation_id: timer.correlation_id,
+            causation_id: Some(timer.set_by.as_uuid()),
+            actor: ActorId::system(),
+            bus_command: None,
+        };
+        let which = format!("{} {}", timer.name, timer.set_by);
+        Cause::new(streams, timer.stream.clone(), ("timer", &which), metadata)
     }
 
     /// Whether the timer is still set, by what its process's stream says from the event on that set it.

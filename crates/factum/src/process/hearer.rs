@@ -10,7 +10,7 @@ use super::{
 use crate::{
     bus::Envelope,
     dispatch::Streams,
-    model::{Events, ProcessManager},
+    model::{Delivery, Events, ProcessManager, RawEvent},
     runtime::Runtime,
     store::{EventStore, Metadata, Version},
 };
@@ -52,15 +52,20 @@ impl<P: ProcessManager> Hearer<P> {
     /// # Errors
     /// See [`HearError`].
     pub async fn hear(&self, message: &Envelope) -> Result<Heard, HearError> {
-        let Some(Routed { stream, answers, what }) = route::<P>(message)? else { return Ok(Heard::NotForUs) };
+        let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
+        self.hear_told(raw, &message.delivery()).await
+    }
+
+    pub(super) async fn hear_told(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Result<Heard, HearError> {
+        let Some(Routed { stream, answers, what }) = route::<P>(raw, delivery)? else { return Ok(Heard::NotForUs) };
         let streams = self.streams.as_ref();
         let metadata = Metadata {
-            correlation_id: message.correlation_id,
-            causation_id: Some(message.id.as_uuid()),
-            actor: message.actor.clone(),
+            correlation_id: delivery.correlation_id,
+            causation_id: Some(delivery.event_id.as_uuid()),
+            actor: delivery.actor.clone(),
             bus_command: None,
         };
-        let cause = Cause::new(streams, stream, ("message", &message.id.to_string()), metadata);
+        let cause = Cause::new(streams, stream, ("message", &delivery.event_id.to_string()), metadata);
         let _turn = streams.turn(&cause.stream).await;
         for attempt in 1..=streams.attempts_max {
             let decide = |loaded: &_| {
@@ -71,7 +76,12 @@ impl<P: ProcessManager> Hearer<P> {
                 |decided: &Result<Events<P::Event>, _>| matches!(decided, Ok(events) if !events.as_slice().is_empty());
             let (loaded, decided) = streams.decide::<P, _>(&cause.stream, decide, appends).await?;
             // After a panic the state is dropped, never used again.
-            let events = decided.map_err(HearError::Panicked)?;
+            let events = match decided {
+                Ok(events) => events,
+                // What it led to when it was heard before stays.
+                Err(_) if streams.store.command(cause.record.id).await?.is_some() => return Ok(Heard::Repeated),
+                Err(panic) => return Err(HearError::Panicked(panic)),
+            };
             if events.as_slice().is_empty() {
                 let unborn = is_unborn(&loaded);
                 streams.keep(&cause.stream, loaded);

@@ -10,10 +10,12 @@ use super::{
     erased::AnyProcess,
     pending::{Pending, Timer},
     saved::Ledger,
+    turn::{Attempt, attempt},
 };
 use crate::{
     consumer::Seen,
     model::{EventId, Timestamp},
+    quarantine::EventShelf,
     read::Epoch,
     runtime::{Attempts, Backoff, Ending, LoopState, Runtime, Status, Stop},
     store::{Batch, EventStore, Position, ProgressError, Selection, StoreError, StreamName, Subscription},
@@ -37,6 +39,9 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
 const ALARMS_MAX: usize = 16;
 /// What tells of the trouble of more timers than that.
 const ALARM_OF_OTHERS: &str = "other timers";
+
+/// What tells that timers wait for a partition that stands still.
+const ALARM_OF_START: &str = "start";
 
 /// Why a keeper ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,8 @@ pub(crate) struct TimerKeeper {
     hearing: Option<watch::Receiver<Seen>>,
     status: Status,
     deadlines: Deadlines,
+    /// What of the processes is parked: a timer does not overtake it.
+    shelf: Arc<EventShelf>,
 }
 
 /// When the next timer of a keeper is due, for whoever waits until nothing is under way.
@@ -120,13 +127,13 @@ impl TimerKeeper {
         process: Arc<dyn AnyProcess>,
         category: &'static str,
         store: Arc<dyn EventStore>,
-        runtime: Runtime,
+        (runtime, status): (Runtime, Status),
         hearing: Option<watch::Receiver<Seen>>,
+        shelf: Arc<EventShelf>,
     ) -> Self {
-        let status = Status::new(&format!("timers {category}"));
         // Nothing is known yet: it may be that one is due.
         let deadlines = Deadlines { next: Arc::new(watch::Sender::new(Some(Timestamp::default()))) };
-        Self { process, category, store, runtime, hearing, status, deadlines }
+        Self { process, category, store, runtime, hearing, status, deadlines, shelf }
     }
 
     /// What the loop shows of itself.
@@ -157,6 +164,7 @@ impl TimerKeeper {
 
     /// One run from what is saved to the first trouble.
     async fn keep(&self, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
+        self.shelf.catch_up().await?;
         let (ledger, pending, as_of) = Ledger::open(Arc::clone(&self.store), self.category, *epoch).await?;
         *epoch = Some(ledger.epoch);
         let from = pending.complete_to();
@@ -174,6 +182,7 @@ impl TimerKeeper {
             any_failed: false,
         };
         self.show(&session);
+        let mut freed = self.shelf.freed();
         loop {
             if session.at_end && self.has_caught_up() && self.fire_due(&mut session).await? {
                 continue;
@@ -186,6 +195,7 @@ impl TimerKeeper {
                     self.take(batch?, &mut session).await?;
                     backoff.reset();
                 }
+                Ok(()) = freed.changed() => session.pending.try_again_now(),
                 // While there is more to be read, nothing fires, and no timer that is due may cut off what is being read.
                 () = self.next_due(next), if session.at_end => {}
             }
@@ -200,8 +210,9 @@ impl TimerKeeper {
     /// Waits until there may be a timer to fire.
     async fn next_due(&self, next: Option<Timestamp>) {
         if let Some(hearing) = self.hearing.as_ref().filter(|hearing| !hearing.borrow().start) {
+            let still = hearing.borrow().still.clone();
             // Without a loop that hears, nothing is ever heard.
-            if hearing.clone().wait_for(|seen| seen.start).await.is_err() {
+            if hearing.clone().wait_for(|seen| seen.start || seen.still != still).await.is_err() {
                 std::future::pending::<()>().await;
             }
             return;
@@ -256,7 +267,7 @@ impl TimerKeeper {
     async fn fire_due(&self, session: &mut Session) -> Result<bool, Trouble> {
         let now = self.runtime.now();
         if now < session.last_look {
-            session.pending.clock_went_back();
+            session.pending.try_again_now();
         }
         session.last_look = now;
         if let Some(from) = session.pending.missing(now) {
@@ -266,20 +277,28 @@ impl TimerKeeper {
             return Ok(false);
         }
         let due = session.pending.due(now, FIRING_MAX);
-        let firing = due.iter().map(|timer| async move { (timer, self.process.fire(timer).await) });
-        let mut firing: FuturesUnordered<_> = firing.collect();
-        while let Some((timer, fired)) = firing.next().await {
-            match fired {
-                Ok(_) => {
+        let source = self.store.identity().source();
+        let attempts = due.iter().map(|timer| async move {
+            let attempt = attempt(self.process.as_ref(), &self.shelf, timer, source).await;
+            (timer, attempt)
+        });
+        let mut attempts: FuturesUnordered<_> = attempts.collect();
+        while let Some((timer, attempt)) = attempts.next().await {
+            let wait = |failures| Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX).after(failures).next(&self.runtime);
+            match attempt {
+                Attempt::Over => {
                     session.pending.fired(&timer.stream, &timer.name, timer.set_by);
                     self.over(&timer.stream, &timer.name);
                 }
-                Err(error) => {
-                    let wait =
-                        |failures| Backoff::new(RETRY_WAIT_FIRST, RETRY_WAIT_MAX).after(failures).next(&self.runtime);
+                Attempt::Waits => {
+                    session.pending.failed(timer, self.runtime.now(), wait);
+                    // Told with what it waits for.
+                    self.over(&timer.stream, &timer.name);
+                }
+                Attempt::Failed(reason) => {
                     session.pending.failed(timer, self.runtime.now(), wait);
                     session.any_failed = true;
-                    self.alarm(timer, &error);
+                    self.alarm(timer, &reason);
                 }
             }
         }
@@ -296,7 +315,7 @@ impl TimerKeeper {
         });
     }
 
-    fn alarm(&self, timer: &Timer, error: &HearError) {
+    fn alarm(&self, timer: &Timer, error: &str) {
         let (about, text) =
             (about(&timer.stream, &timer.name), format!("it was due at {} and cannot fire: {error}", timer.due));
         self.status.update(|report| {
@@ -312,7 +331,25 @@ impl TimerKeeper {
         });
     }
 
+    /// Shows what keeps every timer from firing after a start.
+    fn show_standstill(&self) {
+        let waits = self.hearing.as_ref().and_then(|hearing| {
+            let seen = hearing.borrow();
+            let why = seen.still.values().next().filter(|_| !seen.start)?;
+            Some(format!("no timer fires before what was there at the start is heard, and {why}"))
+        });
+        self.status.update(|report| match waits {
+            Some(text) if report.alarms.get(ALARM_OF_START) != Some(&text) => {
+                tracing::error!(keeper = self.status.name(), text, "alarm");
+                report.alarms.insert(ALARM_OF_START.to_owned(), text);
+            }
+            Some(_) => {}
+            None => drop(report.alarms.remove(ALARM_OF_START)),
+        });
+    }
+
     fn show(&self, session: &Session) {
+        self.show_standstill();
         // Who waits for a position looks at the deadlines after it.
         self.deadlines.next.send_if_modified(|next| {
             let changed = *next != session.pending.next();

@@ -12,10 +12,12 @@ mod firing;
 mod hearer;
 mod keeper;
 mod managed;
+mod parked;
 mod pending;
 mod record;
 mod route;
 mod saved;
+mod turn;
 
 pub use error::HearError;
 pub use hearer::{Heard, Hearer};

@@ -155,8 +155,9 @@ impl Pending {
         self.turns.insert(turn(entry), key);
     }
 
-    /// The clock went back: what waited to be tried again would wait longer than it was to.
-    pub(super) fn clock_went_back(&mut self) {
+    /// What waits to be tried again is tried at once: the clock went back, and it would wait longer than it was to; or what
+    /// kept it from firing may be over.
+    pub(super) fn try_again_now(&mut self) {
         for (key, entry) in self.timers.iter_mut().filter(|(_, entry)| entry.failures > 0) {
             self.turns.remove(&turn(entry));
             entry.at = entry.timer.due;

@@ -5,8 +5,11 @@ use serde::Deserialize;
 
 use super::HearError;
 use crate::{
-    bus::{Envelope, NOTHING_TO_DO_NAME, REFUSED_NAME, sender_of},
-    model::{DecodeError, Decoded, Event, Input, ProcessManager, RawEvent, Refusal, Unreadable, document, stream_of},
+    bus::{NOTHING_TO_DO_NAME, REFUSED_NAME, sender_of},
+    model::{
+        DecodeError, Decoded, Delivery, Event, Input, ProcessManager, RawEvent, Refusal, Unreadable, document,
+        stream_of,
+    },
     runtime::contained,
 };
 
@@ -42,25 +45,27 @@ impl<M> Told<'_, M> {
 }
 
 /// Which process a message is for; `None`: for none.
-pub(super) fn route<P: ProcessManager>(envelope: &Envelope) -> Result<Option<Routed<'_, P::Message>>, HearError> {
-    let own = envelope.command_id.as_deref().and_then(own_command::<P>);
-    match (envelope.name.as_str(), own) {
+pub(super) fn route<'a, P: ProcessManager>(
+    raw: RawEvent<'_>,
+    delivery: &'a Delivery,
+) -> Result<Option<Routed<'a, P::Message>>, HearError> {
+    let own = delivery.bus_command.as_deref().and_then(own_command::<P>);
+    match (raw.name, own) {
         (NOTHING_TO_DO_NAME, own) => {
             Ok(own.map(|(stream, step)| Routed { stream, answers: true, what: Told::NothingToDo { step } }))
         }
         (REFUSED_NAME, None) => Ok(None),
         (REFUSED_NAME, Some((stream, step))) => {
-            let refusal = refusal(envelope)?;
+            let refusal = refusal(raw)?;
             Ok(Some(Routed { stream, answers: true, what: Told::Refused { step, refusal } }))
         }
-        (name, own) => {
-            let raw = RawEvent { name, schema: 1, data: &envelope.data };
+        (_, own) => {
             let decoded = contained(|| P::Message::decode(raw)).map_err(HearError::Panicked)?;
             let Decoded::Known(message) = decoded.map_err(HearError::Unreadable)? else { return Ok(None) };
             if let Some((stream, step)) = own {
                 return Ok(Some(Routed { stream, answers: true, what: Told::Message { message, step: Some(step) } }));
             }
-            let id = contained(|| P::correlate(&message, &envelope.delivery())).map_err(HearError::Panicked)?;
+            let id = contained(|| P::correlate(&message, delivery)).map_err(HearError::Panicked)?;
             let Some(id) = id else { return Ok(None) };
             let stream = contained(|| stream_of::<P>(&id)).map_err(HearError::Panicked)?;
             let stream = stream.map_err(|error| HearError::Refused(format!("the process's id: {error}")))?;
@@ -69,17 +74,29 @@ pub(super) fn route<P: ProcessManager>(envelope: &Envelope) -> Result<Option<Rou
     }
 }
 
+/// The keys of a message: its process, and the stream it is of. What nobody can tell the process of has the stream alone:
+/// what comes after it from there may be for the same process.
+pub(super) fn keys<P: ProcessManager>(raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String> {
+    let own = || delivery.bus_command.as_deref().and_then(own_command::<P>).map(|(stream, _)| stream);
+    let process = match route::<P>(raw, delivery) {
+        Ok(None) => return Vec::new(),
+        Ok(Some(Routed { stream, .. })) => Some(stream),
+        Err(_) => own(),
+    };
+    process.iter().chain([&delivery.stream]).map(|stream| stream.as_str().to_owned()).collect()
+}
+
 /// The process and the step of a command that a process of this kind has sent.
 fn own_command<P: ProcessManager>(id: &str) -> Option<(StreamName, &str)> {
     sender_of(id).filter(|(stream, _)| stream.category() == P::CATEGORY)
 }
 
-fn refusal(envelope: &Envelope) -> Result<Refusal, HearError> {
-    let read: Result<Refused, Unreadable> = document::read(&envelope.data);
+fn refusal(raw: RawEvent<'_>) -> Result<Refusal, HearError> {
+    let read: Result<Refused, Unreadable> = document::read(raw.data);
     match read {
         Ok(Refused { code, message }) => Ok(Refusal { code, message }),
         Err(source) => {
-            Err(HearError::Unreadable(DecodeError::Malformed { name: envelope.name.clone(), schema: 1, source }))
+            Err(HearError::Unreadable(DecodeError::Malformed { name: raw.name.to_owned(), schema: 1, source }))
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     store::{Append, AppendError, EventStore, Metadata, NewEvent, StoreError, StreamName},
 };
 
-/// The category of the streams in which decisions are recorded: `quarantine-<projection>.<key>`.
+/// The category of the streams in which decisions are recorded: `quarantine-<handler>.<key>`.
 pub(crate) const QUARANTINE_CATEGORY: &str = "quarantine";
 /// The name of the event that a key was tried again.
 pub const RETRIED: &str = "quarantine.retried";
@@ -32,14 +32,18 @@ pub(super) enum Decision {
 /// `quarantine.retried`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Retried {
-    pub(super) projection: String,
+    /// Written as `projection` when nothing else parked.
+    #[serde(alias = "projection")]
+    pub(super) handler: String,
     pub(super) key: String,
 }
 
 /// `quarantine.discarded`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Discarded {
-    pub(super) projection: String,
+    /// Written as `projection` when nothing else parked.
+    #[serde(alias = "projection")]
+    pub(super) handler: String,
     pub(super) key: String,
     pub(super) source: StoreId,
     pub(super) incarnation: Incarnation,
@@ -72,10 +76,10 @@ pub(super) async fn record(
     actor: ActorId,
     (id, now): (Uuid, Timestamp),
 ) -> Result<(), AppendError> {
-    let (name, projection, key, data) = match decision {
-        Decision::Retried(retried) => (RETRIED, &retried.projection, &retried.key, serde_json::to_vec(retried)),
+    let (name, handler, key, data) = match decision {
+        Decision::Retried(retried) => (RETRIED, &retried.handler, &retried.key, serde_json::to_vec(retried)),
         Decision::Discarded(discarded) => {
-            (DISCARDED, &discarded.projection, &discarded.key, serde_json::to_vec(discarded))
+            (DISCARDED, &discarded.handler, &discarded.key, serde_json::to_vec(discarded))
         }
     };
     // Text and numbers only: nothing in it can fail to be written.
@@ -83,19 +87,19 @@ pub(super) async fn record(
     let metadata =
         Metadata { correlation_id: CorrelationId::from_uuid(id), causation_id: None, actor, bus_command: None };
     let event = NewEvent { id: EventId::from_uuid(id), name: Cow::Borrowed(name), schema: 1, tags: Vec::new(), data };
-    let append = Append::new(metadata, now).stream(stream(projection, key), ExpectedVersion::Any, vec![event]);
+    let append = Append::new(metadata, now).stream(stream(handler, key), ExpectedVersion::Any, vec![event]);
     store.append(append).await.map(|_| ())
 }
 
-/// The stream of the decisions about a key.
-fn stream(projection: &str, key: &str) -> StreamName {
-    StreamName::new(format!("{QUARANTINE_CATEGORY}-{projection}.{key}")).unwrap_or_else(|_| {
-        let id = Uuid::new_v5(&NAMESPACE, format!("{projection}.{key}").as_bytes());
+/// The stream of what is recorded about a key.
+pub(super) fn stream(handler: &str, key: &str) -> StreamName {
+    StreamName::new(format!("{QUARANTINE_CATEGORY}-{handler}.{key}")).unwrap_or_else(|_| {
+        let id = Uuid::new_v5(&NAMESPACE, format!("{handler}.{key}").as_bytes());
         StreamName::new(format!("{QUARANTINE_CATEGORY}-{id}")).expect("a category and a UUID are a stream's name")
     })
 }
 
-/// Every discard recorded after a position, with its projection; and up to where was read.
+/// Every discard recorded after a position, with its handler; and up to where was read.
 pub(super) async fn discarded_since(
     store: &dyn EventStore,
     mut after: Position,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Discards, Quarantine};
+use super::{Discards, Quarantine, ward::ReadModelWard};
 use crate::{model::ProjectionKey, store::StoreError};
 
 /// How many requests wait for one loop at most.
@@ -41,7 +41,8 @@ pub(crate) struct Request {
 /// A loop's end of the line. Without a [`Quarantine`] nobody ever asks for anything, and nothing was discarded.
 pub(crate) struct Desk {
     projection: ProjectionKey,
-    hub: Option<(Arc<Quarantine>, u64)>,
+    /// Known there as long as this desk is there.
+    hub: Option<(Arc<Quarantine>, Arc<ReadModelWard>)>,
     requests: Option<Mutex<mpsc::Receiver<Request>>>,
 }
 
@@ -52,7 +53,7 @@ impl Desk {
 
     pub(super) const fn open(
         projection: ProjectionKey,
-        hub: (Arc<Quarantine>, u64),
+        hub: (Arc<Quarantine>, Arc<ReadModelWard>),
         requests: mpsc::Receiver<Request>,
     ) -> Self {
         Self { projection, hub: Some(hub), requests: Some(Mutex::const_new(requests)) }
@@ -73,14 +74,6 @@ impl Desk {
         match &self.hub {
             Some((hub, _)) => hub.discards(self.projection.name).await,
             None => Ok(Arc::default()),
-        }
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        if let Some((hub, id)) = &self.hub {
-            hub.closed(*id);
         }
     }
 }

@@ -1,71 +1,55 @@
 //! What is parked in a service, and what to do about it: for operators.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use factum_engine::Position;
+use futures_util::future::join_all;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
-    Action, Desk, Discards, Handled, ParkedKey, ParkedMessage,
+    Action, Desk, Discards, EventShelf, Handled, ParkedKey, ParkedMessage,
     decisions::{Decision, Discarded, Retried, discarded_since, record},
-    desk::{REQUESTS_MAX, Request},
-    parked_keys,
-    shelf::messages_of,
+    desk::REQUESTS_MAX,
+    ward::{ReadModelWard, Ward},
 };
 use crate::{
     model::{ActorId, EventId, ProjectionKey},
-    read::{ReadError, ReadSnapshot, ReadStore},
+    read::{ReadError, ReadStore},
     runtime::{Runtime, TaskFailure},
     store::{AppendError, EventStore, StoreError},
 };
 
-/// How long an operator waits for a loop to do what was decided.
-const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The longest reason of a discard, in characters.
 pub const REASON_CHARS_MAX: usize = 500;
 
-/// What is parked in a service's projections. Decisions about it are recorded in the service's event store.
+/// What is parked in a service: by its projections, process managers and reactors. Decisions about it are recorded in the
+/// service's event store.
 pub struct Quarantine {
     store: Option<Arc<dyn EventStore>>,
     runtime: Runtime,
-    desks: Mutex<Desks>,
+    /// Each lives as long as its loop.
+    wards: Mutex<Vec<Weak<dyn Ward>>>,
     discarded: tokio::sync::Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Desks {
-    last_id: u64,
-    open: BTreeMap<u64, Open>,
-}
-
-/// A loop that may park.
-#[derive(Clone)]
-struct Open {
-    projection: ProjectionKey,
-    loop_name: Arc<str>,
-    read_store: Arc<dyn ReadStore>,
-    requests: mpsc::Sender<Request>,
 }
 
 /// The discards read so far.
 #[derive(Default)]
 struct Known {
     read_to: Position,
-    by_projection: HashMap<String, HashSet<EventId>>,
+    by_handler: HashMap<String, HashSet<EventId>>,
 }
 
 /// A key that is parked, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// The projection's name.
-    pub projection: String,
-    /// Its version.
-    pub version: u32,
+    /// The handler's name: a projection's, `process/` and a process manager's, or `reactor/` and a reactor's.
+    pub handler: String,
+    /// Its version, where it has one: a projection does.
+    pub version: Option<u32>,
     /// The loop that parked it, as it calls itself: tells generations of one version apart.
     #[serde(rename = "loop")]
     pub loop_name: Arc<str>,
@@ -77,19 +61,19 @@ pub struct Listed {
 /// Why nothing was done about a key.
 #[derive(Debug, thiserror::Error)]
 pub enum QuarantineError {
-    /// No projection of this name runs here.
-    #[error("no projection `{name}` runs here: {known} {}", if known.contains(',') { "do" } else { "does" })]
-    UnknownProjection {
+    /// No handler of this name may park here.
+    #[error("no handler `{name}` parks here: {known} {}", if known.contains(',') { "do" } else { "does" })]
+    UnknownHandler {
         /// What was asked for.
         name: String,
-        /// Those that run.
+        /// Those that may.
         known: String,
     },
     /// The key is not parked.
-    #[error("`{key}` is not parked in {projection}: list what is")]
+    #[error("`{key}` is not parked in {handler}: list what is")]
     NotParked {
-        /// The projection.
-        projection: String,
+        /// The handler.
+        handler: String,
         /// The key.
         key: String,
     },
@@ -126,25 +110,10 @@ pub enum QuarantineError {
     Task(#[from] TaskFailure),
 }
 
-impl Open {
-    fn listed(&self, about: ParkedKey) -> Listed {
-        let ProjectionKey { name, version } = self.projection;
-        Listed { projection: name.to_owned(), version, loop_name: Arc::clone(&self.loop_name), about }
-    }
-
-    /// Tells the loop what to do about a key; where it answers, or why it will not.
-    fn tell(&self, key: &str, action: Action) -> Result<oneshot::Receiver<Result<Handled, String>>, String> {
-        let (reply, answer) = oneshot::channel();
-        let request = Request { key: key.to_owned(), action, reply };
-        self.requests.try_send(request).map_err(|_| "has too much to do".to_owned())?;
-        Ok(answer)
-    }
-}
-
 impl Quarantine {
-    /// For a service's projections; decisions are recorded in its event store.
+    /// For a service; decisions are recorded in its event store.
     pub fn new(store: Option<Arc<dyn EventStore>>, runtime: Runtime) -> Self {
-        Self { store, runtime, desks: Mutex::default(), discarded: tokio::sync::Mutex::default() }
+        Self { store, runtime, wards: Mutex::default(), discarded: tokio::sync::Mutex::default() }
     }
 
     /// A desk for the loop that feeds a read model, there until it is dropped.
@@ -155,39 +124,44 @@ impl Quarantine {
         read_store: Arc<dyn ReadStore>,
     ) -> Desk {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        let mut desks = self.desks();
-        desks.last_id += 1;
-        let id = desks.last_id;
-        desks.open.insert(id, Open { projection, loop_name: loop_name.into(), read_store, requests });
-        Desk::open(projection, (Arc::clone(self), id), receiver)
+        let (loop_name, runtime) = (loop_name.into(), self.runtime.clone());
+        let ward = Arc::new(ReadModelWard { projection, loop_name, read_store, requests, runtime });
+        self.admit(Arc::downgrade(&ward) as Weak<dyn Ward>);
+        Desk::open(projection, (Arc::clone(self), ward), receiver)
     }
 
-    pub(super) fn closed(&self, id: u64) {
-        self.desks().open.remove(&id);
+    /// Shows what a handler with effects parks, and lets operators decide about it, as long as it lives.
+    pub(crate) fn watch(&self, shelf: &Arc<EventShelf>) {
+        self.admit(Arc::downgrade(shelf) as Weak<dyn Ward>);
     }
 
-    /// What of a projection was discarded, read again as far as something was recorded since.
-    pub(super) async fn discards(&self, projection: &str) -> Result<Arc<Discards>, StoreError> {
+    fn admit(&self, ward: Weak<dyn Ward>) {
+        let mut wards = self.wards.lock().unwrap_or_else(PoisonError::into_inner);
+        wards.retain(|known| known.strong_count() > 0);
+        wards.push(ward);
+    }
+
+    /// What of a handler's messages was discarded, read again as far as something was recorded since.
+    pub(super) async fn discards(&self, handler: &str) -> Result<Arc<Discards>, StoreError> {
         let Some(store) = &self.store else { return Ok(Arc::default()) };
         let mut known = self.discarded.lock().await;
         let (found, read_to) = discarded_since(store.as_ref(), known.read_to).await?;
         known.read_to = read_to;
         for discarded in found {
-            known.by_projection.entry(discarded.projection).or_default().insert(discarded.event_id);
+            known.by_handler.entry(discarded.handler).or_default().insert(discarded.event_id);
         }
-        Ok(Arc::new(known.by_projection.get(projection).into_iter().flatten().copied().collect()))
+        Ok(Arc::new(known.by_handler.get(handler).into_iter().flatten().copied().collect()))
     }
 
-    /// The parked keys of every projection, at most `limit` of each, in the order of their loops and keys.
+    /// The parked keys of every handler, at most `limit` of each, in the order of their loops and keys.
     ///
     /// # Errors
-    /// A read store failed.
+    /// A store failed.
     pub async fn list(&self, limit: usize) -> Result<Vec<Listed>, QuarantineError> {
         let mut all = Vec::new();
-        for open in self.open_desks() {
-            let projection = open.projection;
-            let keys = self.read(&open, move |read| parked_keys(read, projection, None, limit)).await?;
-            all.extend(keys.into_iter().map(|about| open.listed(about)));
+        for ward in self.all() {
+            let keys = ward.keys(limit).await?;
+            all.extend(keys.into_iter().map(|about| listed(ward.as_ref(), about)));
         }
         all.sort_by(|a, b| (&a.loop_name, &a.about.key).cmp(&(&b.loop_name, &b.about.key)));
         Ok(all)
@@ -199,39 +173,41 @@ impl Quarantine {
     /// See [`QuarantineError`].
     pub async fn show(
         &self,
-        projection: &str,
+        handler: &str,
         key: &str,
         limit: usize,
     ) -> Result<Vec<(Listed, Vec<ParkedMessage>)>, QuarantineError> {
         let mut found = Vec::new();
-        for open in self.desks_of(projection)? {
-            let Some(listed) = self.about(&open, key).await? else { continue };
-            let (of, key) = (open.projection, key.to_owned());
-            let messages = self.read(&open, move |read| messages_of(read, of, &key, limit)).await?;
-            found.push((listed, messages));
+        for ward in self.wards_of(handler)? {
+            let Some(about) = ward.key(key).await? else { continue };
+            found.push((listed(ward.as_ref(), about), ward.messages(key, limit).await?));
         }
-        if found.is_empty() { Err(not_parked(projection, key)) } else { Ok(found) }
+        if found.is_empty() {
+            return Err(QuarantineError::NotParked { handler: handler.to_owned(), key: key.to_owned() });
+        }
+        Ok(found)
     }
 
     /// Tries a key's messages again, in order, until one fails again.
     ///
     /// # Errors
     /// See [`QuarantineError`].
-    pub async fn retry(&self, projection: &str, key: &str, actor: ActorId) -> Result<Handled, QuarantineError> {
-        self.show(projection, key, 1).await?;
-        let decision = Decision::Retried(Retried { projection: projection.to_owned(), key: key.to_owned() });
+    pub async fn retry(&self, handler: &str, key: &str, actor: ActorId) -> Result<Handled, QuarantineError> {
+        self.show(handler, key, 1).await?;
+        let decision = Decision::Retried(Retried { handler: handler.to_owned(), key: key.to_owned() });
         self.record(&decision, actor).await?;
-        self.carry_out(projection, key, Action::Retry).await
+        self.carry_out(handler, key, Action::Retry).await
     }
 
-    /// Drops the first message of a key, for good: it is dropped in every rebuild as well. What stands behind it stays
+    /// Drops the first message of a key, for good: it is dropped in every rebuild as well. A timer that is parked fires then
+    /// without anything being decided. What stands behind it stays
     /// parked until it is tried again.
     ///
     /// # Errors
     /// See [`QuarantineError`].
     pub async fn discard(
         &self,
-        projection: &str,
+        handler: &str,
         key: &str,
         event: EventId,
         reason: &str,
@@ -241,14 +217,14 @@ impl Quarantine {
         if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
             return Err(QuarantineError::NoReason);
         }
-        let found = self.show(projection, key, 1).await?;
+        let found = self.show(handler, key, 1).await?;
         let Some(message) = found.iter().flat_map(|(_, messages)| messages).find(|first| first.event_id == event)
         else {
             let first = found[0].0.about.event_id;
             return Err(QuarantineError::NotTheFirst { key: key.to_owned(), first, asked: event });
         };
         let decision = Decision::Discarded(Discarded {
-            projection: projection.to_owned(),
+            handler: handler.to_owned(),
             key: key.to_owned(),
             source: message.store,
             incarnation: message.incarnation,
@@ -260,7 +236,7 @@ impl Quarantine {
             reason: reason.to_owned(),
         });
         self.record(&decision, actor).await?;
-        self.carry_out(projection, key, Action::DropDiscarded).await
+        self.carry_out(handler, key, Action::DropDiscarded).await
     }
 
     async fn record(&self, decision: &Decision, actor: ActorId) -> Result<(), QuarantineError> {
@@ -268,74 +244,46 @@ impl Quarantine {
         Ok(record(store.as_ref(), decision, actor, (self.runtime.new_id(), self.runtime.now())).await?)
     }
 
-    /// Tells every loop of the projection; each answers for what it has parked. Those that do not answer keep it from
+    /// Tells every loop of the handler; each answers for what it has parked. Those that do not answer keep it from
     /// none of the others.
-    async fn carry_out(&self, projection: &str, key: &str, action: Action) -> Result<Handled, QuarantineError> {
-        let told: Vec<_> = self.desks_of(projection)?.into_iter().map(|open| (open.tell(key, action), open)).collect();
+    async fn carry_out(&self, handler: &str, key: &str, action: Action) -> Result<Handled, QuarantineError> {
+        // All of them at once: one wait is for all.
+        let told = self.wards_of(handler)?.into_iter().map(|ward| async move {
+            let loop_name = ward.loop_name().to_owned();
+            (ward.carry_out(key, action).await, loop_name)
+        });
         let (mut all, mut silent) = (Handled::default(), Vec::new());
-        // All of them are at it by now: one wait is for all.
-        let begun = self.runtime.now();
-        for (answer, open) in told {
-            let answered = async { answer?.await.map_err(|_| "was interrupted".to_owned())? };
-            let left = ANSWER_WAIT_MAX.saturating_sub(self.runtime.now().since(begun));
-            let answered = self.runtime.within(left, answered).await;
-            match answered.unwrap_or_else(|| Err("does not get to it".to_owned())) {
+        for (handled, loop_name) in join_all(told).await {
+            match handled {
                 Ok(handled) => {
                     all.done += handled.done;
                     all.left += handled.left;
                     all.failed = all.failed.or(handled.failed);
                 }
-                Err(why) => silent.push(format!("{} {why}", open.loop_name)),
+                Err(QuarantineError::NoAnswer(why)) => silent.push(format!("{loop_name} {why}")),
+                Err(error) => return Err(error),
             }
         }
         if silent.is_empty() { Ok(all) } else { Err(no_answer(&silent.join(", and "))) }
     }
 
-    async fn about(&self, open: &Open, key: &str) -> Result<Option<Listed>, QuarantineError> {
-        let (projection, key) = (open.projection, key.to_owned());
-        let about = self.read(open, move |read| super::shelf::keys(projection).get(read, &key.as_str().into())).await?;
-        Ok(about.map(|about| open.listed(about)))
+    fn all(&self) -> Vec<Arc<dyn Ward>> {
+        self.wards.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
-    async fn read<T: Default + Send + 'static>(
-        &self,
-        open: &Open,
-        work: impl Fn(&mut dyn ReadSnapshot) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, QuarantineError> {
-        let read_store = Arc::clone(&open.read_store);
-        let read = move || {
-            let mut found = T::default();
-            read_store.read(&mut |snapshot| {
-                found = work(snapshot)?;
-                Ok(())
-            })?;
-            Ok::<_, ReadError>(found)
-        };
-        Ok(self.runtime.blocking(read).await??)
-    }
-
-    fn open_desks(&self) -> Vec<Open> {
-        self.desks().open.values().cloned().collect()
-    }
-
-    fn desks_of(&self, projection: &str) -> Result<Vec<Open>, QuarantineError> {
-        let (of, others): (Vec<_>, Vec<_>) =
-            self.open_desks().into_iter().partition(|open| open.projection.name == projection);
+    fn wards_of(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
+        let (of, others): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|ward| ward.handler() == handler);
         if of.is_empty() {
-            let mut known: Vec<_> = others.into_iter().map(|open| open.projection.name).collect();
-            known.dedup();
-            return Err(QuarantineError::UnknownProjection { name: projection.to_owned(), known: known.join(", ") });
+            let known: BTreeSet<_> = others.iter().map(|ward| ward.handler()).collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(QuarantineError::UnknownHandler { name: handler.to_owned(), known });
         }
         Ok(of)
     }
-
-    fn desks(&self) -> MutexGuard<'_, Desks> {
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn not_parked(projection: &str, key: &str) -> QuarantineError {
-    QuarantineError::NotParked { projection: projection.to_owned(), key: key.to_owned() }
+fn listed(ward: &dyn Ward, about: ParkedKey) -> Listed {
+    Listed { handler: ward.handler().to_owned(), version: ward.version(), loop_name: ward.loop_name().into(), about }
 }
 
 fn no_answer(why: &str) -> QuarantineError {
@@ -346,6 +294,7 @@ fn no_answer(why: &str) -> QuarantineError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::desk::Request;
     use super::*;
     use crate::read::MemoryReadStore;
 

@@ -118,8 +118,8 @@ impl ParkedMessage {
         }
     }
 
-    /// What the projection is told about it, as when it came.
-    pub(super) fn delivery(&self) -> Result<Delivery, ReadError> {
+    /// What its handler is told about it, as when it came.
+    pub(crate) fn delivery(&self) -> Result<Delivery, ReadError> {
         Ok(Delivery {
             source: Source { store: self.store, incarnation: self.incarnation },
             position: Position::new(self.position),
@@ -135,7 +135,7 @@ impl ParkedMessage {
     }
 
     /// The bytes of its document.
-    pub(super) fn document(&self) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn document(&self) -> Result<Vec<u8>, ReadError> {
         match (&self.data, &self.data_base64) {
             (_, Some(encoded)) => STANDARD.decode(encoded).map_err(|error| self.damaged(error)),
             (data, None) => Ok(data.clone().unwrap_or_default().into_bytes()),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Discards, Draft, FoldError, Handled, Incoming, ParkedKey, ParkedMessage, Shelf,
+    Action, Discards, Draft, FoldError, Handled, Incoming, ParkedMessage, Shelf,
     fold::apply,
     shelf::{Changes, messages_of},
 };
@@ -152,15 +152,9 @@ impl Retry {
         tx: &mut dyn ReadTransaction,
     ) -> Result<(), ReadError> {
         let Some(entry) = shelf.keys.get(key) else { return Ok(()) };
-        let about = next.map(|message| ParkedKey {
-            reason: "it stood behind a message that failed".to_owned(),
-            tried_at: self.now,
-            attempts: 0,
-            messages: entry.about.messages.saturating_sub(count as u64),
-            event_id: message.event_id,
-            name: message.name.clone(),
-            position: message.position,
-            ..entry.about.clone()
+        let about = next.map(|message| {
+            let left = entry.about.messages.saturating_sub(count as u64);
+            entry.about.behind((message.event_id, &message.name, message.position), left, self.now)
         });
         shelf.release(draft, key, count, about, tx)
     }
@@ -168,9 +162,7 @@ impl Retry {
     fn failed_again(&self, shelf: &mut Shelf, key: &str, reason: &str) -> Result<(), ReadError> {
         self.write(shelf, &mut Changes::default(), |shelf, draft, tx| {
             let Some(entry) = shelf.keys.get(key) else { return Ok(()) };
-            let attempts = entry.about.attempts.saturating_add(1);
-            let about = ParkedKey { reason: reason.to_owned(), tried_at: self.now, attempts, ..entry.about.clone() };
-            shelf.release(draft, key, 0, Some(about), tx)
+            shelf.release(draft, key, 0, Some(entry.about.failed_again(reason, self.now)), tx)
         })
     }
 

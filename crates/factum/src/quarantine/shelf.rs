@@ -2,58 +2,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Incoming, ParkedMessage};
+use super::{
+    Incoming, ParkedKey, ParkedMessage,
+    parked_key::{no_room_for_key, show},
+};
 use crate::{
     bus::TopicPartition,
-    model::{EventId, ProjectionKey, Timestamp},
+    model::{ProjectionKey, Timestamp},
     read::{Key, KeyRange, Lane, ReadError, ReadSnapshot, ReadTransaction, Table, TableName},
     runtime::Status,
     store::Position,
 };
 
-/// The most messages of one key that are parked. With one more, its partition stands still.
-pub const PARKED_MESSAGES_MAX: usize = 1_000;
-/// The most keys of one partition that are parked. With one more, the partition stands still.
-pub const PARKED_KEYS_MAX: usize = 100;
 /// How many rows are looked at in one go.
 const PAGE_ROWS: usize = 100;
 
-/// What an alarm is about that something is parked.
-pub(crate) const QUARANTINE_ALARM: &str = "quarantine";
-
 const KEYS: &str = "factum_parked_keys";
 const MESSAGES: &str = "factum_parked_messages";
-
-/// A key that is parked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParkedKey {
-    /// The key: as a rule the stream.
-    pub key: String,
-    /// The topic its messages come on; none: the service's own store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-    /// The partition they come on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partition: Option<u32>,
-    /// Why its first message failed, the last time it was tried.
-    pub reason: String,
-    /// When the key was parked.
-    pub since: Timestamp,
-    /// When its first message was tried last.
-    pub tried_at: Timestamp,
-    /// How often its first message was tried; 0: it stood behind one that was discarded.
-    pub attempts: u32,
-    /// How many messages are parked.
-    pub messages: u64,
-    /// The id of the event of its first message: what a discard names.
-    pub event_id: EventId,
-    /// The name of its first message.
-    pub name: String,
-    /// The position of its first message in its store.
-    pub position: u64,
-}
 
 pub(super) fn keys(projection: ProjectionKey) -> Table<ParkedKey> {
     Table::reserved(TableName { projection, table: KEYS })
@@ -159,11 +124,6 @@ impl Shelf {
         }
     }
 
-    /// How many keys and how many messages are parked.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.keys.len() as u64, self.keys.values().map(|entry| entry.slots.len() as u64).sum())
-    }
-
     /// Every message that is parked, by lane.
     pub(crate) fn places(&self) -> impl Iterator<Item = (Lane, Position)> {
         self.keys.values().flat_map(|entry| &entry.slots).map(|slot| (slot.lane.clone(), slot.position))
@@ -171,23 +131,7 @@ impl Shelf {
 
     /// Shows what is parked, as an alarm that names the key parked longest.
     pub(crate) fn show(&self, status: &Status) {
-        let (keys, messages) = self.counts();
-        let oldest = self.keys.values().map(|entry| &entry.about).min_by_key(|about| (about.since, about.position));
-        let text = oldest.map(|ParkedKey { key, since, reason, .. }| {
-            format!("{messages} messages of {keys} keys are parked; longest {key}, since {since}: {reason}")
-        });
-        status.update(|report| {
-            (report.parked_keys, report.parked_messages) = (keys, messages);
-            match text {
-                Some(text) => {
-                    if !report.alarms.contains_key(QUARANTINE_ALARM) {
-                        tracing::error!(loop_name = status.name(), text, "a key is parked");
-                    }
-                    report.alarms.insert(QUARANTINE_ALARM.to_owned(), text);
-                }
-                None => drop(report.alarms.remove(QUARANTINE_ALARM)),
-            }
-        });
+        show(status, self.keys.values().map(|entry| &entry.about));
     }
 
     pub(super) fn holds(&self, draft: &Draft, key: &str) -> bool {
@@ -224,11 +168,8 @@ impl Shelf {
                 }
             }
         };
-        if about.messages >= PARKED_MESSAGES_MAX as u64 {
-            let oldest = &about.reason;
-            return Err(NoRoom::Full(format!(
-                "{PARKED_MESSAGES_MAX} messages of key {key} are parked already ({oldest})"
-            )));
+        if let Some(full) = about.is_full() {
+            return Err(NoRoom::Full(full));
         }
         about.messages += 1;
         let number = self.next_number(draft, key);
@@ -241,16 +182,9 @@ impl Shelf {
     }
 
     fn has_room(&self, draft: &Draft, partition: Option<&TopicPartition>) -> Result<(), NoRoom> {
-        let here = |about: &&ParkedKey| match partition {
-            Some(from) => about.topic.as_deref() == Some(&*from.topic) && about.partition == Some(from.partition),
-            None => about.topic.is_none(),
-        };
         let stored = self.keys.values().map(|entry| &entry.about);
         let new = draft.abouts.values().filter(|about| !self.keys.contains_key(&about.key));
-        if stored.chain(new).filter(here).count() >= PARKED_KEYS_MAX {
-            return Err(NoRoom::Full(format!("{PARKED_KEYS_MAX} keys are parked already")));
-        }
-        Ok(())
+        no_room_for_key(stored.chain(new), partition).map_or(Ok(()), |full| Err(NoRoom::Full(full)))
     }
 
     fn next_number(&self, draft: &Draft, key: &str) -> u64 {

@@ -29,6 +29,18 @@ pub(super) struct Saved {
     /// The positions up to there of events whose effects are not all done, ascending.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) open: Vec<u64>,
+    /// What is parked: recorded in the store, and so taken away by a restore of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parked: Option<SavedParked>,
+}
+
+/// What of the events up to `read_to` is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SavedParked {
+    /// The position of the first of them.
+    pub(super) oldest: u64,
+    /// The position at which the last was recorded as parked.
+    pub(super) recorded_to: u64,
 }
 
 /// The progress with what its next compare-and-set needs.
@@ -98,7 +110,7 @@ impl Ledger {
             (Since::Now, None) => self.store.heads().await?.synced,
         };
         let event_id = event_at(self.store.as_ref(), head).await?.map(|event| event.id);
-        Ok(Saved { incarnation, read_to: head.get(), event_id, open: Vec::new() })
+        Ok(Saved { incarnation, read_to: head.get(), event_id, open: Vec::new(), parked: None })
     }
 
     /// The same in the store's present history. What lies beyond a fork was taken away by a restore: what stands there
@@ -109,11 +121,14 @@ impl Ledger {
             let fork = Fork::shared_up_to(&identity.forks, saved.incarnation);
             let fork = fork.ok_or(ReactorEnd::Foreign { position })?;
             saved.incarnation = identity.incarnation;
-            if fork < position {
-                saved.read_to = fork.get();
+            // That these were parked is gone: from the first of them on, everything is done again, under the same ids.
+            let lost = saved.parked.filter(|parked| parked.recorded_to > fork.get()).map(|parked| parked.oldest - 1);
+            let goes_on = fork.get().min(lost.unwrap_or(u64::MAX));
+            if goes_on < saved.read_to {
+                saved.read_to = goes_on;
                 saved.event_id = None;
-                saved.open.retain(|open| *open <= fork.get());
-                return Ok((saved, Some(Orphaned(fork, position))));
+                saved.open.retain(|open| *open <= goes_on);
+                return Ok((saved, (fork < position).then_some(Orphaned(fork, position))));
             }
         }
         let head = self.store.heads().await?.synced;

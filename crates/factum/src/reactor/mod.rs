@@ -14,6 +14,7 @@ mod open;
 mod outside;
 mod run;
 mod work;
+mod worker;
 
 use std::future::Future;
 
@@ -87,8 +88,8 @@ pub trait Reactor: Send + Sync + 'static {
     /// done; those of different streams at the same time.
     ///
     /// # Errors
-    /// [`EffectError::Later`]: it is tried again after a while. [`EffectError::Never`]: its stream stands still, with
-    /// an alarm, and is tried again with long waits; of a topic, its partition. Nothing is left out.
+    /// [`EffectError::Later`]: it is tried again after a while. [`EffectError::Never`]: the event is parked with what comes
+    /// after it in its stream, with an alarm, until an operator tries it again or discards it. Nothing else is left out.
     fn perform(&self, effect: &Self::Effect, outside: &Outside)
     -> impl Future<Output = Result<(), EffectError>> + Send;
 }

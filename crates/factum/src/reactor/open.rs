@@ -11,7 +11,7 @@ use crate::{
     consumer::EffectError,
     model::{Delivery, Timestamp},
     runtime::{Backoff, Runtime},
-    store::{Position, StreamName},
+    store::{Position, RecordedEvent, StreamName},
 };
 
 /// From how many open events on no more are read.
@@ -27,6 +27,7 @@ const STILL_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// An event that leads to something.
 pub(super) struct Planned {
+    pub(super) event: RecordedEvent,
     pub(super) delivery: Delivery,
     /// What is to be done; or it cannot be told.
     pub(super) todo: Result<Todo, EffectError>,

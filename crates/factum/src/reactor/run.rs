@@ -5,15 +5,16 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use super::{
-    DynReactor, Reactor, ReactorEnd,
+    DynReactor, PROGRESS_PREFIX, Reactor, ReactorEnd, Reacts,
     end::Trouble,
     erase,
-    ledger::{Ledger, Opened, Orphaned, Saved, event_at},
+    ledger::{Ledger, Opened, Orphaned, Saved, SavedParked, event_at},
     open::{Open, Planned, READ_EVENTS_MAX},
+    worker::{Worked, Worker},
 };
 use crate::{
-    consumer::EffectError,
     model::{EventId, RawEvent},
+    quarantine::{EventShelf, Quarantine},
     read::Epoch,
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::{Batch, BoxFuture, EventStore, Position, RecordedEvent, Selection, StreamName, Subscription},
@@ -42,6 +43,8 @@ pub struct ReactorRunner {
     status: Status,
     /// Where the store ended when the reactor was put to work, where that is known.
     now: Option<Position>,
+    /// Where what fails for good is parked; none: its stream stands still.
+    shelf: Option<Arc<EventShelf>>,
 }
 
 /// What one run of the loop works with.
@@ -58,14 +61,6 @@ struct Session {
     at_end: bool,
     open: Open,
     work: FuturesUnordered<BoxFuture<'static, Worked>>,
-}
-
-/// How work on an event ended.
-enum Worked {
-    Done(Arc<Planned>),
-    Never(Arc<Planned>, String),
-    /// Told to stop while something waited to be tried again.
-    Interrupted,
 }
 
 /// What happens next.
@@ -85,7 +80,19 @@ impl ReactorRunner {
 
     pub(crate) fn of(reactor: DynReactor, store: Arc<dyn EventStore>, runtime: Runtime) -> Self {
         let status = Status::new(&format!("reactor {}", reactor.name()));
-        Self { reactor, store, runtime, status, now: None }
+        Self { reactor, store, runtime, status, now: None, shelf: None }
+    }
+
+    /// The same; what fails for good is parked with what comes after it in its stream, shown and decided about here.
+    /// Without, its stream stands still, and is tried again with long waits.
+    #[must_use]
+    pub fn quarantine(self, quarantine: &Quarantine) -> Self {
+        let parks = Arc::new(Reacts { reactor: Arc::clone(&self.reactor), runtime: self.runtime.clone() });
+        let handler = format!("{PROGRESS_PREFIX}{}", self.reactor.name());
+        let shelf =
+            EventShelf::new(&handler, parks, Arc::clone(&self.store), self.runtime.clone(), self.status.clone());
+        quarantine.watch(&shelf);
+        Self { shelf: Some(shelf), ..self }
     }
 
     /// The same; a reactor that was never started, and begins now, begins here.
@@ -123,9 +130,9 @@ impl ReactorRunner {
         loop {
             while session.work.len() < STREAMS_AT_ONCE_MAX {
                 let Some(planned) = session.open.begin() else { break };
-                session.work.push(Box::pin(self.worker(planned, stop.clone())));
+                session.work.push(Box::pin(self.worker(stop).work(planned)));
             }
-            session.begin_saving(&self.store, UNSAVED_EVENTS_MAX);
+            session.begin_saving(self, UNSAVED_EVENTS_MAX);
             let Some(next) = stop.unless(session.next(&self.runtime)).await else { break };
             match next {
                 Next::Worked(worked) => {
@@ -148,7 +155,7 @@ impl ReactorRunner {
         if let Some(saving) = session.saving.take() {
             session.ledger = Some(saving.await?);
         }
-        session.begin_saving(&self.store, 1);
+        session.begin_saving(self, 1);
         match session.saving.take() {
             Some(saving) => saving.await.map(drop),
             None => Ok(()),
@@ -157,6 +164,9 @@ impl ReactorRunner {
 
     /// Claims the progress, once; later runs of the same loop keep their epoch, or two owners would take turns.
     async fn take_over(&self, epoch: &mut Option<Epoch>) -> Result<Session, Trouble> {
+        if let Some(shelf) = &self.shelf {
+            shelf.catch_up().await?;
+        }
         let (reactor, store) = (self.reactor.as_ref(), Arc::clone(&self.store));
         let Opened { ledger, saved, orphaned } =
             Ledger::open(store, reactor.name(), (reactor.since(), self.now), epoch).await?;
@@ -206,41 +216,12 @@ impl ReactorRunner {
         if todo.as_ref().is_ok_and(Vec::is_empty) {
             return;
         }
-        session.open.add(Planned { delivery, todo });
+        session.open.add(Planned { event: event.clone(), delivery, todo });
     }
 
-    /// Works on an event: each effect again until it is done.
-    fn worker(&self, planned: Arc<Planned>, mut stop: Stop) -> impl Future<Output = Worked> + Send + use<> {
-        let (runtime, status) = (self.runtime.clone(), self.status.clone());
-        async move {
-            let todo = match &planned.todo {
-                Ok(todo) => todo,
-                Err(error) => {
-                    let reason = error.to_string();
-                    return Worked::Never(planned, reason);
-                }
-            };
-            for doing in todo {
-                let mut backoff = Backoff::default();
-                loop {
-                    match doing.attempt(&planned.delivery, &runtime).await {
-                        Ok(()) => break,
-                        Err(EffectError::Never(reason)) => {
-                            let reason = format!("effect {}: {reason}", doing.id);
-                            return Worked::Never(Arc::clone(&planned), reason);
-                        }
-                        Err(EffectError::Later(reason)) => {
-                            tracing::warn!(reactor = status.name(), error = reason, "an effect is tried again later");
-                            status.update(|report| report.last_error = Some(reason));
-                            if stop.unless(runtime.sleep(backoff.next(&runtime))).await.is_none() {
-                                return Worked::Interrupted;
-                            }
-                        }
-                    }
-                }
-            }
-            Worked::Done(planned)
-        }
+    fn worker(&self, stop: &Stop) -> Worker {
+        let (runtime, status, source) = (self.runtime.clone(), self.status.clone(), self.store.identity().source());
+        Worker { runtime, status, stop: stop.clone(), shelf: self.shelf.clone(), source }
     }
 
     fn worked(&self, worked: Worked, session: &mut Session) {
@@ -321,14 +302,18 @@ impl Session {
     }
 
     /// Writes down what was done, after it was done; or that enough events led to nothing.
-    fn begin_saving(&mut self, store: &Arc<dyn EventStore>, events: u64) {
+    fn begin_saving(&mut self, runner: &ReactorRunner, events: u64) {
         let (read_to, event_id) = self.read_to;
         if !self.unsaved && read_to.get().abs_diff(self.stored_read_to) < events {
             return;
         }
         let Some(ledger) = self.ledger.take() else { return };
-        let incarnation = store.identity().incarnation;
-        let next = Saved { incarnation, read_to: read_to.get(), event_id, open: self.open.positions() };
+        let incarnation = runner.store.identity().incarnation;
+        let parked = runner.shelf.as_ref().filter(|shelf| !shelf.is_empty()).and_then(|shelf| {
+            let (oldest, recorded_to) = shelf.outstanding();
+            Some(SavedParked { oldest: oldest.values().min()?.get(), recorded_to: recorded_to.get() })
+        });
+        let next = Saved { incarnation, read_to: read_to.get(), event_id, open: self.open.positions(), parked };
         self.unsaved = false;
         self.stored_read_to = read_to.get();
         self.saving = Some(Box::pin(ledger.save(next)));

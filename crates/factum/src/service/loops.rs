@@ -13,7 +13,7 @@ use crate::{
     model::ProjectionKey,
     process::{Deadlines, Hears, Managed, TimerKeeper},
     projections::{DynProjection, Feed, Turns, Watermarks},
-    quarantine::Quarantine,
+    quarantine::{EventShelf, Parks, Quarantine},
     reactor::{DynReactor, PROGRESS_PREFIX as REACTOR_PROGRESS, ReactorRunner, Reacts},
     read::ReadStore,
     rebuild::{ReadModel, Sources},
@@ -73,6 +73,13 @@ pub(super) struct Effects {
     pub(super) start: StartLoop,
 }
 
+/// Where what a handler cannot take in is parked, for operators to decide about.
+fn event_shelf(parts: &Parts, handler: &str, parks: Arc<dyn Parks>, status: &Status) -> Arc<EventShelf> {
+    let shelf = EventShelf::new(handler, parks, parts.store(), parts.runtime.clone(), status.clone());
+    parts.quarantine.watch(&shelf);
+    shelf
+}
+
 /// The loop that has effects of what is on topics; `name` is what its progress is named with.
 fn effects(
     parts: &Parts,
@@ -108,6 +115,7 @@ pub(super) async fn reactor(parts: &Parts, reactor: DynReactor) -> (Status, Star
     // Looked up before any command is taken: what the service does from now on is reacted to.
     let now = parts.store().heads().await.ok().map(|heads| heads.synced);
     let runner = ReactorRunner::of(reactor, parts.store(), parts.runtime.clone()).put_to_work_at(now);
+    let runner = runner.quarantine(&parts.quarantine);
     (runner.status().clone(), start(runner, |runner, stop| async move { runner.run(stop).await }))
 }
 
@@ -116,7 +124,9 @@ pub(super) fn reactor_to_topics(parts: &Parts, reactor: DynReactor) -> Effects {
     let topics: Vec<Arc<str>> = reactor.topics().iter().map(|topic| Arc::from(*topic)).collect();
     let (name, since) = (format!("{REACTOR_PROGRESS}{}", reactor.name()), reactor.since());
     let effect = Arc::new(Reacts { reactor, runtime: parts.runtime.clone() });
-    effects_of(effect_consumer(parts, &name, effect, topics.clone()).outside(since), topics)
+    let consumer = effect_consumer(parts, &name, Arc::clone(&effect) as Arc<dyn Effect>, topics.clone()).outside(since);
+    let shelf = event_shelf(parts, &name, effect, consumer.status());
+    effects_of(consumer.parking(&shelf), topics)
 }
 
 /// The loop that takes the commands of one sender.
@@ -138,11 +148,19 @@ pub(super) struct Timers {
 pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) -> (Option<Effects>, Timers) {
     let process = (managed.on)(Arc::clone(streams));
     let topics: Vec<Arc<str>> = managed.topics.iter().map(|topic| Arc::from(*topic)).collect();
-    let name = format!("process/{}", managed.category);
-    let hears = || effects(parts, (&name, None), Arc::new(Hears(Arc::clone(&process))), topics.clone());
-    let hearing = (!topics.is_empty()).then(hears);
+    let (name, timers) =
+        (format!("process/{}", managed.category), Status::new(&format!("timers {}", managed.category)));
+    let hears = Arc::new(Hears(Arc::clone(&process)));
+    // What is parked is shown by one loop.
+    let shows = if topics.is_empty() { timers.clone() } else { Status::new(&name.replace('/', " ")) };
+    let shelf = event_shelf(parts, &name, Arc::clone(&hears) as Arc<dyn Parks>, &shows);
+    let hearing = (!topics.is_empty()).then(|| {
+        let consumer = effect_consumer(parts, &name, hears, topics.clone()).with_status(shows).parking(&shelf);
+        effects_of(consumer, topics)
+    });
     let seen = hearing.as_ref().map(|hearing| hearing.seen.clone());
-    let keeper = TimerKeeper::new(process, managed.category, parts.store(), parts.runtime.clone(), seen);
+    let keeper =
+        TimerKeeper::new(process, managed.category, parts.store(), (parts.runtime.clone(), timers), seen, shelf);
     let (status, deadlines) = (keeper.status().clone(), keeper.deadlines().clone());
     (hearing, Timers { status, deadlines, start: start(keeper, |keeper, stop| async move { keeper.run(stop).await }) })
 }

@@ -3,11 +3,12 @@
 
 mod faults;
 mod hearing;
+mod quarantine;
 mod shop;
 mod stories;
 mod timers;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
 use factum::{
     ChannelSpec, Command, CommandChannel, Context, Delivery, Effects, Event, Events, Handle, Input, Message,
@@ -168,8 +169,21 @@ impl Handle<PlaceOrder> for Order {
     }
 }
 
-/// An amount that the order's code cannot bear.
+/// An amount that the order's code cannot bear, as it cannot any multiple of it.
 pub const POISON: u64 = 666;
+
+/// Those that it has learned to bear since.
+static CURED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+/// A fixed build: from now on it can bear this amount.
+pub fn cure(amount: u64) {
+    CURED.lock().unwrap().insert(amount);
+}
+
+fn bear(amount: u64) {
+    let bears = !amount.is_multiple_of(POISON) || CURED.lock().unwrap().contains(&amount);
+    assert!(bears, "more than an order can bear");
+}
 
 impl ProcessManager for Order {
     type Message = OrderMessage;
@@ -187,19 +201,22 @@ impl ProcessManager for Order {
     fn decide(&self, input: Input<'_, OrderMessage>, _: &Context) -> Events<OrderEvent> {
         match (self, input) {
             (Self::Unplaced, Input::Message { message: OrderMessage::CheckedOut(CheckedOut { amount, .. }), .. }) => {
-                assert_ne!(*amount, POISON, "more than an order can bear");
+                bear(*amount);
                 Events::one(OrderPlaced { amount: *amount })
             }
             (
                 Self::Paying { .. },
-                Input::Message { message: OrderMessage::PaymentTaken(_), step: Some(PAY) }
-                | Input::NothingToDo { step: PAY },
-            ) => Events::one(OrderPaid {}),
+                Input::Message { message: OrderMessage::PaymentTaken(PaymentTaken { amount }), step: Some(PAY) },
+            ) => {
+                bear(*amount);
+                Events::one(OrderPaid {})
+            }
+            (Self::Paying { .. }, Input::NothingToDo { step: PAY }) => Events::one(OrderPaid {}),
             (Self::Paying { .. }, Input::Refused { step: PAY, refusal }) => {
                 Events::one(OrderCancelled { reason: refusal.code.clone() })
             }
             (Self::Paying { overdue: false, amount }, Input::Due { timer: PAY }) => {
-                assert_ne!(*amount, POISON, "more than an order can bear");
+                bear(*amount);
                 Events::one(PaymentOverdue {})
             }
             (Self::Shipping, Input::NothingToDo { step: SHIP }) => Events::one(OrderShipped {}),

@@ -198,8 +198,8 @@ async fn poison_message_parks_its_key_and_the_others_flow_on() {
         }
         ward.parks(1, 2).await;
         ward.world.shows(&expected).await;
-        let [Listed { projection, version, about, .. }] = &ward.listed().await[..] else { panic!("one key") };
-        assert_eq!((projection.as_str(), *version, about.key.as_str()), ("totals", 1, key));
+        let [Listed { handler, version, about, .. }] = &ward.listed().await[..] else { panic!("one key") };
+        assert_eq!((handler.as_str(), *version, about.key.as_str()), ("totals", Some(1), key));
         assert_eq!((about.position, about.messages, about.attempts), (poison, 2, 1));
         assert!(about.reason.contains("more than a counter can bear"), "{about:?}");
         assert_eq!(about.topic.as_deref(), matches!(fed, Fed::ByTopic).then_some(TOPIC));
@@ -338,7 +338,7 @@ async fn who_decides_is_told_what_is_wrong_with_it() {
     let told = ward.retry("counter-2").await.unwrap_err().to_string();
     assert_eq!(told, "`counter-2` is not parked in totals: list what is");
     let told = ward.quarantine.retry("sums", "counter-1", operator()).await.unwrap_err().to_string();
-    assert_eq!(told, "no projection `sums` runs here: totals does");
+    assert_eq!(told, "no handler `sums` parks here: totals does");
     let shown = ward.quarantine.show("totals", "counter-1", 10).await.unwrap().remove(0).1;
     let second = shown[1].event_id;
     let told = ward.quarantine.discard("totals", "counter-1", second, "why not", operator()).await.unwrap_err();

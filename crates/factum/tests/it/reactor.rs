@@ -1,5 +1,6 @@
 //! Reactors: each effect at least once and under one id, in order per stream, and never for anything that was not new.
 
+mod quarantine;
 mod restores;
 mod topics;
 mod troubles;

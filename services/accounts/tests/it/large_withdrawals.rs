@@ -7,7 +7,7 @@ use accounts::{
     domain::{AccountId, DepositFunds, OpenAccount, WithdrawFunds},
 };
 use factum::{
-    Personal, Service,
+    ActorId, Personal, Service,
     bus::MemoryBus,
     runtime::LoopState,
     service::{STOP_LIMIT_DEFAULT, settle},
@@ -187,7 +187,7 @@ async fn who_is_down_for_a_while_misses_nothing_over_our_restart() {
 }
 
 #[tokio::test]
-async fn a_refusal_holds_up_that_account_alone_and_raises_an_alarm() {
+async fn a_refusal_parks_that_account_alone_until_an_operator_tries_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = Receiver::listen().await;
     let service = start(folder.path(), Some(&receiver)).await;
@@ -196,13 +196,15 @@ async fn a_refusal_holds_up_that_account_alone_and_raises_an_alarm() {
     withdraw(&service, ADA, "400").await;
     let stream = format!("account-{ADA}");
     shows(&service, "an alarm", |report| {
-        report.state == LoopState::Live && report.alarms.get(&stream).is_some_and(|alarm| alarm.contains("422"))
+        report.state == LoopState::Live && report.alarms.get("quarantine").is_some_and(|alarm| alarm.contains("422"))
     })
     .await;
     withdraw(&service, BEN, "401").await;
     withdraw(&service, ADA, "402").await;
-    // By itself, once it is taken.
     settled(&service).await;
+    let by = ActorId::new("ada").unwrap();
+    let handled = service.quarantine().retry("reactor/large-withdrawals", &stream, by).await.unwrap();
+    assert_eq!((handled.done, handled.left), (2, 0));
     let told = receiver.told();
     assert_eq!(amounts(&told, ADA), ["400.00", "402.00"]);
     assert_eq!(amounts(&told, BEN), ["401.00"]);

@@ -44,10 +44,10 @@ pub(super) struct Parked {
 /// A key that is quarantined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParkedKey {
-    /// The projection's name.
-    pub projection: String,
-    /// Its version.
-    pub version: u32,
+    /// What has it parked: a projection, `process/…` or `reactor/…`.
+    pub handler: String,
+    /// Its version, where it has one.
+    pub version: Option<u32>,
     /// The key.
     pub key: String,
     /// Why its first message failed.

@@ -118,6 +118,12 @@ struct Answer {
     body: Bytes,
 }
 
+impl Surfaces {
+    const fn all(&self) -> [SocketAddr; 3] {
+        [self.accounts, self.transfers, self.statements]
+    }
+}
+
 #[cfg(test)]
 impl Surfaces {
     /// All in one place.
@@ -236,33 +242,59 @@ impl BankClient {
         Ok(answer.json::<ReadModels>()?.read_models)
     }
 
-    /// The keys that are quarantined in statements.
+    /// The keys that are quarantined in any of the services.
     ///
     /// # Errors
     /// As [`BankClient::query`].
     pub async fn parked(&self) -> Result<Vec<ParkedKey>, ClientError> {
-        let path = format!("/admin/quarantine?limit={PARKED_PAGE_MAX}");
-        Ok(self.get(self.surfaces.statements, path, Vec::new()).await?.json::<Quarantine>()?.keys)
+        let mut keys = Vec::new();
+        for surface in self.surfaces.all() {
+            let path = format!("/admin/quarantine?limit={PARKED_PAGE_MAX}");
+            keys.extend(self.get(surface, path, Vec::new()).await?.json::<Quarantine>()?.keys);
+        }
+        Ok(keys)
     }
 
     /// A quarantined key with its messages.
     ///
     /// # Errors
     /// As [`BankClient::query`].
-    pub async fn parked_messages(&self, projection: &str, key: &str) -> Result<Vec<ParkedMessages>, ClientError> {
+    pub async fn parked_messages(&self, handler: &str, key: &str) -> Result<Vec<ParkedMessages>, ClientError> {
+        Ok(self.parked_at(handler, key).await?.1)
+    }
+
+    /// The same, and the service whose handler it is: the one that knows it.
+    async fn parked_at(&self, handler: &str, key: &str) -> Result<(SocketAddr, Vec<ParkedMessages>), ClientError> {
         let mut parameters = form_urlencoded::Serializer::new(String::new());
-        parameters.append_pair("projection", projection).append_pair("key", key);
+        parameters.append_pair("handler", handler).append_pair("key", key);
         let limit = PARKED_PAGE_MAX.to_string();
         let path = format!("/admin/quarantine/messages?{}", parameters.append_pair("limit", &limit).finish());
-        Ok(self.get(self.surfaces.statements, path, Vec::new()).await?.json::<Parked>()?.parked)
+        let mut unknown = None;
+        for surface in self.surfaces.all() {
+            match self.get(surface, path.clone(), Vec::new()).await {
+                Ok(answer) => return Ok((surface, answer.json::<Parked>()?.parked)),
+                Err(ClientError::Problem(problem)) if problem.code == "invalid" => {
+                    unknown = Some(ClientError::Problem(problem));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // Each says which handlers it has.
+        Err(unknown.expect("there are surfaces"))
     }
 
     /// Has a quarantined key tried again (`retry`), or its first message dropped (`discard`).
     ///
     /// # Errors
     /// As [`BankClient::query`]; it is sent once.
-    pub async fn decide_about_parked(&self, decision: &str, body: &Value) -> Result<Handled, ClientError> {
-        self.decide(self.surfaces.statements, format!("/admin/quarantine/{decision}"), body).await
+    pub async fn decide_about_parked(
+        &self,
+        decision: &str,
+        (handler, key): (&str, &str),
+        body: &Value,
+    ) -> Result<Handled, ClientError> {
+        let (to, _) = self.parked_at(handler, key).await?;
+        self.decide(to, format!("/admin/quarantine/{decision}"), body).await
     }
 
     /// What came to accounts as a command, is none, and waits to be acknowledged.
@@ -300,8 +332,7 @@ impl BankClient {
     /// One of them does not answer, or answers nonsense.
     pub async fn unready(&self) -> Result<Vec<String>, ClientError> {
         let mut reasons = Vec::new();
-        let Surfaces { accounts, transfers, statements } = self.surfaces;
-        for to in [accounts, transfers, statements] {
+        for to in self.surfaces.all() {
             let (path_and_query, headers) = ("/readyz".to_owned(), Vec::new());
             let ask = Ask { to, method: Method::GET, path_and_query, headers, body: Bytes::new(), repeatable: false };
             let readiness: Readiness = self.attempt(&ask).await?.json()?;

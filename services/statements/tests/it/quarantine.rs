@@ -65,7 +65,7 @@ impl Site {
         let (status, answer) = self.get("/admin/quarantine").await;
         assert_eq!(status, 200, "{answer}");
         let mut keys = answer["keys"].as_array().unwrap().clone();
-        keys.retain(|key| key["projection"] == PROJECTION);
+        keys.retain(|key| key["handler"] == PROJECTION);
         keys
     }
 
@@ -80,7 +80,7 @@ impl Site {
     }
 
     async fn decide(&self, decision: &str, more: Value) -> (u16, Value) {
-        let mut body = json!({ "projection": PROJECTION, "key": stream(account(1)), "actor": "ada" });
+        let mut body = json!({ "handler": PROJECTION, "key": stream(account(1)), "actor": "ada" });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.send("POST", &format!("/admin/quarantine/{decision}"), body).await
     }
@@ -142,7 +142,7 @@ async fn a_message_nobody_can_take_is_shown_tried_again_and_discarded_for_good()
     assert_eq!(parked.len(), 1, "{parked:?}");
     assert_eq!((&parked[0]["key"], &parked[0]["messages"]), (&json!(stream(never_opened)), &json!(1)));
     assert!(parked[0]["reason"].as_str().unwrap().contains("comes before its opening"), "{parked:?}");
-    let show = format!("/admin/quarantine/messages?projection={PROJECTION}&key={}", stream(never_opened));
+    let show = format!("/admin/quarantine/messages?handler={PROJECTION}&key={}", stream(never_opened));
     let (status, shown) = site.get(&show).await;
     assert_eq!(status, 200, "{shown}");
     let event = shown["parked"][0]["messages"][0]["event_id"].clone();

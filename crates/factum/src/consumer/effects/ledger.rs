@@ -10,9 +10,10 @@ use crate::{
         end::{ConsumerEnd, Trouble},
     },
     model::{EventId, Incarnation, Source, StoreId},
+    quarantine::EventShelf,
     read::{Checkpoint, Epoch, Lane},
     runtime::Runtime,
-    store::{EventStore, Position, ProgressError},
+    store::{EventStore, Fork, Position, ProgressError},
 };
 
 /// How long one attempt to write progress down waits for the effects to be synced.
@@ -36,6 +37,26 @@ struct Written {
     head: u64,
     sources: Vec<(StoreId, Incarnation)>,
     partitions: BTreeMap<u32, WrittenPartition>,
+    /// What is parked: recorded in the own store, and so taken away by a restore of it, though progress has passed it. Kept
+    /// of effects that are not recorded themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parked: Option<WrittenParked>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenParked {
+    /// The oldest on each lane.
+    oldest: Vec<WrittenOldest>,
+    /// The position in the own store at which the last was recorded as parked.
+    recorded_to: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WrittenOldest {
+    partition: u32,
+    /// The lane's source, as its place in the list.
+    source: usize,
+    position: u64,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -85,8 +106,14 @@ impl Ledger {
             let written: Written = serde_json::from_slice(json).map_err(|error| {
                 ConsumerEnd::Progress(ProgressError::Refused(format!("`{name}` cannot be read: {error}")))
             })?;
-            let head = store.heads().await?.synced.get();
-            if !recorded || (written.incarnation == store.identity().incarnation && written.head <= head) {
+            let (head, identity) = (store.heads().await?.synced, store.identity());
+            let shared = match written.incarnation == identity.incarnation {
+                true => Some(head),
+                false => Fork::shared_up_to(&identity.forks, written.incarnation),
+            };
+            if !recorded {
+                written.without_lost(shared).read(topic, checkpoints);
+            } else if written.incarnation == identity.incarnation && written.head <= head.get() {
                 written.read(topic, checkpoints);
             } else {
                 tracing::warn!(name, "the event store went back since this progress was written: reading all again");
@@ -98,6 +125,10 @@ impl Ledger {
     /// Nothing was ever written here.
     pub(super) const fn is_new(&self) -> bool {
         self.stored.is_none()
+    }
+
+    pub(super) const fn is_recorded(&self) -> bool {
+        self.recorded
     }
 
     pub(super) const fn epoch(&self) -> Epoch {
@@ -133,11 +164,11 @@ impl Ledger {
 }
 
 /// What a book has of a topic, to be stored.
-pub(super) struct Draft(Vec<Source>, BTreeMap<u32, WrittenPartition>);
+pub(super) struct Draft(Vec<Source>, BTreeMap<u32, WrittenPartition>, Option<WrittenParked>);
 
 impl Draft {
     pub(super) fn of(book: &Book, topic: &str) -> Self {
-        let mut draft = Self(Vec::new(), BTreeMap::new());
+        let mut draft = Self(Vec::new(), BTreeMap::new(), None);
         let mut stored: Vec<_> = book.of_topic(topic).collect();
         stored.sort_by_key(|(lane, _)| *lane);
         for (lane, at) in stored {
@@ -156,6 +187,21 @@ impl Draft {
         draft
     }
 
+    /// The same with what is parked of a topic.
+    pub(super) fn parking(mut self, shelf: &EventShelf, topic: &str) -> Self {
+        let (oldest, recorded_to) = shelf.outstanding();
+        let mut of_topic = Vec::new();
+        for (lane, position) in oldest {
+            let (Some(source), Some((own, partition))) = (lane.source(), lane.of_topic()) else { continue };
+            if own == topic {
+                of_topic.push(WrittenOldest { partition, source: self.place(source), position: position.get() });
+            }
+        }
+        let recorded_to = recorded_to.get();
+        self.2 = (!of_topic.is_empty()).then_some(WrittenParked { oldest: of_topic, recorded_to });
+        self
+    }
+
     fn place(&mut self, source: Source) -> usize {
         self.0.iter().position(|known| *known == source).unwrap_or_else(|| {
             self.0.push(source);
@@ -165,11 +211,30 @@ impl Draft {
 
     fn at(self, incarnation: Incarnation, head: u64) -> Written {
         let sources = self.0.into_iter().map(|source| (source.store, source.incarnation)).collect();
-        Written { incarnation, head, sources, partitions: self.1 }
+        Written { incarnation, head, sources, partitions: self.1, parked: self.2 }
     }
 }
 
 impl Written {
+    /// Goes back to before what is parked no longer, because a restore took away that it was: it is told again, with what
+    /// came after it on its lane. `shared`: how far the own store is what it was.
+    fn without_lost(mut self, shared: Option<Position>) -> Self {
+        let Some(WrittenParked { oldest, recorded_to }) = self.parked.take() else { return self };
+        if shared.is_some_and(|shared| Position::new(recorded_to) <= shared) {
+            return self;
+        }
+        for WrittenOldest { partition, source, position } in oldest {
+            let Some(written) = self.partitions.get_mut(&partition) else { continue };
+            written.offset = None;
+            for lane in written.lanes.iter_mut().filter(|lane| lane.source == source) {
+                tracing::warn!(partition, position, "that messages were parked is lost: they are told again");
+                lane.position = lane.position.min(position.saturating_sub(1));
+                lane.event_id = None;
+            }
+        }
+        self
+    }
+
     fn read(self, topic: &str, checkpoints: &mut Vec<(Lane, Checkpoint)>) {
         let source = |place: usize| {
             let (store, incarnation) = *self.sources.get(place)?;

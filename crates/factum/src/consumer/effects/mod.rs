@@ -35,7 +35,8 @@ pub trait Effect: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`EffectError::Later`]: it is told again after a while, and what comes after it under its key waits.
-    /// [`EffectError::Never`]: its partition stands still, with an alarm, until it is told again.
+    /// [`EffectError::Never`]: it is parked with what comes after it under its key, where there is a quarantine; else its
+    /// partition stands still, with an alarm, until it is told again.
     fn take<'a>(
         &'a self,
         from: &'a TopicPartition,

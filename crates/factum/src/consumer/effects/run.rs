@@ -1,6 +1,9 @@
 //! The loop of effects.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
@@ -24,6 +27,7 @@ use crate::{
     },
     forks::{Desk, Forks, Standing},
     projections::Awaited,
+    quarantine::EventShelf,
     reactor::Since,
     read::{Checkpoint, Epoch, Lane},
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
@@ -53,6 +57,8 @@ pub struct EffectConsumer {
     /// Its effects are outside, where nothing tells what was done.
     outside: Option<Since>,
     forks: Desk,
+    /// Where what fails for good is parked; none: its partition stands still.
+    shelf: Option<Arc<EventShelf>>,
 }
 
 /// What an [`EffectConsumer`] has dealt with.
@@ -60,6 +66,8 @@ pub struct EffectConsumer {
 pub struct Seen {
     /// Everything that each partition had when the loop started. Stays so until it ends.
     pub start: bool,
+    /// The partitions that stand still, each with why.
+    pub(crate) still: BTreeMap<String, String>,
     lanes: HashMap<Lane, Checkpoint>,
 }
 
@@ -86,6 +94,7 @@ impl EffectConsumer {
             status,
             seen,
             outside: None,
+            shelf: None,
             forks: Desk::default(),
         }
     }
@@ -95,6 +104,12 @@ impl EffectConsumer {
     #[must_use]
     pub(crate) fn outside(self, since: Since) -> Self {
         Self { outside: Some(since), ..self }
+    }
+
+    /// The same; what fails for good is parked, with what comes after it under its key.
+    #[must_use]
+    pub(crate) fn parking(self, shelf: &Arc<EventShelf>) -> Self {
+        Self { shelf: Some(Arc::clone(shelf)), ..self }
     }
 
     /// Lets operators decide that it goes on from a fork.
@@ -128,7 +143,10 @@ impl EffectConsumer {
     pub async fn run(&self, stop: Stop) -> Result<(), ConsumerEnd> {
         let ended = self.consume_all(stop).await;
         // Started again, it may find more than it has dealt with.
-        self.seen.send_modify(|seen| seen.start = false);
+        self.seen.send_modify(|seen| {
+            seen.start = false;
+            seen.still.clear();
+        });
         ended
     }
 
@@ -160,6 +178,7 @@ impl EffectConsumer {
         }
         let worker = Worker {
             effect: Arc::clone(&self.effect),
+            shelf: self.shelf.clone(),
             runtime: self.runtime.clone(),
             status: self.status.clone(),
             stop: stop.clone(),
@@ -209,6 +228,9 @@ impl EffectConsumer {
         &self,
         epochs: &mut HashMap<Arc<str>, Epoch>,
     ) -> Result<(HashMap<Arc<str>, Ledger>, Book), Trouble> {
+        if let Some(shelf) = &self.shelf {
+            shelf.catch_up().await?;
+        }
         let (mut ledgers, mut checkpoints) = (HashMap::new(), Vec::new());
         for topic in &self.options.topics {
             let claimed = epochs.get(topic).copied();
@@ -320,6 +342,9 @@ impl EffectConsumer {
             }
             show::done(&self.status, partition, &plan, (tally.records, tally.last), over);
             self.seen.send_if_modified(|seen| {
+                if over {
+                    seen.still.remove(&partition.to_string());
+                }
                 seen.lanes.extend(plan.moves.into_iter().map(|step| (step.lane, step.next)));
                 true
             });
@@ -349,7 +374,8 @@ impl EffectConsumer {
         session: &mut Session,
     ) -> Result<(), Trouble> {
         let remedy = if self.outside.is_some() { LEFT_OUTSIDE } else { LEFT_RECORDED };
-        show::stands_still(&self.status, partition, offset, stop, remedy);
+        let why = show::stands_still(&self.status, partition, offset, stop, remedy);
+        self.seen.send_modify(|seen| drop(seen.still.insert(partition.to_string(), why)));
         if let PartitionStop::ForkedBelow { fork, watermark, left, history } = stop {
             let (partition, history) = (partition.clone(), history.clone());
             let (left, fork, watermark) = (*left, *fork, *watermark);

@@ -149,7 +149,11 @@ impl Session {
             self.unsaved_records = 0;
         }
         let Some(ledger) = self.ledgers.remove(&topic) else { return };
-        let (draft, store, runtime) = (Draft::of(&self.book, &topic), Arc::clone(store), self.worker.runtime.clone());
+        let mut draft = Draft::of(&self.book, &topic);
+        if let Some(shelf) = self.worker.shelf.as_ref().filter(|shelf| !ledger.is_recorded() && !shelf.is_empty()) {
+            draft = draft.parking(shelf, &topic);
+        }
+        let (store, runtime) = (Arc::clone(store), self.worker.runtime.clone());
         self.saving = Some(Box::pin(async move { (topic, ledger.save(store, draft, &runtime).await) }));
     }
 

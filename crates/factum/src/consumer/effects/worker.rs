@@ -7,8 +7,9 @@ use super::{
     batch::{Chain, Item},
 };
 use crate::{
-    bus::TopicPartition,
+    bus::{Envelope, Record, TopicPartition},
     consumer::end::PartitionStop,
+    quarantine::{EventShelf, Incoming, Met, NotParked},
     runtime::{Backoff, Runtime, Status, Stop},
 };
 
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) effect: Arc<dyn Effect>,
+    /// Where what fails for good is parked; none: its partition stands still.
+    pub(super) shelf: Option<Arc<EventShelf>>,
     pub(super) runtime: Runtime,
     pub(super) status: Status,
     pub(super) stop: Stop,
@@ -36,17 +39,16 @@ impl Worker {
             let mut backoff = Backoff::default();
             loop {
                 let taken = match &item {
-                    Item::Message(index, message) => self.effect.take(&partition, &records[*index], message).await,
+                    Item::Message(index, message) => self.take(&partition, &records[*index], message).await,
                     Item::Unreadable(index, error) => {
-                        self.effect.take_unreadable(&partition, &records[*index], error).await
+                        let taken = self.effect.take_unreadable(&partition, &records[*index], error).await;
+                        taken.map_err(|error| NotTaken::of(error, PartitionStop::Unreadable))
                     }
                 };
                 match taken {
                     Ok(()) => break,
-                    Err(EffectError::Never(reason)) => {
-                        return ChainEnd::Ended(partition, Some((item.index(), stopped(&item, reason))));
-                    }
-                    Err(EffectError::Later(reason)) => {
+                    Err(NotTaken::Never(stop)) => return ChainEnd::Ended(partition, Some((item.index(), stop))),
+                    Err(NotTaken::Later(reason)) => {
                         tracing::warn!(consumer = self.status.name(), error = reason, "a message is told again later");
                         self.status.update(|report| report.last_error = Some(reason));
                         let wait = self.runtime.sleep(backoff.next(&self.runtime));
@@ -61,11 +63,55 @@ impl Worker {
     }
 }
 
-fn stopped(item: &Item, reason: String) -> PartitionStop {
-    match item {
-        Item::Message(_, message) => {
-            PartitionStop::Effect { position: message.position, name: message.name.clone(), reason }
+impl Worker {
+    /// Takes in a message, or parks it: when it fails for good, or stands behind one that did.
+    async fn take(&self, from: &TopicPartition, record: &Record, message: &Envelope) -> Result<(), NotTaken> {
+        let full = |reason| {
+            let (position, name) = (message.position, message.name.clone());
+            PartitionStop::Quarantine { position, name, reason }
+        };
+        let incoming = || Incoming::message(message, from);
+        if let Some(shelf) = &self.shelf
+            && !shelf.is_empty()
+        {
+            match shelf.meet(&incoming()).await.map_err(|error| NotTaken::parking(error, full))? {
+                Met::Free => {}
+                Met::DealtWith => return Ok(()),
+            }
         }
-        Item::Unreadable(..) => PartitionStop::Unreadable(reason),
+        match (self.effect.take(from, record, message).await, &self.shelf) {
+            (Err(EffectError::Never(reason)), Some(shelf)) => {
+                tracing::error!(consumer = self.status.name(), event_id = %message.id, reason, "a message is parked");
+                shelf.failed(&incoming(), &reason).await.map_err(|error| NotTaken::parking(error, full))
+            }
+            (taken, _) => taken.map_err(|error| {
+                NotTaken::of(error, |reason| {
+                    let (position, name) = (message.position, message.name.clone());
+                    PartitionStop::Effect { position, name, reason }
+                })
+            }),
+        }
+    }
+}
+
+/// Why something was not taken in.
+enum NotTaken {
+    Later(String),
+    Never(PartitionStop),
+}
+
+impl NotTaken {
+    fn of(error: EffectError, stop: impl FnOnce(String) -> PartitionStop) -> Self {
+        match error {
+            EffectError::Later(reason) => Self::Later(reason),
+            EffectError::Never(reason) => Self::Never(stop(reason)),
+        }
+    }
+
+    fn parking(error: NotParked, stop: impl FnOnce(String) -> PartitionStop) -> Self {
+        match error {
+            NotParked::Later(reason) => Self::Later(reason),
+            NotParked::Full(reason) => Self::Never(stop(reason)),
+        }
     }
 }

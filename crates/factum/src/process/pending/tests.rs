@@ -81,7 +81,7 @@ fn what_fails_waits_longer_each_time_and_not_for_a_clock_that_went_back() {
         });
     }
     assert_eq!((due(&pending, 101), due(&pending, 102)), (vec![], vec![1]));
-    pending.clock_went_back();
+    pending.try_again_now();
     assert_eq!(due(&pending, 10), [1]);
     // One that was set anew meanwhile has not failed.
     set(&mut pending, timer(1, "pay", 2, 10));

@@ -9,22 +9,24 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use factum::{
     ActorId, CorrelationId, EventId, ExpectedVersion, StreamName,
+    bus::{Headers, NewRecord, TopicPartition},
     model::Incarnation,
     runtime::{LoopState, Runtime},
-    service::{STOP_LIMIT_DEFAULT, settle},
+    service::STOP_LIMIT_DEFAULT,
     store::{Append, EngineOptions, EngineStore, EventStore, Fork, Identity, Metadata, NewEvent, Position},
     testing::{FaultyStore, NOW, StoreCall},
 };
 use uuid::Uuid;
 
 use super::{
-    CheckedOut, PAY_TIME_MAX, POISON, PaymentTaken, PlaceOrder,
+    CARTS, PAY_TIME_MAX, PaymentTaken,
     hearing::{hearer, paid},
     shop::{PaymentRefused, Shop, settled, shown},
 };
-use crate::world::{eventually, within};
+use crate::world::eventually;
 
 const ORDER: Uuid = Uuid::from_u128(7);
 const MOMENT: Duration = Duration::from_millis(1);
@@ -83,9 +85,10 @@ async fn what_was_there_to_be_heard_is_heard_before_a_timer_fires() {
     shop.place(&orders, ORDER).await;
     settled(&[&orders, &others]).await;
     drop(orders);
-    // While it is down: a cart that its code cannot bear, then the payment, then the deadline.
-    let poisoned = Uuid::from_u128(8);
-    shop.happens(poisoned, CheckedOut { order: poisoned, amount: POISON }).await;
+    // While it is down: a record that is no message, then the payment, then the deadline.
+    let carts = TopicPartition::new(CARTS, 0);
+    let garbage = NewRecord { key: Bytes::new(), headers: Headers::new(), value: Bytes::new(), timestamp: NOW };
+    shop.bus.producer().await.unwrap().produce(vec![(carts.clone(), garbage)]).await.unwrap();
     shop.happens(ORDER, PaymentTaken { amount: 5 }).await;
     settled(&[&others]).await;
     shop.clock.advance(PAY_TIME_MAX * 2);
@@ -103,7 +106,11 @@ async fn what_was_there_to_be_heard_is_heard_before_a_timer_fires() {
     assert_eq!(shown(&orders, KEEPER).state, LoopState::CatchingUp);
     assert_eq!(shop.story(another).await, ["placed"]);
     assert_eq!(shop.fired().await, 0);
-    assert!(shown(&orders, HEARING).alarms.values().any(|alarm| alarm.contains("more than an order can bear")));
+    assert!(shown(&orders, HEARING).alarms.contains_key(&carts.to_string()));
+    // Which timers wait, for what, and what helps.
+    let alarm = shown(&orders, KEEPER).alarms["start"].clone();
+    assert!(alarm.starts_with("no timer fires before") && alarm.contains(&carts.to_string()), "{alarm}");
+    assert!(alarm.ends_with("deploy a build that reads it"), "{alarm}");
 }
 
 /// Waits until an order's story has got this far, and gives it.
@@ -280,30 +287,6 @@ async fn a_clock_that_goes_back_holds_up_only_what_is_not_due() {
     settled(&[&orders]).await;
     assert_eq!(behind.story(another).await, ["placed", "payment-overdue"]);
     assert_eq!(behind.fired().await, 2);
-}
-
-#[tokio::test]
-async fn a_timer_whose_process_panics_raises_an_alarm_and_holds_up_no_other() {
-    let shop = Shop::new();
-    let orders = shop.orders().await;
-    orders.commands().dispatch(PlaceOrder { order: ORDER, amount: POISON }).await.unwrap();
-    let another = Uuid::from_u128(8);
-    shop.place(&orders, another).await;
-    shop.clock.advance(PAY_TIME_MAX);
-    within(settle(&[&orders])).await.unwrap();
-    assert_eq!(shop.story(another).await, ["placed", "payment-overdue"]);
-    assert_eq!(shop.story(ORDER).await, ["placed"]);
-    let alarms = shown(&orders, KEEPER).alarms;
-    let alarm = &alarms[&format!("order-{ORDER} pay")];
-    assert!(alarm.contains("more than an order can bear"), "{alarm}");
-    // Its outcome comes all the same, and with it the alarm goes.
-    hearer(&shop.store).hear(&paid(ORDER)).await.unwrap();
-    let over = || shown(&orders, KEEPER).alarms.is_empty().then_some(());
-    for _ in 0..2 {
-        shop.clock.advance(PAY_TIME_MAX);
-        a_while().await;
-    }
-    eventually(over, || format!("{:?}", shown(&orders, KEEPER))).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{
 
 macro_rules! hearing {
     ($name:ident, $since:expr) => {
-        struct $name(Receiver);
+        pub(super) struct $name(pub(super) Receiver);
 
         impl Reactor for $name {
             const NAME: &'static str = "hearing";
@@ -42,7 +42,7 @@ macro_rules! hearing {
 hearing!(Hearing, Since::Beginning);
 hearing!(HearingNews, Since::Now);
 
-async fn published(world: &World) {
+pub(super) async fn published(world: &World) {
     let relay = world.relay();
     let head = world.store.heads().await.unwrap().synced;
     within(relay.status.shows(|report| report.position >= head)).await;
@@ -67,7 +67,7 @@ async fn settled(world: &World, store: &Arc<dyn EventStore>, reactor: impl React
 const PROGRESS: &str = "reactor/hearing/shop.counters.counter.events";
 
 /// Waits until everything published is behind the progress.
-async fn noted(world: &World, store: &dyn EventStore) {
+pub(super) async fn noted(world: &World, store: &dyn EventStore) {
     let Ok(partitions) = world.bus.partitions(TOPIC).await else { return };
     let mut ends = 0;
     for partition in 0..partitions {

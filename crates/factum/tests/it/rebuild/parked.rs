@@ -152,7 +152,7 @@ async fn ended(service: &Service) -> Result<String, String> {
 /// The versions that have a key parked.
 async fn parked_in(service: &Service) -> Vec<(u32, String)> {
     let listed = service.quarantine().list(10).await.unwrap();
-    listed.into_iter().map(|one| (one.version, one.about.key)).collect()
+    listed.into_iter().map(|one| (one.version.unwrap(), one.about.key)).collect()
 }
 
 async fn eventually_parked(service: &Service, expected: &[(u32, &str)]) {

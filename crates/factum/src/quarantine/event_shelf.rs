@@ -1,0 +1,348 @@
+//! Where messages lie that handlers with effects have parked: in the service's own event store.
+//!
+//! A message is parked before progress moves past it, under an id derived from it: told again after a crash between the
+//! two, it changes nothing. It lies here until it was taken in, tried again by an operator, or was discarded.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use factum_engine::Position;
+use tokio::sync::watch;
+
+use super::{
+    Handled, Incoming, ParkedKey, ParkedMessage, QuarantineError,
+    facts::{self, Fact, Failed, Parked, Released},
+    lines::Lines,
+    parked_key::{no_room_for_key, show},
+};
+use crate::{
+    bus::TopicPartition,
+    consumer::EffectError,
+    model::{Delivery, EventId, RawEvent},
+    read::Lane,
+    runtime::{Runtime, Status},
+    store::{AppendError, BoxFuture, Direction, EventStore, Selection, StoreError},
+};
+
+/// What a handler must be able to do so that its messages can be parked.
+pub(crate) trait Parks: Send + Sync {
+    /// The keys a message belongs to. It waits while any of them is parked; when it fails for good itself, the first one
+    /// is. None: the message is not for this handler.
+    fn keys(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String>;
+
+    /// Takes in a message that was parked.
+    fn take_again<'a>(&'a self, message: &'a ParkedMessage) -> BoxFuture<'a, Result<(), EffectError>>;
+}
+
+/// What one handler has parked, in the event store.
+pub(crate) struct EventShelf {
+    pub(super) handler: Arc<str>,
+    pub(super) runtime: Runtime,
+    parks: Arc<dyn Parks>,
+    store: Arc<dyn EventStore>,
+    status: Status,
+    lines: Mutex<Lines>,
+    /// What nearly every message needs to know, at the price of looking at it.
+    is_empty: AtomicBool,
+    /// Held from looking at what is parked to having written what follows.
+    writing: tokio::sync::Mutex<()>,
+    /// Held while messages are tried again.
+    trying: tokio::sync::Mutex<()>,
+    /// How often a key became free.
+    freed: watch::Sender<u64>,
+}
+
+/// What is to be done with a message that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// It may be taken in.
+    Free,
+    /// It is dealt with: parked behind others of its key, or discarded.
+    DealtWith,
+}
+
+/// Why a message was not parked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotParked {
+    /// It is to be, and cannot: there is no room.
+    #[error("{0}")]
+    Full(String),
+    /// The event store cannot answer now.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl EventShelf {
+    pub(crate) fn new(
+        handler: &str,
+        parks: Arc<dyn Parks>,
+        store: Arc<dyn EventStore>,
+        runtime: Runtime,
+        status: Status,
+    ) -> Arc<Self> {
+        let handler: Arc<str> = handler.into();
+        Arc::new(Self {
+            lines: Mutex::new(Lines::new(Arc::clone(&handler))),
+            handler,
+            runtime,
+            parks,
+            store,
+            status,
+            is_empty: AtomicBool::new(true),
+            writing: tokio::sync::Mutex::default(),
+            trying: tokio::sync::Mutex::default(),
+            freed: watch::Sender::new(0),
+        })
+    }
+
+    /// The loop that shows what is parked.
+    pub(super) fn loop_name(&self) -> &str {
+        self.status.name()
+    }
+
+    /// How often a key became free, as it happens.
+    pub(crate) fn freed(&self) -> watch::Receiver<u64> {
+        self.freed.subscribe()
+    }
+
+    /// Reads what was recorded since it was last read. To be called before anything is taken in.
+    pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
+        let _writing = self.writing.lock().await;
+        self.read_on().await
+    }
+
+    async fn read_on(&self) -> Result<(), StoreError> {
+        loop {
+            let after = self.lines().read_to;
+            let (found, read_to, end) = facts::since(self.store.as_ref(), after).await?;
+            let (mut freed, any) = (false, !found.is_empty());
+            {
+                let mut lines = self.lines();
+                for recorded in found {
+                    freed |= lines.fold(recorded);
+                }
+                lines.read_to = read_to;
+                self.is_empty.store(lines.is_empty(), Ordering::Release);
+                if any {
+                    show(&self.status, lines.abouts());
+                }
+            }
+            if freed {
+                self.freed.send_modify(|times| *times += 1);
+            }
+            if end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Nothing is parked, and nothing was ever discarded: no message need be looked at.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::Acquire)
+    }
+
+    /// Whether a key is parked.
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        !self.is_empty() && self.lines().holds(key)
+    }
+
+    /// Whether a message was discarded.
+    pub(crate) fn was_discarded(&self, event: EventId) -> bool {
+        !self.is_empty() && self.lines().was_discarded(event)
+    }
+
+    /// The oldest message that is parked on each lane, and where the last of all is recorded: a restore to before that
+    /// takes some of it away, though progress has passed it.
+    pub(crate) fn outstanding(&self) -> (BTreeMap<Lane, Position>, Position) {
+        self.lines().outstanding()
+    }
+
+    /// A message comes: parked when it stands behind others.
+    pub(crate) async fn meet(&self, message: &Incoming<'_>) -> Result<Met, NotParked> {
+        if self.is_empty() {
+            return Ok(Met::Free);
+        }
+        if self.was_discarded(message.delivery.event_id) {
+            return Ok(Met::DealtWith);
+        }
+        let keys = self.parks.keys(message.raw, &message.delivery);
+        if !keys.iter().any(|key| self.holds(key)) {
+            return Ok(Met::Free);
+        }
+        let _writing = self.writing.lock().await;
+        // It may have become free meanwhile: what is parked then would wait for nothing.
+        let Some(key) = keys.iter().find(|key| self.holds(key)) else { return Ok(Met::Free) };
+        self.write(key, message, None).await?;
+        Ok(Met::DealtWith)
+    }
+
+    /// A message failed for good: it is parked, as the first of its key unless others came before it.
+    pub(crate) async fn failed(&self, message: &Incoming<'_>, reason: &str) -> Result<(), NotParked> {
+        let keys = self.parks.keys(message.raw, &message.delivery);
+        let key = keys.first().ok_or_else(|| NotParked::Full("nobody can tell its key".to_owned()))?;
+        self.park(key, message, reason).await
+    }
+
+    /// The same under a key that is known.
+    pub(crate) async fn park(&self, key: &str, message: &Incoming<'_>, reason: &str) -> Result<(), NotParked> {
+        let _writing = self.writing.lock().await;
+        self.write(key, message, Some(reason)).await
+    }
+
+    async fn write(&self, key: &str, message: &Incoming<'_>, reason: Option<&str>) -> Result<(), NotParked> {
+        let now = self.runtime.now();
+        self.has_room(key, message)?;
+        let parked = Parked {
+            handler: self.handler.as_ref().to_owned(),
+            key: key.to_owned(),
+            reason: reason.map(str::to_owned),
+            message: ParkedMessage::of(message, now),
+        };
+        facts::recorded(self.store.as_ref(), parked.append(now)).await?;
+        self.read_on().await?;
+        Ok(())
+    }
+
+    fn has_room(&self, key: &str, message: &Incoming<'_>) -> Result<(), NotParked> {
+        let lines = self.lines();
+        let full = match lines.about(key) {
+            // Told again, it needs no room.
+            Some(_) if lines.has(key, message.delivery.event_id) => None,
+            Some(about) => about.is_full(),
+            None => no_room_for_key(lines.abouts(), message.partition),
+        };
+        full.map_or(Ok(()), |full| Err(NotParked::Full(full)))
+    }
+
+    /// Tries a key's messages again, in order, until one fails again.
+    pub(super) async fn retry(&self, key: &str) -> Result<Handled, QuarantineError> {
+        let _alone = self.trying.lock().await;
+        self.catch_up().await?;
+        let mut handled = Handled::default();
+        while let Some(message) = self.messages(key, 1).await?.pop() {
+            match self.take_again(key, &message).await {
+                Ok(()) => {
+                    self.release(key, &message).await?;
+                    handled.done += 1;
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.failed_again(key, &message, &reason).await?;
+                    handled.failed = Some(reason);
+                    break;
+                }
+            }
+        }
+        handled.left = self.lines().count(key);
+        Ok(handled)
+    }
+
+    async fn take_again(&self, key: &str, message: &ParkedMessage) -> Result<(), EffectError> {
+        if self.was_discarded(message.event_id) {
+            return Ok(());
+        }
+        let damaged = |error: crate::read::ReadError| EffectError::Never(error.to_string());
+        let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
+        let raw = RawEvent { name: &message.name, schema: message.schema, data: &data };
+        let keys = self.parks.keys(raw, &delivery);
+        let Some(other) = keys.iter().find(|other| *other != key && self.holds(other)) else {
+            return self.parks.take_again(message).await;
+        };
+        let partition = message.partition();
+        let incoming = Incoming { raw, delivery, partition: partition.as_ref() };
+        // Behind what came before it there.
+        let _writing = self.writing.lock().await;
+        Ok(self.write(other, &incoming, None).await?)
+    }
+
+    async fn release(&self, key: &str, message: &ParkedMessage) -> Result<(), QuarantineError> {
+        let _writing = self.writing.lock().await;
+        let handler = self.handler.as_ref().to_owned();
+        let released = Released { handler, key: key.to_owned(), event_id: message.event_id };
+        facts::recorded(self.store.as_ref(), released.append(message.correlation_id, self.runtime.now())).await?;
+        Ok(self.read_on().await?)
+    }
+
+    async fn failed_again(&self, key: &str, message: &ParkedMessage, reason: &str) -> Result<(), QuarantineError> {
+        let _writing = self.writing.lock().await;
+        let (handler, reason) = (self.handler.as_ref().to_owned(), reason.to_owned());
+        let failed = Failed { handler, key: key.to_owned(), event_id: message.event_id, reason };
+        let append = failed.append(message.correlation_id, (self.runtime.new_id(), self.runtime.now()));
+        facts::recorded(self.store.as_ref(), append).await?;
+        Ok(self.read_on().await?)
+    }
+
+    /// What was discarded is parked no longer: that it was is recorded.
+    pub(super) async fn drop_discarded(&self, key: &str) -> Result<Handled, QuarantineError> {
+        let before = self.lines().count(key);
+        self.catch_up().await?;
+        let left = self.lines().count(key);
+        Ok(Handled { done: before.saturating_sub(left), left, failed: None })
+    }
+
+    /// The keys that are parked, in order, at most `limit`.
+    pub(super) fn keys(&self, limit: usize) -> Vec<ParkedKey> {
+        self.lines().abouts().take(limit).cloned().collect()
+    }
+
+    pub(super) fn about(&self, key: &str) -> Option<ParkedKey> {
+        self.lines().about(key).cloned()
+    }
+
+    /// The first messages of a key, in order.
+    pub(super) async fn messages(&self, key: &str, limit: usize) -> Result<Vec<ParkedMessage>, StoreError> {
+        let places = self.lines().places(key, limit);
+        let mut messages = Vec::with_capacity(places.len());
+        for place in places {
+            let before = Position::new(place.get().saturating_sub(1));
+            let found = self.store.read(&Selection::everything(), before, Direction::Forward, 1).await?;
+            if let Some(event) = found.events.first()
+                && let Fact::Parked(parked) = facts::read(event)?
+            {
+                messages.push(parked.message);
+            }
+        }
+        Ok(messages)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ParkedMessage {
+    fn partition(&self) -> Option<TopicPartition> {
+        let (topic, partition) = self.topic.clone().zip(self.partition)?;
+        Some(TopicPartition::new(topic, partition))
+    }
+}
+
+impl From<NotParked> for EffectError {
+    fn from(error: NotParked) -> Self {
+        match error {
+            NotParked::Full(reason) => Self::Never(reason),
+            NotParked::Later(reason) => Self::Later(reason),
+        }
+    }
+}
+
+impl From<StoreError> for NotParked {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error.to_string())
+    }
+}
+
+impl From<AppendError> for NotParked {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Store(error) => error.into(),
+            // Over a limit of the store: too large.
+            other => Self::Full(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What handlers with effects record of the messages they park: events of the service's own store, in the stream in which
+//! operators' decisions about the key stand as well.
+
+use std::borrow::Cow;
+
+use factum_engine::{Clause, Direction, ExpectedVersion, Position, Selection};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{
+    ParkedMessage,
+    decisions::{DISCARDED, Discarded, stream},
+};
+use crate::{
+    model::{ActorId, CommandId, CorrelationId, EventId, Timestamp},
+    store::{
+        Append, AppendError, CommandRecord, EventStore, Fingerprint, Metadata, NewEvent, RecordedEvent, StoreError,
+    },
+};
+
+/// The name of the event that a message was parked.
+pub const PARKED: &str = "quarantine.parked";
+/// The name of the event that a parked message was taken in after all.
+pub const RELEASED: &str = "quarantine.released";
+/// The name of the event that a parked message was tried again and failed again.
+pub const FAILED: &str = "quarantine.failed";
+/// How many events are read in one go.
+const PAGE_EVENTS: usize = 100;
+/// Under this namespace (UUID v5, RFC 9562) the command ids of parking and releasing are derived.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5d1e_83c7_46b9_4c02_b3fa_91d7_0e62_a84b);
+/// What an id is used for is in the id.
+const FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
+
+/// Something that happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    Parked(Box<Parked>),
+    Released(Released),
+    Failed(Failed),
+    Discarded(Discarded),
+}
+
+/// `quarantine.parked`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Parked {
+    pub(super) handler: String,
+    pub(super) key: String,
+    /// Why it failed; none: it stands behind one that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    pub(super) message: ParkedMessage,
+}
+
+/// `quarantine.released`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Released {
+    pub(super) handler: String,
+    pub(super) key: String,
+    pub(super) event_id: EventId,
+}
+
+/// `quarantine.failed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failed {
+    pub(super) handler: String,
+    pub(super) key: String,
+    pub(super) event_id: EventId,
+    pub(super) reason: String,
+}
+
+/// A [`Fact`] with where and when it was recorded.
+pub(super) struct Recorded {
+    pub(super) position: Position,
+    pub(super) at: Timestamp,
+    pub(super) fact: Fact,
+}
+
+impl Parked {
+    /// Under an id derived from the message: parked again, it changes nothing.
+    pub(super) fn append(&self, now: Timestamp) -> Append {
+        let ParkedMessage { event_id, correlation_id, actor, .. } = &self.message;
+        let id = derived("parked", &self.handler, &self.key, *event_id);
+        append(
+            Written { name: PARKED, handler: &self.handler, key: &self.key, data: json(self) },
+            (
+                id,
+                Some(CommandRecord { id: CommandId::from_uuid(id), fingerprint: FINGERPRINT }),
+                Metadata {
+                    correlation_id: *correlation_id,
+                    causation_id: Some(event_id.as_uuid()),
+                    actor: actor.clone(),
+                    bus_command: None,
+                },
+                now,
+            ),
+        )
+    }
+}
+
+impl Released {
+    /// Under an id derived from the message, as it was parked.
+    pub(super) fn append(&self, correlation_id: CorrelationId, now: Timestamp) -> Append {
+        let id = derived("released", &self.handler, &self.key, self.event_id);
+        append(
+            Written { name: RELEASED, handler: &self.handler, key: &self.key, data: json(self) },
+            (
+                id,
+                Some(CommandRecord { id: CommandId::from_uuid(id), fingerprint: FINGERPRINT }),
+                by_system(correlation_id, self.event_id),
+                now,
+            ),
+        )
+    }
+}
+
+impl Failed {
+    pub(super) fn append(&self, correlation_id: CorrelationId, (id, now): (Uuid, Timestamp)) -> Append {
+        let written = Written { name: FAILED, handler: &self.handler, key: &self.key, data: json(self) };
+        append(written, (id, None, by_system(correlation_id, self.event_id), now))
+    }
+}
+
+struct Written<'a> {
+    name: &'static str,
+    handler: &'a str,
+    key: &'a str,
+    data: Vec<u8>,
+}
+
+fn append(
+    Written { name, handler, key, data }: Written<'_>,
+    (id, command, metadata, now): (Uuid, Option<CommandRecord>, Metadata, Timestamp),
+) -> Append {
+    let event = NewEvent { id: EventId::from_uuid(id), name: Cow::Borrowed(name), schema: 1, tags: Vec::new(), data };
+    let append = Append::new(metadata, now).stream(stream(handler, key), ExpectedVersion::Any, vec![event]);
+    Append { command, ..append }
+}
+
+fn by_system(correlation_id: CorrelationId, cause: EventId) -> Metadata {
+    Metadata { correlation_id, causation_id: Some(cause.as_uuid()), actor: ActorId::system(), bus_command: None }
+}
+
+/// Names have no line breaks: none can pose as a part of another's.
+fn derived(what: &str, handler: &str, key: &str, event: EventId) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, format!("{what}\n{handler}\n{key}\n{event}").as_bytes())
+}
+
+fn json(fact: &impl Serialize) -> Vec<u8> {
+    // Text and numbers only: nothing in it can fail to be written.
+    serde_json::to_vec(fact).unwrap_or_default()
+}
+
+/// Appends, and waits until what was appended can be read.
+pub(super) async fn recorded(store: &dyn EventStore, append: Append) -> Result<(), AppendError> {
+    let receipt = store.append(append).await?;
+    store.synced_beyond(Position::new(receipt.last.get().saturating_sub(1))).await?;
+    Ok(())
+}
+
+/// A page of what was recorded after a position; with up to where was read, and whether that is all.
+pub(super) async fn since(
+    store: &dyn EventStore,
+    after: Position,
+) -> Result<(Vec<Recorded>, Position, bool), StoreError> {
+    let selection = Selection::of(Clause::names([PARKED, RELEASED, FAILED, DISCARDED]));
+    let batch = store.read(&selection, after, Direction::Forward, PAGE_EVENTS).await?;
+    let facts = batch.events.iter().map(|event| {
+        let (position, at) = (event.position, event.recorded_at);
+        Ok(Recorded { position, at, fact: read(event)? })
+    });
+    Ok((facts.collect::<Result<_, StoreError>>()?, batch.read_to, batch.end))
+}
+
+/// What an event says; to pass over one that cannot be read would be to lose a message.
+pub(super) fn read(event: &RecordedEvent) -> Result<Fact, StoreError> {
+    fn of<T: DeserializeOwned>(event: &RecordedEvent) -> Result<T, StoreError> {
+        serde_json::from_slice(&event.data)
+            .map_err(|error| StoreError::Damaged(format!("event {} ({}): {error}", event.position, event.name).into()))
+    }
+    Ok(match &*event.name {
+        PARKED => Fact::Parked(Box::new(of(event)?)),
+        RELEASED => Fact::Released(of(event)?),
+        FAILED => Fact::Failed(of(event)?),
+        _ => Fact::Discarded(of(event)?),
+    })
+}
