@@ -14,6 +14,7 @@ use crate::{
     consumer::{Effect, EffectError},
     model::{Delivery, ProcessManager, RawEvent, Source},
     quarantine::{ParkedMessage, Parks},
+    runtime::Status,
     store::{BoxFuture, RecordedEvent},
 };
 
@@ -49,9 +50,16 @@ impl<P: ProcessManager> AnyProcess for Hearer<P> {
     }
 }
 
+/// How many messages are told one by one that answer a process and are not heard.
+const UNHEARD_ALARMS_MAX: usize = 16;
+
 /// That processes hear, as the effect of messages.
 #[derive(Clone)]
-pub(crate) struct Hears(pub(crate) Arc<dyn AnyProcess>);
+pub(crate) struct Hears {
+    pub(crate) process: Arc<dyn AnyProcess>,
+    /// Of the loop that hears.
+    pub(crate) status: Status,
+}
 
 impl Effect for Hears {
     fn take<'a>(
@@ -69,10 +77,25 @@ impl Effect for Hears {
 
 impl Hears {
     async fn hear(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Result<(), EffectError> {
-        match self.0.hear(raw, delivery).await {
+        match self.process.hear(raw, delivery).await {
             Ok(Heard::Recorded | Heard::Repeated | Heard::Nothing | Heard::NotForUs) => Ok(()),
+            Ok(Heard::Unheard) => {
+                self.tell_unheard(raw.name, delivery.bus_command.as_deref().unwrap_or_default());
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// A step that waits for this message never ends, and nothing else would say so.
+    fn tell_unheard(&self, name: &str, command: &str) {
+        let alarms = self.status.report().alarms;
+        if alarms.contains_key(name) || alarms.len() >= UNHEARD_ALARMS_MAX {
+            return;
+        }
+        let text = format!("{command} led to `{name}`, which is not among the messages it hears: list it there");
+        tracing::error!(process = self.status.name(), name, command, text, "alarm");
+        self.status.update(|report| drop(report.alarms.insert(name.to_owned(), text)));
     }
 }
 
@@ -80,7 +103,7 @@ impl Parks for Hears {
     fn keys(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String> {
         match parked::is_timer(raw.name) {
             true => vec![delivery.stream.as_str().to_owned()],
-            false => self.0.keys(raw, delivery),
+            false => self.process.keys(raw, delivery),
         }
     }
 
@@ -89,7 +112,7 @@ impl Parks for Hears {
             let damaged = |error: crate::read::ReadError| EffectError::Never(error.to_string());
             if parked::is_timer(&message.name) {
                 let timer = parked::timer(message).map_err(damaged)?;
-                return self.0.fire(&timer).await.map(drop).map_err(Into::into);
+                return self.process.fire(&timer).await.map(drop).map_err(Into::into);
             }
             let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
             self.hear(RawEvent { name: &message.name, schema: message.schema, data: &data }, &delivery).await

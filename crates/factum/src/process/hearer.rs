@@ -5,7 +5,7 @@ use std::{marker::PhantomData, sync::Arc};
 use super::{
     HearError,
     record::{Appended, Cause},
-    route::{Routed, route},
+    route::{Routed, is_of_our_command, route},
 };
 use crate::{
     bus::Envelope,
@@ -35,6 +35,8 @@ pub enum Heard {
     Nothing,
     /// It is for none of these processes.
     NotForUs,
+    /// A command of one of these processes caused it, and it is none of the messages they hear.
+    Unheard,
 }
 
 impl<P: ProcessManager> Hearer<P> {
@@ -57,7 +59,9 @@ impl<P: ProcessManager> Hearer<P> {
     }
 
     pub(super) async fn hear_told(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Result<Heard, HearError> {
-        let Some(Routed { stream, answers, what }) = route::<P>(raw, delivery)? else { return Ok(Heard::NotForUs) };
+        let Some(Routed { stream, answers, what }) = route::<P>(raw, delivery)? else {
+            return Ok(if is_of_our_command::<P>(delivery) { Heard::Unheard } else { Heard::NotForUs });
+        };
         let streams = self.streams.as_ref();
         let metadata = Metadata {
             correlation_id: delivery.correlation_id,

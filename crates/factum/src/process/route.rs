@@ -86,6 +86,11 @@ pub(super) fn keys<P: ProcessManager>(raw: RawEvent<'_>, delivery: &Delivery) ->
     process.iter().chain([&delivery.stream]).map(|stream| stream.as_str().to_owned()).collect()
 }
 
+/// Whether a command caused it that a process of this kind has sent.
+pub(super) fn is_of_our_command<P: ProcessManager>(delivery: &Delivery) -> bool {
+    delivery.bus_command.as_deref().and_then(own_command::<P>).is_some()
+}
+
 /// The process and the step of a command that a process of this kind has sent.
 fn own_command<P: ProcessManager>(id: &str) -> Option<(StreamName, &str)> {
     sender_of(id).filter(|(stream, _)| stream.category() == P::CATEGORY)

@@ -150,9 +150,9 @@ pub(super) fn process(parts: &Parts, managed: &Managed, streams: &Arc<Streams>) 
     let topics: Vec<Arc<str>> = managed.topics.iter().map(|topic| Arc::from(*topic)).collect();
     let (name, timers) =
         (format!("process/{}", managed.category), Status::new(&format!("timers {}", managed.category)));
-    let hears = Arc::new(Hears(Arc::clone(&process)));
     // What is parked is shown by one loop.
     let shows = if topics.is_empty() { timers.clone() } else { Status::new(&name.replace('/', " ")) };
+    let hears = Arc::new(Hears { process: Arc::clone(&process), status: shows.clone() });
     let shelf = event_shelf(parts, &name, Arc::clone(&hears) as Arc<dyn Parks>, &shows);
     let hearing = (!topics.is_empty()).then(|| {
         let consumer = effect_consumer(parts, &name, hears, topics.clone()).with_status(shows).parking(&shelf);

@@ -8,7 +8,7 @@ use std::sync::{
 use factum::{
     ActorId, ChannelSpec, Context, CorrelationId, Delivery, Effects, Event, EventId, Events, Input, ProcessManager,
     Service, StreamName, Version,
-    bus::{Envelope, NOTHING_TO_DO_NAME, Origin, REFUSED_NAME},
+    bus::{Envelope, NOTHING_TO_DO_NAME, Origin, REFUSED_NAME, TopicPartition, TopicSpec},
     dispatch::{At, CommandDispatcher, load},
     model::Aggregate,
     process::{HearError, Heard, Hearer},
@@ -18,9 +18,12 @@ use factum::{
 };
 use uuid::Uuid;
 
-use crate::world::impatient;
+use crate::world::{eventually, impatient, within};
 
-use super::{CheckedOut, Order, OrderMessage, PAY, POISON, PaymentTaken, PlaceOrder, SHIP};
+use super::{
+    CARTS, CheckedOut, OUTCOMES, Order, OrderMessage, PAY, PAYMENTS, POISON, PaymentTaken, PlaceOrder, SHIP,
+    shop::{Shop, shown},
+};
 
 const ORDER: Uuid = Uuid::from_u128(7);
 
@@ -141,6 +144,43 @@ async fn what_is_for_nobody_here_changes_nothing() {
         assert_eq!(hearer.hear(&envelope).await.unwrap(), Heard::Nothing);
     }
     assert_eq!(names(store.as_ref()).await, ["order.placed"]);
+}
+
+/// A step whose success has a name that the process does not list would never end, and nothing else says so.
+#[tokio::test]
+async fn an_answer_that_nobody_hears_is_an_alarm() {
+    let reviewed = |number, command: Option<&str>| told(number, "shop.payments.payment-reviewed.v1", "{}", command);
+    let hearer = hearer(&memory());
+    assert_eq!(hearer.hear(&reviewed(1, Some(&id_of(PAY)))).await.unwrap(), Heard::Unheard);
+    for of_others in [None, Some("booking-1/pay")] {
+        assert_eq!(hearer.hear(&reviewed(2, of_others)).await.unwrap(), Heard::NotForUs);
+    }
+
+    let shop = Shop::new();
+    let topics = [PAYMENTS, OUTCOMES, CARTS].map(|topic| TopicSpec::new(topic, 3).unwrap());
+    shop.bus.ensure_topics(&topics).await.unwrap();
+    let orders = shop.orders().await;
+    shop.place(&orders, ORDER).await;
+    let records = [reviewed(1, Some(&id_of(PAY))), reviewed(2, Some("order-8/pay")), paid(ORDER)];
+    let mut producer = shop.bus.producer().await.unwrap();
+    for (number, message) in (1..).zip(records) {
+        let message = Envelope { position: Position::new(number), previous: Position::new(number - 1), ..message };
+        producer.produce(vec![(TopicPartition::new(PAYMENTS, 0), message.encode())]).await.unwrap();
+    }
+    let alarms = || Some(shown(&orders, "process order").alarms).filter(|alarms| !alarms.is_empty());
+    let alarms: Vec<_> = eventually(alarms, || "no alarm".to_owned()).await.into_iter().collect();
+    let told = format!(
+        "{} led to `shop.payments.payment-reviewed.v1`, which is not among the messages it hears: list it there",
+        id_of(PAY)
+    );
+    assert_eq!(alarms, [("shop.payments.payment-reviewed.v1".to_owned(), told)]);
+    // What follows is heard.
+    within(async {
+        while shop.story(ORDER).await != ["placed", "paid"] {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ async fn a_sender_restored_to_before_what_was_taken_stops_its_partition() {
     story.shows(|report| !report.alarms.is_empty()).await;
     let alarms = story.receiver().alarms;
     let says = |words: &str| alarms.values().any(|text| text.contains(words));
-    assert!(says("forked at 1, you are at 2: restore the events of this service"), "{alarms:?}");
+    assert!(says("forked at 1, you are at 2: see what was heard beyond the fork"), "{alarms:?}");
     assert_eq!(story.balance().await, 13);
 
     // As it says: now it knows nothing of what its sender has lost.
