@@ -241,6 +241,16 @@ fn reactors_with_derived_ids_conform() {
 }
 
 #[test]
+fn a_reactor_that_panics_over_one_event_is_found() {
+    let not_the_seventh = |from: &Delivery| {
+        assert!(from.position.get() != 7, "not the seventh");
+        derived(from)
+    };
+    let found = found(move || conformance::reactor(move || Tells { id: not_the_seventh }, sales()));
+    assert!(found.contains("it failed for good") && found.contains("not the seventh"), "{found}");
+}
+
+#[test]
 fn a_random_id_in_a_reactor_is_found() {
     let found_own = found(|| conformance::reactor(|| Tells { id: random }, sales()));
     assert!(found_own.contains("reactor tells does not conform, seed 0: effect 1 of till-"), "{found_own}");

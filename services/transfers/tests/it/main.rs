@@ -5,5 +5,6 @@ mod conformance;
 mod consumed_from_accounts;
 mod contract;
 mod contracts;
+mod quarantine;
 mod schemas;
 mod sent_to_accounts;

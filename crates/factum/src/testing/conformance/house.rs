@@ -12,6 +12,7 @@ use super::{CALM, diary::Diary};
 use crate::{
     bus::{Bus, MemoryBus},
     model::Timestamp,
+    quarantine::QUARANTINE_ALARM,
     read::{MemoryReadStore, ReadStore},
     rebuild::Operation,
     runtime::{Runtime, Task},
@@ -205,6 +206,17 @@ impl House {
             Some(Err(error)) => panic!("it never comes to rest: {error}{}", loops(&service)),
             None => panic!("it never comes to rest{}", loops(&service)),
         }
+    }
+
+    /// Whether nothing is parked.
+    ///
+    /// # Errors
+    /// Something is: the handler failed over it for good.
+    pub(super) fn nothing_parked(&self) -> Result<(), String> {
+        let running = lock(&self.inner.running).clone();
+        let loops = running.map(|running| running.service.health().loops()).unwrap_or_default();
+        let parked = loops.into_iter().find_map(|(_, at)| at.alarms.get(QUARANTINE_ALARM).cloned());
+        parked.map_or(Ok(()), |text| Err(format!("it failed for good: {text}")))
     }
 
     /// The time outside.

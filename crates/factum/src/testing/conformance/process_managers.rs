@@ -57,7 +57,10 @@ pub fn process_manager_over<P: ProcessManager>(
     let assemble: Assemble =
         Arc::new(|Parts { store, .. }: Parts| Service::builder("conformance", "handler").manages::<P>().store(store));
     let came_to = |house: House| -> BoxFuture<'static, Result<Courses, String>> {
-        Box::pin(async move { courses::<P>(&house).await })
+        Box::pin(async move {
+            house.nothing_parked()?;
+            courses::<P>(&house).await
+        })
     };
     let name = P::CATEGORY;
     let expected = match trial.run(&assemble, None, came_to) {

@@ -74,8 +74,8 @@ pub fn reactor_over<R: Reactor<Effect: Debug>>(
             let watched = Watched { reactor: make(), ledger: log.clone(), luck };
             Service::builder("conformance", "handler").reacts(watched).store(store)
         });
-        let (diary, ended) = trial.run(&assemble, seed, |_| Box::pin(async {}));
-        (diary, ended.and_then(|()| ledger.firsts()))
+        let (diary, ended) = trial.run(&assemble, seed, |house| Box::pin(async move { house.nothing_parked() }));
+        (diary, ended.and_then(|parked| parked).and_then(|()| ledger.firsts()))
     };
     let expected = match run(None) {
         (_, Ok(expected)) => expected,

@@ -121,6 +121,7 @@ static ASKED: AtomicU64 = AtomicU64::new(0);
 
 order!(Order, "order", how: || "as agreed".to_owned(), note: |from| from.event_id.to_string());
 order!(Dice, "dice", how: || Runtime::tokio().new_id().to_string(), note: |_| String::new());
+order!(Panics, "panics", how: || panic!("there is no end"), note: |_| String::new());
 order!(Counted, "counted", how: String::new, note: |_| ASKED.fetch_add(1, Ordering::SeqCst).to_string());
 
 order!(Clocked, "clocked", how: || Runtime::tokio().now().to_string(), note: |_| String::new());
@@ -144,6 +145,12 @@ where
 #[test]
 fn a_process_manager_conforms() {
     tried::<Order>();
+}
+
+#[test]
+fn a_process_manager_that_panics_is_found_although_it_is_parked() {
+    let found = found(tried::<Panics>);
+    assert!(found.contains("it failed for good") && found.contains("there is no end"), "{found}");
 }
 
 #[test]
