@@ -52,7 +52,8 @@
 //! let commands = CommandDispatcher::builder(store.clone()).handles::<Raise>().build()?;
 //! let quarantine = Arc::new(Quarantine::new(Some(store), Runtime::tokio()));
 //! let (dead_letters, health, options) = (Arc::default(), Health::default(), SurfaceOptions::default());
-//! let app = write_surface(WriteSurface { commands, quarantine, dead_letters, health, options });
+//! let forks = Arc::default();
+//! let app = write_surface(WriteSurface { commands, quarantine, dead_letters, forks, health, options });
 //!
 //! let bound = Server::bind("127.0.0.1:0".parse()?).await?;
 //! println!("try: curl --json '{{}}' http://{}/commands/raise", bound.local_addr());
@@ -85,8 +86,8 @@ pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, PORT_WAIT_MAX, Server, raise_open_files};
 pub use surface::{
-    AcknowledgedAnswer, CommandAnswer, DeadLetterAnswer, DeadLettersAnswer, DoneAnswer, GenerationAnswer,
-    HandledAnswer, LoopAnswer, ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer,
-    ProgressAnswer, QuarantineAnswer, ReadModelAnswer, ReadModelsAnswer, ReadSurface, ReadyAnswer, WriteSurface,
-    read_surface, write_surface,
+    AcceptedForkAnswer, AcceptedForksAnswer, AcknowledgedAnswer, CommandAnswer, DeadLetterAnswer, DeadLettersAnswer,
+    DoneAnswer, ForkAnswer, ForksAnswer, GenerationAnswer, HandledAnswer, HeardAnswer, HeardMessageAnswer, LoopAnswer,
+    ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer, ProgressAnswer, QuarantineAnswer,
+    ReadModelAnswer, ReadModelsAnswer, ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface,
 };

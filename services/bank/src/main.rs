@@ -4,6 +4,7 @@ mod audit;
 mod client;
 mod dead_letters;
 mod events;
+mod forks;
 #[cfg(test)]
 mod late_tests;
 mod load;
@@ -57,6 +58,8 @@ enum Tool {
     Quarantine(quarantine::QuarantineArgs),
     /// Show what came to accounts as a command and is none, and acknowledge it.
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Show who stands still because another service was restored to before that, and let them go on.
+    Forks(forks::ForksArgs),
     /// Show what one request led to, across the services, as a tree.
     Trace(trace::TraceArgs),
     /// Make the event store anew from a copy of the data folder that was made while the bank was stopped.
@@ -80,6 +83,7 @@ async fn main() -> ExitCode {
         Some(Tool::Discard(args)) => rebuild::run(args, "discard").await,
         Some(Tool::Quarantine(args)) => quarantine::run(args).await,
         Some(Tool::DeadLetters(args)) => dead_letters::run(args).await,
+        Some(Tool::Forks(args)) => forks::run(args).await,
         Some(Tool::Trace(args)) => trace::run(args).await,
         Some(Tool::Restore(args)) => restore::run(&args),
     };

@@ -59,10 +59,13 @@ pub(crate) fn run(RestoreArgs { from, data }: &RestoreArgs) -> anyhow::Result<Ex
         }
     }
     end(&mark)?;
-    let (read_db, bus) = (data.join(statements::NAME).join("read.db"), data.join("bus"));
-    println!("If statements had read what is lost, they stop at the next event and say so. Then stop the bank, delete");
-    println!("{} and {}, and start it again: both are filled from the events.", read_db.display(), bus.display());
-    println!("Transfers that had heard what accounts lost stop as well: restore both from the same copy.");
+    println!(
+        "If statements had read what is lost, they stop and say so: `bank rebuild statements --replace` fills them"
+    );
+    println!(
+        "anew. Transfers that had heard what accounts lost stop as well, and the other way round: restore both from"
+    );
+    println!("the same copy; or see what they heard by `bank forks list`, and let them go on by `bank forks accept`.");
     Ok(ExitCode::SUCCESS)
 }
 

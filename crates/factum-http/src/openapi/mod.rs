@@ -6,6 +6,7 @@
 mod components;
 mod dead_letters;
 mod example;
+mod forks;
 mod operations;
 mod parameters;
 mod quarantine;
@@ -34,6 +35,9 @@ pub(crate) fn of_commands(about: &About, commands: &[CommandInfo]) -> Value {
         document.path(path, method, operation);
     }
     for (path, method, operation) in quarantine::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
+    for (path, method, operation) in forks::routes(&mut document.components) {
         document.path(path, method, operation);
     }
     document.finish(about)

@@ -126,6 +126,23 @@ pub(super) fn of_dead_letters() -> Vec<Refusal> {
     ]
 }
 
+/// What the routes about forks may be answered with besides.
+pub(super) fn of_forks() -> Vec<Refusal> {
+    vec![
+        Problem::malformed("the body must be a JSON object"),
+        Problem::invalid("consumer", "no consumer `process/order` with effects runs here, only process/transfer"),
+        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
+        Problem::of(Code::Unauthenticated, "say who asks"),
+        Problem::of(Code::LoopbackOnly, "forks are shown to callers on the same machine only"),
+        Problem::too_large(1 << 20),
+        Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
+            .field("Content-Type"),
+        Problem::too_many_requests(),
+        Problem::damaged(),
+        Problem::unavailable("the store or the bus cannot answer now: look at who stands at a fork, and ask again"),
+    ]
+}
+
 /// What the listing of events may be answered with besides.
 pub(super) fn of_admin_events() -> Vec<Refusal> {
     vec![

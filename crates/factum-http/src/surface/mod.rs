@@ -6,6 +6,7 @@ mod attended;
 mod body;
 mod commands;
 mod dead_letters;
+mod forks;
 mod gate;
 mod health;
 mod live;
@@ -25,8 +26,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    Service, contract::pretty, dispatch::CommandDispatcher, quarantine::Quarantine, query::QueryDispatcher,
-    rebuild::ReadModels, receiver::DeadLetters, service::Health, store::EventStore,
+    Service, contract::pretty, dispatch::CommandDispatcher, forks::Forks, quarantine::Quarantine,
+    query::QueryDispatcher, rebuild::ReadModels, receiver::DeadLetters, service::Health, store::EventStore,
 };
 use http::{Uri, header};
 use serde_json::Value;
@@ -36,6 +37,8 @@ pub(crate) use admin::{EVENTS_DEFAULT, EVENTS_MAX};
 pub use commands::CommandAnswer;
 pub(crate) use dead_letters::{AcknowledgeBody, LETTERS_DEFAULT, LETTERS_MAX};
 pub use dead_letters::{AcknowledgedAnswer, DeadLetterAnswer, DeadLettersAnswer};
+pub(crate) use forks::AcceptBody;
+pub use forks::{AcceptedForkAnswer, AcceptedForksAnswer, ForkAnswer, ForksAnswer, HeardAnswer, HeardMessageAnswer};
 pub use health::{LoopAnswer, ReadyAnswer};
 pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryBody};
 pub use quarantine::{
@@ -61,6 +64,8 @@ pub struct WriteSurface {
     pub quarantine: Arc<Quarantine>,
     /// What `/admin/dead-letters` shows and acknowledges.
     pub dead_letters: Arc<DeadLetters>,
+    /// What `/admin/forks` shows and decides about.
+    pub forks: Arc<Forks>,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -76,7 +81,8 @@ impl WriteSurface {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
         let (commands, quarantine) = (service.commands().clone(), Arc::clone(service.quarantine()));
         let (dead_letters, health) = (Arc::clone(service.dead_letters()), service.health().clone());
-        Self { commands, quarantine, dead_letters, health, options }
+        let forks = Arc::clone(service.forks());
+        Self { commands, quarantine, dead_letters, forks, health, options }
     }
 }
 
@@ -109,15 +115,19 @@ impl ReadSurface {
 }
 
 /// The write surface of a service: `POST /commands/{name}` for every registered command, `/admin/events`,
-/// `/admin/quarantine` and `/admin/dead-letters` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`,
+/// `/admin/quarantine`, `/admin/dead-letters` and `/admin/forks` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`,
 /// `/openapi.json`.
 pub fn write_surface(surface: WriteSurface) -> Router {
-    let WriteSurface { commands, quarantine, dead_letters, health, options } = surface;
+    let WriteSurface { commands, quarantine, dead_letters, forks, health, options } = surface;
     let infos = commands.commands();
     let names = infos.iter().map(|command| command.name).collect();
     let document = openapi::of_commands(&options.about, &infos);
     let store = Some(Arc::clone(commands.store()));
     let shared = Arc::new(Shared::new("write", COMMANDS, names, health, options, store));
+    let forks = Router::new()
+        .route("/admin/forks", get(forks::list))
+        .route("/admin/forks/accept", post(forks::accept))
+        .with_state(forks::Admin { shared: Arc::clone(&shared), forks });
     let letters = Router::new()
         .route("/admin/dead-letters", get(dead_letters::list))
         .route("/admin/dead-letters/acknowledge", post(dead_letters::acknowledge))
@@ -127,7 +137,8 @@ pub fn write_surface(surface: WriteSurface) -> Router {
         .with_state(commands::Commands { shared: Arc::clone(&shared), dispatcher: commands })
         .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)))
         .merge(letters)
-        .merge(parked(&shared, quarantine));
+        .merge(parked(&shared, quarantine))
+        .merge(forks);
     mounted(routes, shared, &document)
 }
 
@@ -216,6 +227,7 @@ impl Shared {
             "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
             _ if path.starts_with("/admin/dead-letters") => "admin-dead-letters",
+            _ if path.starts_with("/admin/forks") => "admin-forks",
             _ if path.starts_with("/admin/quarantine") => "admin-quarantine",
             _ if path.starts_with("/admin/read-models") => "admin-read-models",
             _ => match path.strip_prefix(self.prefix) {

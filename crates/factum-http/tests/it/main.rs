@@ -4,6 +4,7 @@
 mod admin;
 mod commands;
 mod dead_letters;
+mod forks;
 mod guide;
 mod health;
 mod hostile;

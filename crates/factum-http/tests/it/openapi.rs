@@ -56,7 +56,7 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
     };
     let parked = ["", "/discard", "/messages", "/retry"].map(|path| format!("/admin/quarantine{path}"));
     let letters = ["/admin/dead-letters", "/admin/dead-letters/acknowledge"];
-    let own = ["/admin/events", "/commands/raise", "/commands/raise-again"];
+    let own = ["/admin/events", "/admin/forks", "/admin/forks/accept", "/commands/raise", "/commands/raise-again"];
     let own: Vec<_> = parked.iter().map(String::as_str).chain(letters).chain(own).collect();
     assert_eq!(paths(&write), all(&own));
     assert_eq!(

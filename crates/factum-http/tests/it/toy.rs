@@ -10,6 +10,7 @@ use factum::{
     Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Projection, ProjectionKey,
     Query, QueryError, Rejection, RejectionCode, RejectionKind,
     dispatch::CommandDispatcher,
+    forks::Forks,
     principal::{Access, Denied},
     projections::{Feed, Watermarks},
     quarantine::Quarantine,
@@ -227,7 +228,15 @@ impl Toy {
         let (health, options) = (self.health.clone(), self.options.clone());
         let quarantine = Arc::new(Quarantine::new(Some(Arc::clone(&self.store)), factum::Runtime::tokio()));
         let dead_letters = Arc::new(DeadLetters::new(Some(Arc::clone(&self.store)), factum::Runtime::tokio()));
-        write_surface(WriteSurface { commands: dispatcher, quarantine, dead_letters, health, options })
+        let forks = Forks::new(Some(Arc::clone(&self.store)), None, factum::Runtime::tokio());
+        write_surface(WriteSurface {
+            commands: dispatcher,
+            quarantine,
+            dead_letters,
+            forks: Arc::new(forks),
+            health,
+            options,
+        })
     }
 
     pub fn read_app(&self) -> Router {

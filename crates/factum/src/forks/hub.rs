@@ -89,6 +89,13 @@ pub enum ForksError {
     Bus(#[from] BusError),
 }
 
+impl Default for Forks {
+    /// Of nobody.
+    fn default() -> Self {
+        Self::new(None, None, Runtime::tokio())
+    }
+}
+
 impl Forks {
     /// For a service's consumers; decisions are recorded in its event store.
     pub fn new(store: Option<Arc<dyn EventStore>>, bus: Option<Arc<dyn Bus>>, runtime: Runtime) -> Self {

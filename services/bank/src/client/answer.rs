@@ -29,6 +29,78 @@ pub(super) struct ReadModels {
     pub(super) read_models: Vec<ReadModel>,
 }
 
+/// The answer to `/admin/forks`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Forks {
+    pub(super) forks: Vec<Fork>,
+}
+
+/// The answer to `/admin/forks/accept`.
+#[derive(Debug, Deserialize)]
+pub(super) struct AcceptedForks {
+    pub(super) accepted: Vec<AcceptedFork>,
+}
+
+/// A fork from which a consumer goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcceptedFork {
+    /// Where it stood.
+    pub fork: Fork,
+    /// It goes on already.
+    pub goes_on: bool,
+}
+
+/// A consumer that stands at a fork.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The consumer.
+    pub consumer: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The store that was restored.
+    pub source: String,
+    /// The history that was left.
+    pub left: String,
+    /// The history that it goes on with.
+    pub history: String,
+    /// The last position that the two share.
+    pub fork: u64,
+    /// The last position that was heard of the one that was left.
+    pub watermark: u64,
+    /// What was heard beyond the fork.
+    pub heard: HeardBeyond,
+}
+
+/// What was heard beyond a fork.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardBeyond {
+    /// How many messages.
+    pub count: u64,
+    /// Whether there are no more.
+    pub all: bool,
+    /// The processes whose commands they answered.
+    pub processes: Vec<String>,
+    /// The first of the messages.
+    pub messages: Vec<HeardMessage>,
+}
+
+/// A message beyond a fork.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardMessage {
+    /// Its position in the history that was left.
+    pub position: u64,
+    /// The id of its event, which is gone.
+    pub event_id: String,
+    /// Its name.
+    pub name: String,
+    /// The stream of its event.
+    pub stream: String,
+    /// The process whose command it answered.
+    pub process: Option<String>,
+}
+
 /// The answer to `/admin/quarantine`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Quarantine {

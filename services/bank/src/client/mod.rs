@@ -13,10 +13,11 @@ mod tests;
 
 pub use address::BankAddress;
 pub use answer::{
-    AccountsPage, Acknowledged, DayOfTotals, DeadLetter, DeadLetters, Generation, Handled, LoggedEvent, ParkedKey,
-    ParkedMessages, ReadModel, Readiness, Receipt, Statement, StatementLine, Summary, TransferStatus,
+    AcceptedFork, AccountsPage, Acknowledged, DayOfTotals, DeadLetter, DeadLetters, Fork, Generation, Handled,
+    LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt, Statement, StatementLine, Summary,
+    TransferStatus,
 };
-use answer::{Parked, Quarantine, ReadModels};
+use answer::{AcceptedForks, Forks, Parked, Quarantine, ReadModels};
 pub use error::{ClientError, Problem};
 
 use std::fmt;
@@ -80,6 +81,16 @@ pub enum Log {
     Accounts,
     /// What happened to transfers.
     Transfers,
+}
+
+impl Log {
+    /// The service's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => accounts::NAME,
+            Self::Transfers => transfers::NAME,
+        }
+    }
 }
 
 /// Where a bank's surfaces listen.
@@ -324,6 +335,27 @@ impl BankClient {
         let body = Bytes::from(body.to_string());
         let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: false };
         self.ask(&ask).await?.json()
+    }
+
+    /// Who of a service stands at a fork.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`].
+    pub async fn forks(&self, service: Log) -> Result<Vec<Fork>, ClientError> {
+        let answer = self.get(self.address(service), "/admin/forks".to_owned(), Vec::new()).await?;
+        Ok(answer.json::<Forks>()?.forks)
+    }
+
+    /// Lets who of a service stands at a fork go on. Asked again, it changes nothing.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`].
+    pub async fn accept_forks(&self, service: Log, body: &Value) -> Result<Vec<AcceptedFork>, ClientError> {
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let (to, path_and_query) = (self.address(service), "/admin/forks/accept".to_owned());
+        let body = Bytes::from(body.to_string());
+        let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: true };
+        Ok(self.ask(&ask).await?.json::<AcceptedForks>()?.accepted)
     }
 
     /// What the services say keeps them from being ready; nothing when all are.
