@@ -23,15 +23,17 @@ use factum::{
 use factum_engine::{Append, Engine, ExpectedVersion, NewEvent, StreamName};
 use uuid::Uuid;
 
-use crate::bank;
 use crate::statistics::{median, micros, percentile};
+use crate::{
+    bank,
+    ground::{Ground, two_threads},
+};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the stores are made; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
@@ -51,10 +53,7 @@ const NAMES: [&str; 4] = ["engine append()", "engine submit().await", "command",
 /// # Errors
 /// Those of the disk, and of the dispatcher.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
+    let directory = arguments.ground.folder()?;
     let engine = Engine::open(&directory.path().join("bare"), EngineOptions::default())?;
     let store = Arc::new(EngineStore::open(directory.path().join("commands"), EngineOptions::default())?);
     let commands = CommandDispatcher::builder(store)
@@ -63,7 +62,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         .handles::<DepositFunds>()
         .publishes::<AccountPublication>()
         .build()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = two_threads()?;
     let accounts: Vec<Uuid> = (1..=arguments.accounts as u128).map(Uuid::from_u128).collect();
     runtime.block_on(open(&commands, &accounts))?;
     let time = Duration::from_millis(arguments.milliseconds);

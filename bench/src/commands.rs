@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     bank::{self, InProcess, WriteSide},
+    ground::{Ground, two_threads},
     load::{Answered, Load},
     statistics::{median, micros, percentile},
 };
@@ -19,9 +20,8 @@ use crate::{
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -49,11 +49,8 @@ const NAMES: [&str; 4] = [
 /// # Errors
 /// Those of the services.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let directory = arguments.ground.folder()?;
+    let runtime = two_threads()?;
     let accounts = bank::account_ids(arguments.concurrency * arguments.accounts_each);
     let time = Duration::from_millis(arguments.milliseconds);
     let alone = runtime.block_on(WriteSide::start(&directory.path().join("alone"), &accounts))?;

@@ -5,11 +5,13 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use factum_engine::{Append, Direction, Engine, ExpectedVersion, NewEvent, Options, Position, StreamName};
+
+use crate::ground::{Ground, two_threads};
 
 /// Bytes of an event's data.
 const EVENT_BYTES: usize = 200;
@@ -19,9 +21,8 @@ const BARE_FILE_BYTES: u64 = 16 << 20;
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the stores are made; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
@@ -54,12 +55,9 @@ impl Measured {
 /// # Errors
 /// Those of the disk.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
+    let directory = arguments.ground.folder()?;
     let time = Duration::from_millis(arguments.milliseconds);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = two_threads()?;
     let tasks = [1, 2, 8, 64, 256];
     let mut rows: Vec<(String, Vec<Measured>)> =
         vec![("bare write + fdatasync".to_owned(), Vec::new()), ("append(), 1 thread".to_owned(), Vec::new())];

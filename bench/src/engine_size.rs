@@ -13,6 +13,8 @@ use factum_engine::{
     Selection, StreamName, Tag, Ticket, Version,
 };
 
+use crate::ground::Ground;
+
 /// Bytes of an event's data.
 const EVENT_BYTES: usize = 200;
 /// Events of the stream that is scattered over all.
@@ -33,9 +35,8 @@ pub struct Arguments {
     /// Streams they are spread over.
     #[arg(long, default_value_t = 100_000)]
     streams: u64,
-    /// Where the stores are made; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Fill this store, say so, and wait to be killed. For this program's own use.
     #[arg(long, hide = true)]
     fill: Option<PathBuf>,
@@ -49,10 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(directory) = &arguments.fill {
         return fill_and_wait(directory, arguments);
     }
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
+    let directory = arguments.ground.folder()?;
     println!("{} events of {EVENT_BYTES} B in {} streams, one an append", arguments.events, arguments.streams);
     let small = measure(&directory.path().join("small"), SMALL_EVENTS.min(arguments.events), arguments.streams)?;
     let large = measure(&directory.path().join("large"), arguments.events, arguments.streams)?;

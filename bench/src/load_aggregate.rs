@@ -13,15 +13,17 @@ use factum::{
 };
 use uuid::Uuid;
 
-use crate::bank;
 use crate::statistics::{micros, percentile};
+use crate::{
+    bank,
+    ground::{Ground, two_threads},
+};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the store is made; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Events of each aggregate.
     #[arg(long, default_value_t = 1_000)]
     events: usize,
@@ -38,12 +40,9 @@ pub struct Arguments {
 /// # Errors
 /// Those of the disk, and of the dispatcher.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
+    let directory = arguments.ground.folder()?;
     let store = EngineStore::open(directory.path(), EngineOptions::default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = two_threads()?;
     let accounts: Vec<Uuid> = (1..=arguments.aggregates as u128).map(Uuid::from_u128).collect();
     runtime.block_on(fill(&store, &accounts, arguments.events))?;
     let mut latest = runtime.block_on(measure(&store, &accounts, arguments.loads, arguments.events, At::Latest))?;

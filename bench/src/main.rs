@@ -5,6 +5,7 @@ mod command;
 mod commands;
 mod engine;
 mod engine_size;
+mod ground;
 mod load;
 mod load_aggregate;
 mod memory;

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     bank,
+    ground::Ground,
     load::{self, Connection},
     start::Program,
 };
@@ -16,9 +17,8 @@ pub struct Arguments {
     /// The program, built with `cargo build --release`.
     #[arg(long, default_value = "target/release/bank")]
     program: PathBuf,
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Commands in all; memory is also looked at after half of them.
     #[arg(long, default_value_t = 1_000_000)]
     commands: usize,
@@ -35,10 +35,7 @@ pub struct Arguments {
 /// # Errors
 /// The program does not start, or refuses a command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
+    let directory = arguments.ground.folder()?;
     let (program, _) = Program::start(&arguments.program, directory.path())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let accounts = bank::account_ids(arguments.accounts);

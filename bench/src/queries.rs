@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::{
     bank::{self, InProcess},
+    ground::{Ground, two_threads},
     load::{Answered, Load},
     statistics::{median, micros},
 };
@@ -16,9 +17,8 @@ use crate::{
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -44,11 +44,8 @@ pub struct Arguments {
 /// # Errors
 /// Those of the services.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let directory = arguments.ground.folder()?;
+    let runtime = two_threads()?;
     let accounts = bank::account_ids(arguments.accounts);
     let bank = runtime.block_on(start(directory.path(), &accounts))?;
     let load = |to, requests, rate| Load {

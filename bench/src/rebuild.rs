@@ -22,6 +22,7 @@ use statements::read_models::{AccountSummaries, DailyTotals, StatementLines};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
+    ground::{Ground, two_threads},
     refill::{Happened, Publisher, messages, whole},
     statistics::{micros, percentile},
 };
@@ -34,9 +35,8 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(20);
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Messages that are there before.
     #[arg(long, default_value_t = 300_000)]
     events: usize,
@@ -59,11 +59,8 @@ pub struct Arguments {
 /// # Errors
 /// Those of the services, and a query that fails.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let directory = arguments.ground.folder()?;
+    let runtime = two_threads()?;
     runtime.block_on(measure(arguments, directory.path()))
 }
 

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::{
     bank,
+    ground::{Ground, two_threads},
     statistics::{median, processor_seconds},
 };
 
@@ -45,9 +46,8 @@ const FIRST: Timestamp = Timestamp::from_micros(1_795_426_200_000_000);
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -67,11 +67,8 @@ pub struct Arguments {
 /// # Errors
 /// Those of the services.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let directory = arguments.ground.folder()?;
+    let runtime = two_threads()?;
     runtime.block_on(measure(arguments, directory.path()))
 }
 

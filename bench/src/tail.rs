@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use crate::{
     bank::{self, InProcess, WriteSide},
+    ground::{Ground, two_threads},
     load::{Answered, Load},
     statistics::{median, micros},
 };
@@ -16,9 +17,8 @@ use crate::{
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -88,9 +88,9 @@ fn print(name: &str, rounds: &[Answered]) {
 }
 
 fn write_side(arguments: &Arguments) -> Result<Vec<Answered>> {
-    let directory = data(arguments)?;
+    let directory = arguments.ground.folder()?;
     let accounts = bank::account_ids(arguments.accounts);
-    let runtime = runtime()?;
+    let runtime = two_threads()?;
     let side = runtime.block_on(WriteSide::start(directory.path(), &accounts))?;
     let load = load(arguments, side.at, &accounts);
     let rounds = (0..arguments.rounds).map(|_| load.run()).collect::<Result<_>>()?;
@@ -99,7 +99,7 @@ fn write_side(arguments: &Arguments) -> Result<Vec<Answered>> {
 }
 
 fn whole_bank(arguments: &Arguments, memory: &Path, in_memory: &[&str]) -> Result<Vec<Answered>> {
-    let directory = data(arguments)?;
+    let directory = arguments.ground.folder()?;
     let elsewhere = if in_memory.is_empty() { None } else { Some(tempfile::tempdir_in(memory)?) };
     for (part, elsewhere) in in_memory.iter().zip(elsewhere.iter().cycle()) {
         let target = elsewhere.path().join(part);
@@ -107,7 +107,7 @@ fn whole_bank(arguments: &Arguments, memory: &Path, in_memory: &[&str]) -> Resul
         std::os::unix::fs::symlink(target, directory.path().join(part))?;
     }
     let accounts = bank::account_ids(arguments.accounts);
-    let runtime = runtime()?;
+    let runtime = two_threads()?;
     let bank = runtime.block_on(InProcess::start(directory.path()))?;
     runtime.block_on(bank.open(&accounts))?;
     let load = load(arguments, bank.accounts_at, &accounts);
@@ -128,15 +128,4 @@ fn load(arguments: &Arguments, to: std::net::SocketAddr, accounts: &[uuid::Uuid]
         rate: Some(arguments.rate),
         time: Duration::from_millis(arguments.milliseconds),
     }
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
-}
-
-fn data(arguments: &Arguments) -> Result<tempfile::TempDir> {
-    Ok(match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    })
 }

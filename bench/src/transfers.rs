@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -27,15 +27,15 @@ use uuid::Uuid;
 
 use crate::{
     bank::{account_ids, opening},
+    ground::{Ground, two_threads},
     statistics::{median, micros, percentile, processor_seconds},
 };
 
 /// What to measure.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the data is kept; a temporary directory by default.
-    #[arg(long)]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    ground: Ground,
     /// Rounds each figure is the median of.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -64,11 +64,8 @@ const ENDS_AT_ONCE: usize = 256;
 /// Those of the services.
 pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.accounts > 1, "a transfer takes two accounts");
-    let directory = match &arguments.directory {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let directory = arguments.ground.folder()?;
+    let runtime = two_threads()?;
     runtime.block_on(measure(arguments, directory.path()))
 }
 
