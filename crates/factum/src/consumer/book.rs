@@ -120,9 +120,12 @@ impl Book {
         history.incarnation != incarnation && shared.is_some_and(|fork| message.position > fork)
     }
 
-    /// Whether a message is still to be applied.
+    /// Whether a message is still to be applied, or tells that its source goes on in another history: perhaps in one that
+    /// left what was applied.
     pub(super) fn lacks(&self, partition: &TopicPartition, message: Mark<'_>) -> bool {
-        matches!(self.judge(&mut Draft::default(), partition, message), Verdict::Apply | Verdict::Gap(_))
+        let mut draft = Draft::default();
+        let verdict = self.judge(&mut draft, partition, message);
+        !matches!(verdict, Verdict::Repeat) || !draft.next.is_empty()
     }
 
     /// Judges a message; what is applied is noted in the draft.

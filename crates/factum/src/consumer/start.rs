@@ -66,12 +66,14 @@ pub(super) struct Beginning {
     pub(super) last: Option<Envelope>,
     /// The offset of the last record.
     pub(super) tail: Option<Offset>,
-    /// Everything before the offset was read although the last message was never applied: other records stand there
-    /// than the ones read. The partition is to be read from its beginning.
+    /// Other records stand there than the ones read, or will: the partition ends before the offset, or everything
+    /// before it was read although the last message was never applied, or never heard of in its history. It is to be
+    /// read from its beginning.
     pub(super) anew: bool,
 }
 
-/// Looks at a partition before it is read from an offset on.
+/// Looks at a partition that is to be read from an offset on; the consumer is there already, so that it notices what is
+/// lost from now on.
 pub(super) async fn look(
     bus: &dyn Bus,
     book: &mut Book,
@@ -81,10 +83,12 @@ pub(super) async fn look(
     let record = bus.tail(partition, None).await?;
     let tail = record.as_ref().map(|record| record.offset);
     let last = record.and_then(|record| Envelope::decode(&record.headers, &record.value).ok());
-    let mut anew = false;
+    let end = tail.map_or(Offset::new(0), Offset::next);
+    // What was lost is about to be sent again: once it has grown back to the offset, nothing would tell.
+    let mut anew = end < at;
     if let Some(last) = &last {
         book.learn(partition, last);
-        anew = tail.is_some_and(|tail| tail < at) && book.lacks(partition, last.mark());
+        anew |= end <= at && book.lacks(partition, last.mark());
     }
     Ok(Beginning { last, tail, anew })
 }

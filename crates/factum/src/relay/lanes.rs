@@ -10,10 +10,10 @@ use super::{
     DynPublication, OutgoingMessage,
     checkpoint::RelayCheckpoint,
     end::{RelayHalt, Trouble},
-    survey::Lane,
+    survey::{self, Lane},
 };
 use crate::{
-    bus::{Envelope, HISTORY_LEFT_NAME, NewRecord, Offset, Origin, TopicPartition, partition_of},
+    bus::{Bus, Envelope, HISTORY_LEFT_NAME, NewRecord, Offset, Origin, TopicPartition, partition_of},
     model::{ActorId, CorrelationId, EventId, Timestamp},
     runtime::panic_text,
     store::{Fork, Position, RecordedEvent, StreamName, Version},
@@ -134,9 +134,7 @@ impl Lanes {
         for ((partition, position), offset) in sent.iter().zip(offsets) {
             let lane = &mut self.lanes[*partition as usize];
             if lane.last_offset.is_some_and(|last| *offset <= last) {
-                return Err(Trouble::Later(format!(
-                    "topic {topic} lost acknowledged records, or was made anew: checking what it still has"
-                )));
+                return Err(lost_records(topic));
             }
             // What says where a history was left stands at the fork, perhaps beside the last message before it.
             if *position > lane.sent {
@@ -144,6 +142,20 @@ impl Lanes {
             }
             (lane.last_offset, lane.untold) = (Some(*offset), false);
         }
+        Ok(())
+    }
+
+    /// Looks whether each partition still has the message before those that were acknowledged since the last look.
+    /// Where it lost records, whoever was displaced and does not know it yet may have filled their offsets: the offsets
+    /// of what was sent after that tell nothing then.
+    pub(super) async fn look_back(&mut self, bus: &dyn Bus, topic: &Arc<str>) -> Result<(), Trouble> {
+        for (partition, lane) in (0..).zip(&self.lanes) {
+            let Some(mark) = lane.unseen() else { continue };
+            if !survey::is_there(bus, &TopicPartition::new(topic.clone(), partition), mark).await? {
+                return Err(lost_records(topic));
+            }
+        }
+        self.lanes.iter_mut().for_each(Lane::looked_at);
         Ok(())
     }
 
@@ -159,6 +171,10 @@ impl Lanes {
             }
         }
     }
+}
+
+fn lost_records(topic: &str) -> Trouble {
+    Trouble::Later(format!("topic {topic} lost acknowledged records, or was made anew: checking what it still has"))
 }
 
 impl Publisher {

@@ -118,8 +118,8 @@ impl Relay {
                 .unwrap_or(Ok(()));
             attempts.over(over).await?;
         }
-        if let Some(Session { mut ledger, unsaved: true, .. }) = session
-            && let Err(trouble) = ledger.save().await
+        if let Some(mut session @ Session { unsaved: true, .. }) = session
+            && let Err(trouble) = self.save(&mut session).await
         {
             // The next start looks at these events again, and finds them sent.
             tracing::info!(relay = self.status.name(), error = %trouble, "stopped without its last checkpoint");
@@ -168,7 +168,7 @@ impl Relay {
                 () = over(&mut session.resting) => {}
             }
             if session.is_to_be_saved() {
-                session.ledger.save().await?;
+                self.save(session).await?;
                 (session.unsaved, session.resting) = (false, Some(self.runtime.sleep(SAVING_REST)));
             }
         }
@@ -236,6 +236,12 @@ impl Relay {
         lanes.acknowledged(&shipment.manifest, &offsets, &self.publisher.topic)?;
         self.status.update(|report| report.processed += offsets.len() as u64);
         Ok(())
+    }
+
+    /// Stores the checkpoint: what it says was sent is on the topic, with everything before it.
+    async fn save(&self, session: &mut Session) -> Result<(), Trouble> {
+        session.lanes.look_back(self.bus.as_ref(), &self.publisher.topic).await?;
+        session.ledger.save().await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {

@@ -22,10 +22,19 @@ pub(super) struct Lane {
     pub(super) sent: Position,
     /// The offset of that message.
     pub(super) sent_at: Option<Offset>,
+    /// The last message that the topic was seen to have.
+    pub(super) seen: Option<Mark>,
     /// The highest offset seen: the next acknowledgement must be above it.
     pub(super) last_offset: Option<Offset>,
     /// What stands last is of a history that was left: whoever reads it cannot know yet.
     pub(super) untold: bool,
+}
+
+/// A message of this history, and where it was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) position: Position,
+    pub(super) offset: Offset,
 }
 
 /// Looks at a topic's partitions.
@@ -34,6 +43,30 @@ pub(super) struct Survey<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) store: &'a dyn EventStore,
     pub(super) checkpoint: &'a RelayCheckpoint,
+}
+
+impl Lane {
+    fn whole(sent: Position, sent_at: Option<Offset>, (last_offset, untold): (Option<Offset>, bool)) -> Self {
+        let seen = sent_at.map(|offset| Mark { position: sent, offset });
+        Self { sent, sent_at, seen, last_offset, untold }
+    }
+
+    /// The message that was seen last, if others were acknowledged since.
+    pub(super) fn unseen(self) -> Option<Mark> {
+        self.seen.filter(|mark| Some(mark.offset) != self.sent_at)
+    }
+
+    /// The message that was seen last is still there.
+    pub(super) fn looked_at(&mut self) {
+        self.seen = self.sent_at.map(|offset| Mark { position: self.sent, offset });
+    }
+}
+
+/// Whether a message is still where it was acknowledged.
+pub(super) async fn is_there(bus: &dyn Bus, partition: &TopicPartition, mark: Mark) -> Result<bool, BusError> {
+    let record = bus.tail(partition, Some(mark.offset.next())).await?.filter(|record| record.offset == mark.offset);
+    let message = record.and_then(|record| Envelope::decode(&record.headers, &record.value).ok());
+    Ok(message.is_some_and(|message| message.position == mark.position))
 }
 
 impl Survey<'_> {
@@ -56,11 +89,11 @@ impl Survey<'_> {
             let mark = self.bus.tail(partition, Some(offset.next())).await?.filter(|mark| mark.offset == offset);
             let mark = mark.map(|mark| self.message(partition, &mark, head)).transpose()?;
             if mark.is_some_and(|mark| self.is_shared(&mark) && mark.position == believed) {
-                return Ok(Lane { sent: believed, sent_at: Some(offset), last_offset, untold });
+                return Ok(Lane::whole(believed, Some(offset), (last_offset, untold)));
             }
         }
         let (sent, sent_at) = self.scan(partition, believed, tail.offset, head).await?;
-        Ok(Lane { sent, sent_at, last_offset, untold })
+        Ok(Lane::whole(sent, sent_at, (last_offset, untold)))
     }
 
     /// Something is missing: how far a new reader would get, by its watermark. What follows a hole does not count,

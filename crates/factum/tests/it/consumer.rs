@@ -2,6 +2,7 @@
 
 mod ahead;
 mod refill;
+mod regrown;
 
 use std::sync::Arc;
 
@@ -53,7 +54,10 @@ impl Letter {
             parent: Incarnation::from_uuid(Uuid::from_u128(*parent)),
             position: Position::new(*position),
         };
-        let id = Uuid::from_u128(self.incarnation << 64 | u128::from(self.position));
+        // A restore keeps the events up to its fork.
+        let kept = self.lineage.iter().find(|(_, fork)| self.position <= *fork);
+        let recorded_in = kept.map_or(self.incarnation, |(parent, _)| *parent);
+        let id = Uuid::from_u128(recorded_in << 64 | u128::from(self.position));
         let envelope = Envelope {
             id: EventId::from_uuid(id),
             origin: Origin { system: "shop".into(), service: "counters".into(), source: self.source() },

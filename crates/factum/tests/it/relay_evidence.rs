@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use factum::{
     EventId,
-    bus::{Headers, MemoryBus, NewRecord, Offset},
+    bus::{Bus as _, Envelope, Headers, MemoryBus, NewRecord, Offset},
     read::MemoryReadStore,
     relay::{RelayEnd, RelayHalt},
     runtime::LoopState,
@@ -191,6 +191,34 @@ async fn a_message_that_stands_behind_a_hole_does_not_vouch_for_what_is_before_i
     bus.lose_records(&partition, Offset::new(whole));
     publish(&world).await;
     a_new_reader_sees(&world, &expected).await;
+}
+
+/// A twin that was displaced and did not know it yet sent the next message where the broker had lost the one before. The
+/// relay's own came behind it, at the offset it would have had without the loss: nothing told, and the hole stayed for ever.
+#[tokio::test]
+async fn a_displaced_twin_that_fills_the_place_of_what_was_lost_does_not_hide_the_loss() {
+    for lost in 1..=2 {
+        let (world, bus, mut expected) = published().await;
+        let relay = world.relay();
+        relay.status.shows(|report| report.state == LoopState::Live).await;
+        let partition = partition_of(0);
+        let records = bus.records(&partition);
+        let (end, last) = (records.len() as u64, message(records.last().unwrap()));
+        bus.lose_records(&partition, Offset::new(end - lost));
+        let head = world.store.heads().await.unwrap().synced.get();
+        let of_the_twin = (1..=lost).map(|ahead| {
+            let position = Position::new(head + ahead);
+            let previous = if ahead == 1 { last.position } else { Position::new(head + ahead - 1) };
+            (partition.clone(), Envelope { position, previous, ..last.clone() }.encode())
+        });
+        bus.producer().await.unwrap().produce(of_the_twin.collect()).await.unwrap();
+        for _ in 0..lost {
+            raise(world.store.as_ref(), 0, 1).await;
+            expected[0] += 1;
+        }
+        a_new_reader_sees(&world, &expected).await;
+        relay.stop().await.unwrap();
+    }
 }
 
 /// The position of the first message on the first partition that has one.

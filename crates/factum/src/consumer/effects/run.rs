@@ -291,12 +291,16 @@ impl EffectConsumer {
 
     async fn begin(&self, partition: &TopicPartition, at: Offset, session: &mut Session) -> Result<(), Trouble> {
         session.catch_up.give_up(partition);
+        session.consumer.seek(partition, at).await?;
         let Beginning { last, tail, anew } = start::look(self.bus.as_ref(), &mut session.book, partition, at).await?;
         if let Some(last) = last {
             self.status.update(|report| report.target = report.target.max(last.position));
         }
-        let at = if anew { session.consumer.earliest(partition).await? } else { at };
-        session.consumer.seek(partition, at).await?;
+        let mut at = at;
+        if anew {
+            at = session.consumer.earliest(partition).await?;
+            session.consumer.seek(partition, at).await?;
+        }
         session.catch_up.begin(partition, at, tail);
         Ok(())
     }
