@@ -15,6 +15,7 @@ mod page_requests;
 // For the helpers' sake, as above.
 #[cfg(test)]
 mod places;
+mod quarantine;
 mod racing;
 mod readme;
 mod rebuilding;

@@ -21,6 +21,11 @@ const OUTCOMES: [&str; 2] = ["outcome.refused", "outcome.nothing-to-do"];
 const DEAD_LETTER_PREFIX: &str = "dead_letter-";
 /// What may happen to those.
 const DEAD_LETTERS: [&str; 2] = ["dead-letter.received", "dead-letter.acknowledged"];
+/// What stands before a handler and a key in the name of a stream that tells what was parked of it and decided about it.
+const QUARANTINE_PREFIX: &str = "quarantine-";
+/// What may happen to that.
+const QUARANTINED: [&str; 5] =
+    ["quarantine.parked", "quarantine.failed", "quarantine.retried", "quarantine.released", "quarantine.discarded"];
 /// What stands before the transfer's UUID in a stream's name.
 const TRANSFER_PREFIX: &str = "transfer-";
 /// What stands before a transfer's stream in the name of the one of its timers.
@@ -149,6 +154,16 @@ impl Ledger {
     pub fn apply(&mut self, log: Log, event: &LoggedEvent) -> Vec<String> {
         let mut broken = Vec::new();
         match log {
+            // They move no money; what is parked there is not done yet.
+            _ if event.stream.starts_with(QUARANTINE_PREFIX) => {
+                match log {
+                    Log::Accounts => self.of_accounts.go_on(event, &mut broken),
+                    Log::Transfers => self.of_transfers.go_on(event, &mut broken),
+                }
+                if !QUARANTINED.contains(&event.name.as_str()) {
+                    broken.push("is nothing that happens in a quarantine".to_owned());
+                }
+            }
             Log::Accounts => {
                 self.of_accounts.go_on(event, &mut broken);
                 self.of_accounts.note_command(event, &mut broken);

@@ -185,6 +185,23 @@ fn what_came_and_is_no_command_moves_nothing() {
 }
 
 #[test]
+fn what_is_parked_moves_nothing() {
+    let parked = |name: &'static str| {
+        move |event: &mut LoggedEvent| {
+            (event.stream, event.name) = ("quarantine-reactor/large-withdrawals.account-1".to_owned(), name.to_owned());
+        }
+    };
+    for name in ["parked", "failed", "retried", "released", "discarded"] {
+        let name: &'static str = format!("quarantine.{name}").leak();
+        let (ledger, broken) = History::opened("EUR").deposited(1, 1).changed(1, parked(name)).fold();
+        assert!(broken.is_empty(), "{broken:?}");
+        assert_eq!(ledger.accounts().values().next().unwrap().deposited, 0);
+    }
+    let deposited = History::opened("EUR").deposited(1, 1).changed(1, parked("account.funds-deposited"));
+    deposited.breaks("is nothing that happens in a quarantine");
+}
+
+#[test]
 fn a_command_is_done_or_refused_and_never_both() {
     let refused = |event: &mut LoggedEvent| {
         (event.stream, event.version) = ("outcome-c".to_owned(), 1);
