@@ -113,10 +113,12 @@ impl Site {
     /// # Errors
     /// When it cannot be started.
     pub fn start_tool(&self, tool: &str, arguments: &[&str]) -> anyhow::Result<Process> {
-        let port_base = self.port_base().to_string();
-        let mut all = vec![tool, "--port-base", &port_base];
+        let mut all = vec![tool];
         all.extend(arguments);
-        Process::start(self.command(&all)?, self.folder.path(), tool)
+        let mut command = self.command(&all)?;
+        // Tools with tools of their own take it as an option of those.
+        command.env("BANK_PORT_BASE", self.port_base().to_string());
+        Process::start(command, self.folder.path(), tool)
     }
 
     /// Runs one of the bank's tools to its end.

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use system_tests::{Bank, Ended, Process, Site};
+use system_tests::{Bank, Ended, Process, Side, Site};
 
-use crate::teller::{audit_is_clean, euros, open, summary, token};
+use crate::teller::{audit_is_clean, audit_report, ended, euros, open, summary, token, transfer};
 
 /// How long a restore of a few events may take.
 const RESTORE_MAX: Duration = Duration::from_secs(30);
@@ -138,6 +138,75 @@ async fn a_restore_that_was_interrupted_is_done_again_and_nothing_begins_anew_be
     let bank = site.start().await?;
     assert_eq!(summary(bank.surfaces(), &account, &token(&kept)?).await?["balance"], "10.00");
     audit_is_clean(&site).await?;
+    bank.stop().await?;
+    Ok(())
+}
+
+/// How long a tool may take that asks the bank something.
+const TOOL_MAX: Duration = Duration::from_secs(60);
+
+/// Accounts alone are lost, and made anew from an older copy: transfers have heard what is gone.
+#[tokio::test]
+async fn accounts_restored_from_an_older_copy_than_transfers_go_on_when_that_is_accepted() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let copy = site.folder().join("copy");
+    let bank = site.start().await?;
+    let [ann, bob] = [open(bank.surfaces(), "Ann", "EUR").await?, open(bank.surfaces(), "Bob", "EUR").await?];
+    bank.surfaces().command("deposit-funds", &euros(&ann, "10.00"), &[]).await?.accepted()?;
+    bank.stop().await?;
+    copy_folder(&site.data(), &copy)?;
+
+    // What comes after the copy is lost in accounts, and stays in transfers.
+    let bank = site.start().await?;
+    bank.surfaces().command("deposit-funds", &euros(&ann, "5.00"), &[]).await?.accepted()?;
+    let lost = bank.surfaces().command("request-transfer", &transfer(&ann, &bob, "12.00"), &[]).await?.accepted()?;
+    assert_eq!(ended(bank.surfaces(), &lost).await?["status"], "completed");
+    bank.stop().await?;
+    fs::remove_dir_all(site.data().join("accounts").join("events"))?;
+    let restored = restore(&site, &copy).await?;
+    assert!(restored.stdout.contains("restored    3 events of accounts"), "{restored:?}");
+    assert!(restored.stdout.contains("bank forks accept"), "{restored:?}");
+
+    // Nothing new has happened, and both who have heard what is gone say so.
+    let bank = site.start().await?;
+    says(&bank, "source forked at 3").await;
+    says(&bank, "/admin/forks").await;
+    let asked = bank.surfaces().command("request-transfer", &transfer(&ann, &bob, "1.00"), &[]).await?.accepted()?;
+    let listed = site.run_tool("forks", &["list", "--json"], TOOL_MAX).await?;
+    let forks: serde_json::Value = serde_json::from_str(&listed.stdout).with_context(|| listed.stderr.clone())?;
+    let of_lost = |fork: &serde_json::Value| {
+        let processes = fork["fork"]["heard"]["processes"].as_array().cloned().unwrap_or_default();
+        processes.contains(&format!("transfer-{}", lost.field("id")).into())
+    };
+    assert!(forks.as_array().is_some_and(|forks| forks.iter().any(of_lost)), "{forks:#}");
+
+    let accept = ["accept", "transfers", "--reason", "accounts is as of the copy", "--actor", "ada"];
+    let accepted = site.run_tool("forks", &accept, TOOL_MAX).await?;
+    assert!(accepted.status.success() && accepted.stdout.contains("they go on"), "{accepted:?}");
+    assert_eq!(ended(bank.surfaces(), &asked).await?["status"], "completed", "new transfers end");
+    let again = site.run_tool("forks", &accept, TOOL_MAX).await?;
+    assert_eq!(again.stdout, "nobody in transfers stands at a fork\n");
+    let recorded = bank.surfaces().events_of(Side::Transfers).await?;
+    let decided = |event: &&serde_json::Value| event["type"] == "fork.accepted";
+    let decision = recorded.iter().find(decided).context("the decision is recorded")?;
+    assert_eq!((&decision["data"]["fork"], &decision["metadata"]["actor"]), (&3.into(), &"ada".into()), "{decision}");
+
+    // The read models are built anew by one command, and show what accounts say.
+    let rebuilt = site.run_tool("rebuild", &["statements", "--replace"], TOOL_MAX).await?;
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+    let anew = bank.surfaces().command("deposit-funds", &euros(&ann, "4.00"), &[]).await?.accepted()?;
+    let shown = summary(bank.surfaces(), &ann, &token(&anew)?).await?;
+    assert_eq!(shown["balance"], "13.00", "without the deposit there was not enough for what was lost: {shown}");
+
+    // What transfers believe and accounts do not say is told, not passed over.
+    let (report, code) = audit_report(&site).await?;
+    assert_ne!(code, Some(0), "{report:#}");
+    assert!(report.to_string().contains(lost.field("id")), "{report:#}");
+    bank.stop().await?;
+    // Started again, they go on where they were.
+    let bank = site.start().await?;
+    let asked = bank.surfaces().command("request-transfer", &transfer(&ann, &bob, "2.00"), &[]).await?.accepted()?;
+    assert_eq!(ended(bank.surfaces(), &asked).await?["status"], "completed");
     bank.stop().await?;
     Ok(())
 }
