@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use factum::{
-    EventStore, Position, Selection,
+    EventStore, Position, Reactor as _, Selection,
     bus::{Bus as _, Envelope, TopicPartition, partition_of},
     query::AskOptions,
     store::{Direction, RecordedEvent},
@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::{
     Tally,
     client::{Ledger, decimal},
-    world::{Kind, World},
+    outside::{OfHeard, OfOwn},
+    world::{Kind, World, lock},
 };
 
 /// How many events one read asks for.
@@ -65,6 +66,8 @@ pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
         assert_eq!(shown["status"], status, "{shown}");
     }
     day(world, &accounts).await;
+    told_outside(world, true).await;
+    diary(world, &accounts).await;
     let count = |wanted| ends.values().filter(|end| **end == wanted).count() as u64;
     Tally {
         acknowledged: ledger.acknowledged,
@@ -80,6 +83,7 @@ pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
 /// behind the bus can know.
 pub(crate) async fn after_a_loss(world: &World) {
     world.come_to_rest().await;
+    told_outside(world, false).await;
     let mut recorded = accounts(world).await;
     let now = world.store(Kind::Accounts).identity().source();
     for id in recorded.keys().copied().collect::<Vec<_>>() {
@@ -94,7 +98,8 @@ pub(crate) async fn after_a_loss(world: &World) {
         }
     }
     let service = world.service(Kind::Statements).expect("runs");
-    let stopped = service.health().loops().into_iter().any(|(_, report)| !report.alarms.is_empty());
+    let mut loops = service.health().loops().into_iter();
+    let stopped = loops.any(|(name, report)| name.starts_with("consumer ") && !report.alarms.is_empty());
     if !stopped {
         for (id, account) in &recorded {
             shown(world, *id, account).await;
@@ -152,6 +157,74 @@ async fn shown(world: &World, id: Uuid, account: &Account) {
     let lines: Vec<u64> =
         statement["lines"].as_array().unwrap().iter().filter_map(|line| line["version"].as_u64()).collect();
     assert_eq!(lines, (1..=account.version).collect::<Vec<_>>(), "lines of {id}");
+}
+
+/// How often somebody outside was told something.
+pub(crate) fn told(world: &World) -> u64 {
+    lock(world.told()).values().flat_map(BTreeMap::values).sum()
+}
+
+/// Somebody outside was told of each withdrawal, under one id however often. `only`: and of nothing else.
+async fn told_outside(world: &World, only: bool) {
+    let withdrawals: BTreeSet<_> = events(world, Kind::Accounts)
+        .await
+        .into_iter()
+        .filter(|event| &*event.name == "account.funds-withdrawn")
+        .map(|event| event.id)
+        .collect();
+    let told = lock(world.told()).clone();
+    for event in &withdrawals {
+        let ids = |by| told.get(&(by, *event)).map_or(0, BTreeMap::len);
+        assert_eq!(ids(OfOwn::NAME), 1, "who is told what is recorded was told of {event} under so many ids");
+        assert!(!only || ids(OfHeard::NAME) == 1, "who is told what is heard was not told of {event} under one id");
+    }
+    for (by, event) in told.keys().filter(|_| only) {
+        assert!(withdrawals.contains(event), "{by} told of {event}, which never happened");
+    }
+}
+
+/// What operators discarded, by the ids of the events.
+pub(crate) async fn discarded(world: &World) -> BTreeSet<String> {
+    let mut discarded = BTreeSet::new();
+    for event in events(world, Kind::Statements).await {
+        if &*event.name == "quarantine.discarded" {
+            let data: Value = serde_json::from_slice(&event.data).unwrap();
+            discarded.insert(data["event_id"].as_str().unwrap().to_owned());
+        }
+    }
+    discarded
+}
+
+/// Nothing that was discarded is written down, as it is where all was written down anew since.
+pub(crate) async fn without_discarded(world: &World) {
+    let discarded = discarded(world).await;
+    for event in events(world, Kind::Accounts).await {
+        if event.stream.category() == "account" && discarded.contains(&event.id.to_string()) {
+            let page = ask(world, "diary", &format!("account_id={}", event.stream.id())).await;
+            let versions = page["versions"].as_array().unwrap();
+            assert!(!versions.contains(&event.version.get().into()), "{} was discarded: {page}", event.id);
+        }
+    }
+}
+
+/// What happened to each account was written down once and in order, but for what operators discarded: that may have
+/// been written down just before.
+async fn diary(world: &World, accounts: &BTreeMap<Uuid, Account>) {
+    let discarded = discarded(world).await;
+    let mut expected: BTreeMap<Uuid, Vec<(u64, bool)>> = accounts.keys().map(|id| (*id, Vec::new())).collect();
+    for event in events(world, Kind::Accounts).await {
+        if event.stream.category() == "account" {
+            let version = (event.version.get(), discarded.contains(&event.id.to_string()));
+            expected.get_mut(&event.stream.id().parse().unwrap()).unwrap().push(version);
+        }
+    }
+    for (id, mut expected) in expected {
+        let page = ask(world, "diary", &format!("account_id={id}")).await;
+        let page: Vec<u64> = page["versions"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
+        expected.retain(|(version, discarded)| !discarded || page.contains(version));
+        let expected: Vec<u64> = expected.into_iter().map(|(version, _)| version).collect();
+        assert_eq!(page, expected, "diary of {id}");
+    }
 }
 
 /// The days' totals together are what moved.

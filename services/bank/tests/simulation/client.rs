@@ -62,6 +62,11 @@ struct Client {
     ledger: Arc<Mutex<Ledger>>,
 }
 
+/// The account of a client that there may be.
+pub(crate) fn any_account(world: &World) -> Uuid {
+    Uuid::from_u128(1 + u128::from(world.random_below(CLIENTS_MAX)))
+}
+
 /// Sets all clients to work.
 pub(crate) fn all(world: &World) -> Clients {
     let ledger = Arc::new(Mutex::new(Ledger::default()));

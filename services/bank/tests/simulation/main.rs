@@ -9,6 +9,9 @@
 mod adversary;
 mod audit;
 mod client;
+mod diary;
+mod operator;
+mod outside;
 mod owners;
 mod world;
 
@@ -38,8 +41,12 @@ const FAILURE_BAD: u64 = 1_500;
 const LOST_HISTORIES_ONE_IN: u64 = 6;
 /// When that is, from the beginning.
 const HISTORY_LOST_WITHIN: Duration = Duration::from_secs(20);
-/// In one of so many of the others each service has a second owner in the end.
-const SECOND_OWNERS_ONE_IN: u64 = 3;
+/// In one of so many of the others a read model fails on one event of an account until the end.
+const FAILING_ONE_IN: u64 = 3;
+/// On one of so many first ones.
+const FAILING_AT_MAX: u64 = 4;
+/// In one of so many of them each service has a second owner in the end; in as many every read model is rebuilt.
+const THEN_ONE_IN: u64 = 4;
 /// After so many seeds that fail, no more are run.
 const FAILURES_MAX: usize = 5;
 
@@ -54,6 +61,9 @@ pub(crate) struct Tally {
     pub(crate) twins: u64,
     pub(crate) losses: u64,
     pub(crate) histories: u64,
+    pub(crate) rebuilds: u64,
+    pub(crate) decisions: u64,
+    pub(crate) told: u64,
     pub(crate) steps: u64,
 }
 
@@ -75,33 +85,49 @@ fn run(seed: u64) -> (Tally, u64) {
     let tally = simulation.run(async move {
         let odds = odds(&told);
         let world = World::new(&told, odds);
+        let loses_history = told.random_below(LOST_HISTORIES_ONE_IN) == 0;
+        let unlucky = !loses_history && told.random_below(FAILING_ONE_IN) == 0;
+        diary::fails_on(unlucky.then(|| (client::any_account(&world), 1 + world.random_below(FAILING_AT_MAX))));
         world.open();
         let clients = client::all(&world);
         let adversary = adversary::begin(&world);
-        let loses_history = told.random_below(LOST_HISTORIES_ONE_IN) == 0;
+        let operator = operator::begin(&world);
         if loses_history {
             world.pause(HISTORY_LOST_WITHIN).await;
             adversary::lose_history(&world).await;
         }
         let ledger = clients.finish().await;
         adversary.abort();
+        operator.abort();
+        diary::fails_on(None);
         let mut tally = if loses_history {
             audit::after_a_loss(&world).await;
             Tally { histories: 1, ..Tally::default() }
         } else {
-            world.put_in_order(&ledger).await;
-            let mut tally = audit::audit(&world, &ledger).await;
-            if told.random_below(SECOND_OWNERS_ONE_IN) == 0 {
-                let ledger = owners::second_ones(&world, ledger).await;
-                tally = audit::audit(&world, &ledger).await;
-            }
-            tally
+            in_order(&told, &world, ledger).await
         };
         tally.deaths = world.deaths();
         world.tally(&mut tally);
         tally
     });
     (Tally { steps: simulation.steps(), ..tally }, simulation.trace())
+}
+
+/// Everything in order again, and everything checked; in some worlds more than once.
+async fn in_order(simulation: &Simulation, world: &World, ledger: client::Ledger) -> Tally {
+    world.put_in_order(&ledger).await;
+    operator::clear(world).await;
+    world.ended(&ledger).await;
+    let mut tally = audit::audit(world, &ledger).await;
+    match simulation.random_below(THEN_ONE_IN) {
+        0 => {
+            let ledger = owners::second_ones(world, ledger).await;
+            tally = audit::audit(world, &ledger).await;
+        }
+        1 => operator::look_twice(world, &ledger).await,
+        _ => {}
+    }
+    tally
 }
 
 #[test]
@@ -136,7 +162,10 @@ fn all(first: u64, count: u64) {
                     }
                     match catch_unwind(AssertUnwindSafe(|| run(seed))) {
                         Ok((tally, _)) => add(&mut total.lock().unwrap(), tally),
-                        Err(_) => failures.lock().unwrap().push(seed),
+                        Err(_) => {
+                            eprintln!("seed {seed} fails");
+                            failures.lock().unwrap().push(seed);
+                        }
                     }
                 }
             })
@@ -154,7 +183,20 @@ fn all(first: u64, count: u64) {
 }
 
 fn add(total: &mut Tally, tally: Tally) {
-    let Tally { acknowledged, refused, completed, rejected, deaths, twins, losses, histories, steps } = tally;
+    let Tally {
+        acknowledged,
+        refused,
+        completed,
+        rejected,
+        deaths,
+        twins,
+        losses,
+        histories,
+        rebuilds,
+        decisions,
+        told,
+        steps,
+    } = tally;
     total.acknowledged += acknowledged;
     total.refused += refused;
     total.completed += completed;
@@ -163,5 +205,8 @@ fn add(total: &mut Tally, tally: Tally) {
     total.twins += twins;
     total.losses += losses;
     total.histories += histories;
+    total.rebuilds += rebuilds;
+    total.decisions += decisions;
+    total.told += told;
     total.steps += steps;
 }

@@ -19,7 +19,14 @@ use factum::{
     testing::{Chaos, Odds, Process, Simulation, settle},
 };
 
-use crate::{Tally, audit, client::Ledger};
+use statements::messages::ACCOUNT_TOPIC;
+
+use crate::{
+    Tally, audit,
+    client::Ledger,
+    diary::{Diary, ReadDiary},
+    outside::{OfHeard, OfOwn, Teller, Told},
+};
 
 /// The longest time between a death and the next start.
 const DOWN_MAX: Duration = Duration::from_secs(3);
@@ -59,11 +66,17 @@ struct Inner {
     stores: Mutex<BTreeMap<Kind, MemoryStore>>,
     read: Mutex<Arc<dyn ReadStore>>,
     running: Mutex<BTreeMap<Kind, Running>>,
+    /// Processes that are starting: they have a store already.
+    starting: Mutex<BTreeMap<u64, (Kind, Process)>>,
+    starts: AtomicU64,
     keepers: Mutex<Vec<Task>>,
     twins: Mutex<Vec<Running>>,
     deaths: AtomicU64,
     losses: AtomicU64,
     twin_count: AtomicU64,
+    rebuilds: AtomicU64,
+    decisions: AtomicU64,
+    told: Told,
 }
 
 /// A service, and the process it lives in.
@@ -76,7 +89,7 @@ struct Running {
 impl World {
     pub(crate) fn new(simulation: &Simulation, odds: Odds) -> Self {
         let seed = || simulation.random_below(u64::MAX);
-        let stores = [Kind::Accounts, Kind::Transfers].map(|kind| (kind, MemoryStore::seeded(seed())));
+        let stores = Kind::ALL.map(|kind| (kind, MemoryStore::seeded(seed())));
         let inner = Inner {
             simulation: simulation.clone(),
             outside: simulation.process().runtime(),
@@ -86,11 +99,16 @@ impl World {
             stores: Mutex::new(stores.into()),
             read: Mutex::new(Arc::new(MemoryReadStore::new())),
             running: Mutex::default(),
+            starting: Mutex::default(),
+            starts: AtomicU64::new(0),
             keepers: Mutex::default(),
             twins: Mutex::default(),
             deaths: AtomicU64::new(0),
             losses: AtomicU64::new(0),
             twin_count: AtomicU64::new(0),
+            rebuilds: AtomicU64::new(0),
+            decisions: AtomicU64::new(0),
+            told: Told::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -204,6 +222,7 @@ impl World {
         if let Some(running) = lock(&self.inner.running).get(&kind) {
             running.process.kill();
         }
+        lock(&self.inner.starting).values().filter(|(of, _)| *of == kind).for_each(|(_, process)| process.kill());
     }
 
     /// The event store comes back from a backup that lacks the last `lost` events, under a new incarnation and without
@@ -221,6 +240,24 @@ impl World {
     pub(crate) fn lose_read_database(&self) {
         self.kill(Kind::Statements);
         *lock(&self.inner.read) = Arc::new(MemoryReadStore::new());
+    }
+
+    /// Whether nothing happens any more.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.inner.calm.load(Ordering::SeqCst)
+    }
+
+    /// What was told outside.
+    pub(crate) fn told(&self) -> &Told {
+        &self.inner.told
+    }
+
+    pub(crate) fn note_rebuild(&self) {
+        self.inner.rebuilds.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn note_decision(&self) {
+        self.inner.decisions.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn note_loss(&self) {
@@ -255,6 +292,9 @@ impl World {
 
     pub(crate) fn tally(&self, tally: &mut Tally) {
         tally.losses = self.inner.losses.load(Ordering::SeqCst);
+        tally.rebuilds = self.inner.rebuilds.load(Ordering::SeqCst);
+        tally.decisions = self.inner.decisions.load(Ordering::SeqCst);
+        tally.told = lock(self.told()).values().flat_map(BTreeMap::values).sum();
         tally.twins = self.inner.twin_count.load(Ordering::SeqCst);
     }
 
@@ -263,25 +303,35 @@ impl World {
         let process = self.inner.simulation.process();
         let chaos = Chaos::new(&self.inner.simulation, &process, self.inner.odds, &self.inner.calm);
         let bus: Arc<dyn Bus> = Arc::new(self.inner.bus.clone());
-        let builder = self.on_stores(kind, &chaos).bus(chaos.bus(&bus)).runtime(process.runtime());
+        let teller = Teller { world: self.clone(), process: process.clone() };
+        let builder = self.on_stores(kind, &chaos, teller).bus(chaos.bus(&bus)).runtime(process.runtime());
+        let start = self.inner.starts.fetch_add(1, Ordering::SeqCst);
+        lock(&self.inner.starting).insert(start, (kind, process.clone()));
         let started = tokio::select! {
             biased;
-            () = process.died() => return None,
-            started = builder.start() => started,
+            () = process.died() => None,
+            started = builder.start() => Some(started),
         };
+        lock(&self.inner.starting).remove(&start);
+        let started = started?;
         let service = Arc::new(started.unwrap_or_else(|error| panic!("{kind:?} does not start: {error}")));
         Some(Running { service, process })
     }
 
-    fn on_stores(&self, kind: Kind, chaos: &Chaos) -> ServiceBuilder {
+    fn on_stores(&self, kind: Kind, chaos: &Chaos, teller: Teller) -> ServiceBuilder {
         let store = || {
             let store: Arc<dyn EventStore> = Arc::new(self.store(kind));
             chaos.store(&store)
         };
         match kind {
-            Kind::Accounts => accounts::builder().store(store()),
+            Kind::Accounts => accounts::builder().store(store()).reacts(OfOwn(teller)),
             Kind::Transfers => transfers::builder().store(store()),
-            Kind::Statements => statements::builder().read_store(chaos.read_store(&lock(&self.inner.read))),
+            Kind::Statements => statements::builder()
+                .store(store())
+                .read_store(chaos.read_store(&lock(&self.inner.read)))
+                .consumes::<Diary>(&[ACCOUNT_TOPIC])
+                .answers::<ReadDiary>()
+                .reacts(OfHeard(teller)),
         }
     }
 }
