@@ -61,7 +61,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// One line: every cause once, also where the text of an error names its own already.
+/// One line: every cause once, also where the text of an error names its own already. What was typed in is shown without
+/// what it would do to a terminal.
 fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -70,7 +71,8 @@ fn one_line(error: &anyhow::Error) -> String {
             line.push_str(&cause);
         }
     }
-    line
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    line.chars().map(shown).collect()
 }
 
 async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result<()> {

@@ -127,6 +127,24 @@ async fn a_setting_that_does_not_exist_is_no_setting() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn what_was_typed_is_told_without_what_it_would_do_to_a_terminal() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let hostile = "a\nb\u{1b}[31m";
+    for arguments in [
+        vec!["trace", hostile],
+        vec!["--config", hostile],
+        vec!["--log-level", hostile],
+        vec!["restore", "--from", hostile],
+        vec![hostile],
+    ] {
+        let refused = run(&site, site.command(&arguments)?).await?;
+        is_refused_in_one_line(&refused, "a");
+        assert!(!refused.stderr.contains('\u{1b}'), "{arguments:?}: {}", refused.stderr);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn logs_can_be_json() -> anyhow::Result<()> {
     let site = Site::new()?;
     let bank = site.start_with(&["--log-format", "json", "--log-level", "debug"]).await?;

@@ -81,6 +81,15 @@ async fn a_damaged_read_database_and_a_deleted_bus_come_back_with_the_same_check
     assert_eq!(models(&site, "verify").await?, before, "overwritten with garbage");
     bank.stop().await?;
 
+    for parts in [2, 3] {
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.set_len(file.metadata()?.len() / parts)?;
+        let bank = site.start().await?;
+        whole(bank.surfaces()).await?;
+        assert_eq!(models(&site, "verify").await?, before, "cut to one of {parts} parts");
+        bank.stop().await?;
+    }
+
     fs::remove_file(&path)?;
     let bank = site.start().await?;
     whole(bank.surfaces()).await?;
@@ -120,7 +129,7 @@ async fn a_damaged_read_database_and_a_deleted_bus_come_back_with_the_same_check
 /// Asks until somebody has met the damage and put the file aside.
 async fn notices_damage(site: &Site, bank: &Bank) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while !site.data().join("statements/read.db.damaged-2").exists() {
+    while !site.data().join("statements/read.db.damaged-4").exists() {
         // Whatever it answers: it is what makes the service look.
         let _answer = bank.surfaces().query("/queries/accounts?holder=Ann&limit=500", &[]).await?;
         let account = open(bank.surfaces(), "Ben", "EUR").await?;
@@ -128,6 +137,45 @@ async fn notices_damage(site: &Site, bank: &Bank) -> anyhow::Result<()> {
         ensure!(begun.elapsed() < TOOL_MAX, "nobody noticed");
         tokio::time::sleep(POLL).await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_read_database_or_bus_that_is_deleted_under_the_running_bank_is_missed_at_the_next_start()
+-> anyhow::Result<()> {
+    let site = Site::new()?;
+    let bank = site.start().await?;
+    load(&site, "300").await?;
+    let account = open(bank.surfaces(), "Ann", "EUR").await?;
+    let deposited = bank.surfaces().command("deposit-funds", &euros(&account, "5.00"), &[]).await?.accepted()?;
+    assert_eq!(summary(bank.surfaces(), &account, &token(&deposited)?).await?["balance"], "5.00");
+    let before = models(&site, "verify").await?;
+    for file in fs::read_dir(site.data().join("statements"))? {
+        let path = file?.path();
+        if path.is_file() {
+            fs::remove_file(path)?;
+        }
+    }
+    // What it has open it goes on with.
+    assert_eq!(summary(bank.surfaces(), &account, &token(&deposited)?).await?["balance"], "5.00");
+    audit_is_clean(&site).await?;
+    bank.stop().await?;
+    let bank = site.start().await?;
+    whole(bank.surfaces()).await?;
+    assert_eq!(models(&site, "verify").await?, before, "filled anew");
+
+    fs::remove_dir_all(site.data().join("bus"))?;
+    let deposited = bank.surfaces().command("deposit-funds", &euros(&account, "5.00"), &[]).await?.accepted()?;
+    assert_eq!(summary(bank.surfaces(), &account, &token(&deposited)?).await?["balance"], "10.00");
+    let before = models(&site, "verify").await?;
+    // The marker of a clean end has no place any more, which it says.
+    let ended = bank.stop().await?;
+    assert!(!ended.status.success() && ended.stderr.contains("the bus is unavailable"), "{ended:?}");
+    let bank = site.start().await?;
+    whole(bank.surfaces()).await?;
+    assert_eq!(models(&site, "verify").await?, before, "with a new bus");
+    audit_is_clean(&site).await?;
+    bank.stop().await?;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use uuid::{Uuid, fmt::Hyphenated};
+
 use crate::client::{BankAddress, BankClient, EVENTS_PAGE_MAX, Log, LoggedEvent};
 use journey::{Journey, Recorded};
 
@@ -24,6 +26,9 @@ use journey::{Journey, Recorded};
 const JOURNEYS_MAX: usize = 20;
 /// The most events that are kept, of all journeys together.
 const EVENTS_KEPT_MAX: usize = 10_000;
+
+/// The most characters of an id: more than any stream or command has.
+const ID_CHARS_MAX: usize = 512;
 
 /// The logs, in the order in which they are read.
 const LOGS: [Log; 2] = [Log::Transfers, Log::Accounts];
@@ -33,13 +38,22 @@ const LOGS: [Log; 2] = [Log::Transfers, Log::Accounts];
 pub struct TraceArgs {
     /// A correlation, event or command id, the id of a transfer or an account, a stream (`account-6f1a…`), or a command
     /// as it was sent over the bus (`transfer-6f1a…/hold`).
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = id_from)]
     id: String,
     #[command(flatten)]
     bank: BankAddress,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,
+}
+
+/// An id as it is recorded: UUIDs in lower case, however they were written.
+fn id_from(text: &str) -> Result<String, String> {
+    if !(1..=ID_CHARS_MAX).contains(&text.chars().count()) || text.chars().any(char::is_control) {
+        return Err(format!("1 to {ID_CHARS_MAX} characters, and no control characters"));
+    }
+    let hyphenated = text.len() == Hyphenated::LENGTH;
+    Ok(Uuid::parse_str(text).ok().filter(|_| hyphenated).map_or_else(|| text.to_owned(), |id| id.to_string()))
 }
 
 /// What an id turned out to be.

@@ -175,3 +175,13 @@ async fn events_that_lead_to_each_other_or_to_nothing_known_or_very_far_are_all_
     assert!(text.contains("acts on gone, which is not among the events"), "{text}");
     assert_eq!(text.lines().filter(|line| line.contains("further  ")).count(), 495);
 }
+
+#[test]
+fn an_id_is_what_is_recorded_however_it_is_written() {
+    let upper = "6F1A7C1E-0000-4000-8000-000000000001";
+    assert_eq!(id_from(upper).unwrap(), upper.to_lowercase());
+    assert_eq!(id_from("transfer-6F1A/hold").unwrap(), "transfer-6F1A/hold");
+    for no_id in ["", "a\nb", "\u{1b}[31m", &"x".repeat(ID_CHARS_MAX + 1)] {
+        assert!(id_from(no_id).is_err(), "{no_id:?}");
+    }
+}
