@@ -14,7 +14,7 @@ use factum::{
     ProjectionKey, Service,
     bus::{Bus, LocalBus, LocalBusOptions},
     query::AskOptions,
-    rebuild::Operation,
+    rebuild::{FillingPace, Operation},
     service::STOP_LIMIT_DEFAULT,
 };
 use factum_http::Server;
@@ -49,6 +49,12 @@ pub struct Arguments {
     /// Queries a second.
     #[arg(long, default_value_t = 1_000)]
     queries_per_second: u32,
+    /// How much of the time the rebuild works, in percent.
+    #[arg(long, default_value_t = FillingPace::SHARE_PERCENT_DEFAULT)]
+    share_percent: u32,
+    /// How long one of its transactions takes at most, in microseconds.
+    #[arg(long, default_value_t = FillingPace::TRANSACTION_TIME_MAX_DEFAULT.as_micros() as u64)]
+    transaction_us: u64,
     /// How long it is asked without a rebuild, before and after; the rebuild takes as long as it takes.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -82,6 +88,8 @@ async fn measure(arguments: &Arguments, data: &Path) -> Result<()> {
     for projection in [summaries, totals, lines] {
         whole(service.watermarks(), projection).await?;
     }
+    let transaction_time_max = Duration::from_micros(arguments.transaction_us);
+    service.read_models().set_pace(FillingPace { transaction_time_max, share_percent: arguments.share_percent });
     println!(
         "{} messages before, {}/s meanwhile, {} queries/s",
         arguments.events, arguments.messages_per_second, arguments.queries_per_second

@@ -63,7 +63,7 @@ impl Resolved {
     }
 }
 
-fn live(connection: &Connection, projection: ProjectionKey) -> Result<Generation, ReadError> {
+pub(crate) fn live(connection: &Connection, projection: ProjectionKey) -> Result<Generation, ReadError> {
     let sql = "SELECT generation FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND role = 'live'";
     let found = connection.prepare_cached(sql).and_then(|mut statement| {
         statement.query_row((projection.name, projection.version), |row| row.get(0)).optional()
@@ -221,6 +221,7 @@ impl SqliteReadStore {
                 let begun = Instant::now();
                 let writer = self.lend_writer()?;
                 let place = (projection, version, generation);
+                self.shared.log.commits_beside(true);
                 let deleted = tables::delete_some(&writer, place, &table, DISCARD_ROWS).map_err(failed)?;
                 self.bound_log(&writer);
                 drop(writer);

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
+        atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -16,6 +17,8 @@ use rusqlite::{Connection, hooks::Wal};
 /// Pages in the log at which a commit moves them into the file. A refill writes the same pages again and again: the
 /// later they are moved, the fewer times.
 const CHECKPOINT_PAGES: c_int = 8_192;
+/// The same where what is written does not answer: nobody waits for it, but everybody for the processor and the disk.
+const CHECKPOINT_PAGES_BESIDE: c_int = 1_024;
 /// Pages after which the log is synced. Moving them into the file begins with a sync: had it all of them to write,
 /// whoever else syncs on this disk, event stores above all, would wait until tens of megabytes are through.
 const SYNC_PAGES: c_int = 256;
@@ -28,6 +31,8 @@ pub(crate) struct Log {
     /// Asks for a sync. One that waits already covers what was written since.
     due: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// What is being committed does not answer.
+    beside: AtomicBool,
 }
 
 impl Log {
@@ -47,12 +52,17 @@ impl Log {
         let log = path.clone();
         let life = move || wanted.into_iter().for_each(|()| sync(&log));
         let thread = thread::Builder::new().name("factum-sqlite-log".to_owned()).spawn(life)?;
-        Ok(Self { path, due: Some(due), thread: Some(thread) })
+        Ok(Self { path, due: Some(due), thread: Some(thread), beside: AtomicBool::new(false) })
     }
 
     /// How long its file is; it keeps its length when it is begun anew.
     pub(crate) fn file_bytes(&self) -> u64 {
         fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
+    /// Whether what is committed next is a generation that does not answer. Only by who holds the writing connection.
+    pub(crate) fn commits_beside(&self, beside: bool) {
+        self.beside.store(beside, Ordering::Relaxed);
     }
 
     /// Watches what a connection commits, in place of SQLite's own checkpoints.
@@ -65,7 +75,8 @@ impl Log {
                 // Full: it is asked for already.
                 let _ = due.try_send(());
             }
-            if pages >= CHECKPOINT_PAGES {
+            let beside = log.beside.load(Ordering::Relaxed);
+            if pages >= if beside { CHECKPOINT_PAGES_BESIDE } else { CHECKPOINT_PAGES } {
                 // What was written is committed all the same; the next commit tries again.
                 let _ = wal.checkpoint();
             }
@@ -150,6 +161,14 @@ mod tests {
             fill(&writer, 1_024);
         }
         let longest = u64::try_from(CHECKPOINT_PAGES + 2_048).unwrap() * 4_200;
+        assert!(log.file_bytes() < longest, "{} bytes", log.file_bytes());
+        // Begun anew at the next commit, and kept shorter from then on.
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        log.commits_beside(true);
+        for _ in 0..16 {
+            fill(&writer, CHECKPOINT_PAGES_BESIDE / 4);
+        }
+        let longest = u64::try_from(2 * CHECKPOINT_PAGES_BESIDE).unwrap() * 4_200;
         assert!(log.file_bytes() < longest, "{} bytes", log.file_bytes());
         drop((writer, log));
         assert!(syncs.iter().all(|synced| synced), "the thread has ended");

@@ -192,7 +192,7 @@ impl ReadStore for SqliteReadStore {
         moves: &[CheckpointMove],
         work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        let writer = self.lend_writer()?;
+        let (writer, log) = (self.lend_writer()?, &self.shared.log);
         // The file's write lock is taken at once: what is compared here still holds at the commit. A transaction that
         // is dropped, by an error or a panic of `work`, is rolled back.
         let transaction = Begun::to_write(&writer)?;
@@ -205,6 +205,7 @@ impl ReadStore for SqliteReadStore {
         let mut writes = Transaction::new(&writer, &self.shared.catalog, place, self.shared.buffer_bytes_max);
         work(&mut writes)?;
         writes.flush()?;
+        log.commits_beside(place.generation != generations::live(&writer, projection)?);
         transaction.commit()?;
         self.bound_log(&writer);
         Ok(())

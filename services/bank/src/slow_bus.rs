@@ -150,4 +150,8 @@ impl Consumer for SlowConsumer {
             self.consumer.resume(partition);
         }
     }
+
+    fn fetches_at_most(&mut self, records: usize) {
+        self.consumer.fetches_at_most(records);
+    }
 }

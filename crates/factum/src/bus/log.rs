@@ -75,6 +75,7 @@ pub(super) struct LogConsumer {
     fetches: BTreeMap<TopicPartition, Fetch>,
     /// The partition that delivered last: the next one goes first, so that none starves.
     last: Option<TopicPartition>,
+    records_max: usize,
 }
 
 #[derive(Default)]
@@ -97,7 +98,7 @@ impl LogConsumer {
                 (None, partitions)
             }
         };
-        Ok(Self { log, member, untold, fetches: BTreeMap::new(), last: None })
+        Ok(Self { log, member, untold, fetches: BTreeMap::new(), last: None, records_max: FETCH_RECORDS_MAX })
     }
 
     fn told(&mut self) -> Option<BusEvent> {
@@ -155,7 +156,7 @@ impl LogConsumer {
         if position == ends.next {
             return Ok(None);
         }
-        let records = self.log.read(partition, position, FETCH_RECORDS_MAX)?;
+        let records = self.log.read(partition, position, self.records_max)?;
         let Some(last) = records.last() else { return Ok(None) };
         assert!(records[0].offset == position, "a log reads from where it was asked to");
         fetch.position = Some(last.offset.next());
@@ -220,5 +221,9 @@ impl Consumer for LogConsumer {
         if let Some(fetch) = self.fetches.get_mut(partition) {
             fetch.paused = false;
         }
+    }
+
+    fn fetches_at_most(&mut self, records: usize) {
+        self.records_max = records.clamp(1, FETCH_RECORDS_MAX);
     }
 }

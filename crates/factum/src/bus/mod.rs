@@ -118,4 +118,10 @@ pub trait Consumer: Send {
 
     /// A paused partition goes on.
     fn resume(&mut self, partition: &TopicPartition);
+
+    /// Brings no more than so many records at once from now on, where it can: a wish, for consumers that others must not
+    /// wait for.
+    fn fetches_at_most(&mut self, records: usize) {
+        let _ = records;
+    }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bus::{Bus, BusError, ConsumerOptions, Offset, Record, TopicPartition},
     model::StoreId,
-    projections::{BatchPace, DynProjection, Feed, Leash, Phase, Turn, Watermarks, pause_after},
+    projections::{BatchPace, DynProjection, Feed, Leash, POLITE_FETCH_RECORDS, Phase, Turn, Watermarks},
     quarantine::{Desk, Parking, Parts, Quarantine, Request},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
@@ -145,21 +145,24 @@ impl ProjectionConsumer {
         // Only now: whoever waits until it is whole looks at what is parked then.
         self.watermarks.set_phase(self.projection.key(), catch_up.phase());
         let Some(consumer) = stop.unless(self.bus.consumer(self.options.clone())).await else { return Ok(()) };
+        let mut consumer = consumer?;
+        if self.leash.is_some() {
+            consumer.fetches_at_most(POLITE_FETCH_RECORDS);
+        }
         if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {
             catch_up.nothing_there();
         }
         let mut session = Session {
             epoch,
             book,
-            consumer: FetchAhead::new(consumer?),
+            consumer: FetchAhead::new(consumer),
             standstill: Standstill::default(),
             catch_up,
             held: HashMap::new(),
             parking,
-            pace: if self.leash.is_some() {
-                BatchPace::polite(BATCH_RECORDS_MAX)
-            } else {
-                BatchPace::new(BATCH_RECORDS_MAX)
+            pace: match &self.leash {
+                Some(leash) => BatchPace::polite(BATCH_RECORDS_MAX, leash.turns.pace()),
+                None => BatchPace::new(BATCH_RECORDS_MAX),
             },
             reads_ahead: self.leash.is_none(),
         };
@@ -214,8 +217,8 @@ impl ProjectionConsumer {
                     let took = self.runtime.now().since(before);
                     session.pace.took(took);
                     start = end;
-                    if self.leash.is_some() {
-                        pause_after(took, &self.runtime, stop).await;
+                    if let Some(leash) = &self.leash {
+                        leash.turns.pause_after(took, &self.runtime, stop).await;
                     }
                     drop(turn);
                 }

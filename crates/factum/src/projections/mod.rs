@@ -10,7 +10,8 @@ mod pace;
 mod runner;
 mod watermarks;
 
-pub(crate) use pace::{BatchPace, Turn, Turns, pause_after};
+pub use pace::FillingPace;
+pub(crate) use pace::{BatchPace, POLITE_FETCH_RECORDS, Turn, Turns};
 
 pub use applier::{AnyProjection, ApplyError, DynProjection, erase};
 pub use awaited::{Awaited, Unseen};

@@ -1,7 +1,10 @@
 //! How much one transaction takes, by how long the ones before it took; and how fillings beside a read model that answers
 //! leave the machine to those who ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -9,17 +12,43 @@ use crate::runtime::{Runtime, Stop};
 
 /// How long one transaction should take at most: when one took longer, the next ones take less.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
-/// The same beside a read model that answers: whoever feeds that one waits as long.
-const POLITE_TIME_MAX: Duration = Duration::from_millis(10);
 /// How much the first transaction takes beside a read model that answers.
 const POLITE_LIMIT_FIRST: usize = 64;
 /// How much each of them takes at least: on a busy machine, less would wait as long, and never arrive.
 const POLITE_LIMIT_MIN: usize = 16;
-/// How long a filling beside a read model that answers pauses after each transaction, in times of what that took: it
-/// works a third of the time.
-const POLITE_PAUSE: u32 = 2;
-/// The longest such pause.
+/// How many records one fetch brings beside a read model that answers: reading them from a local bus stops whoever is to be
+/// served on the same thread.
+pub(crate) const POLITE_FETCH_RECORDS: usize = 500;
+/// The longest pause of a filling beside a read model that answers.
 const POLITE_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How much of the machine a filling beside a read model that answers takes: all of them in a service together take no more
+/// than one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillingPace {
+    /// How long one of its transactions should take at most: whoever feeds what answers waits as long.
+    pub transaction_time_max: Duration,
+    /// How much of the time it works, in percent, 1 to 100: it pauses after each transaction accordingly.
+    pub share_percent: u32,
+}
+
+impl FillingPace {
+    /// The default of [`FillingPace::transaction_time_max`].
+    pub const TRANSACTION_TIME_MAX_DEFAULT: Duration = Duration::from_millis(3);
+    /// The default of [`FillingPace::share_percent`].
+    pub const SHARE_PERCENT_DEFAULT: u32 = 25;
+
+    fn pause(self, took: Duration) -> Duration {
+        let share = self.share_percent.clamp(1, 100);
+        (took.saturating_mul(100 - share) / share).min(POLITE_PAUSE_MAX)
+    }
+}
+
+impl Default for FillingPace {
+    fn default() -> Self {
+        Self { transaction_time_max: Self::TRANSACTION_TIME_MAX_DEFAULT, share_percent: Self::SHARE_PERCENT_DEFAULT }
+    }
+}
 
 /// How many events or records the next transaction takes at most.
 #[derive(Debug)]
@@ -36,8 +65,8 @@ impl BatchPace {
     }
 
     /// Beside a read model that answers.
-    pub(crate) const fn polite(limit_max: usize) -> Self {
-        Self { limit: POLITE_LIMIT_FIRST, limit_min: POLITE_LIMIT_MIN, limit_max, time_max: POLITE_TIME_MAX }
+    pub(crate) const fn polite(limit_max: usize, pace: FillingPace) -> Self {
+        Self { limit: POLITE_LIMIT_FIRST, limit_min: POLITE_LIMIT_MIN, limit_max, time_max: pace.transaction_time_max }
     }
 
     pub(crate) const fn limit(&self) -> usize {
@@ -60,11 +89,13 @@ const COMPARISONS_MAX: usize = 1;
 pub(crate) struct Turns {
     filling: Arc<Semaphore>,
     comparing: Arc<Semaphore>,
+    pace: Arc<Mutex<FillingPace>>,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { filling: Arc::new(Semaphore::new(1)), comparing: Arc::new(Semaphore::new(COMPARISONS_MAX)) }
+        let (filling, comparing) = (Semaphore::new(1), Semaphore::new(COMPARISONS_MAX));
+        Self { filling: Arc::new(filling), comparing: Arc::new(comparing), pace: Arc::default() }
     }
 }
 
@@ -73,6 +104,23 @@ impl Turns {
     pub(crate) async fn take(&self) -> Turn {
         // Never closed: the wait cannot fail.
         Turn(Arc::clone(&self.filling).acquire_owned().await.ok())
+    }
+
+    pub(crate) fn pace(&self) -> FillingPace {
+        *self.locked_pace()
+    }
+
+    pub(crate) fn set_pace(&self, pace: FillingPace) {
+        *self.locked_pace() = pace;
+    }
+
+    fn locked_pace(&self) -> MutexGuard<'_, FillingPace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pauses after a transaction beside a read model that answers, until told to stop.
+    pub(crate) async fn pause_after(&self, took: Duration, runtime: &Runtime, stop: &mut Stop) {
+        let _ = stop.unless(runtime.sleep(self.pace().pause(took))).await;
     }
 
     /// Waits for the turn to compare. Dropping the future, and what it returns, gives it up.
@@ -84,26 +132,29 @@ impl Turns {
 /// The turn, until it is dropped.
 pub(crate) struct Turn(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
 
-/// Pauses after a transaction beside a read model that answers, until told to stop.
-pub(crate) async fn pause_after(took: Duration, runtime: &Runtime, stop: &mut Stop) {
-    let pause = took.saturating_mul(POLITE_PAUSE).min(POLITE_PAUSE_MAX);
-    let _ = stop.unless(runtime.sleep(pause)).await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn beside_what_answers_it_begins_small_and_takes_little_time() {
-        let mut pace = BatchPace::polite(1_000);
+        let mut pace = BatchPace::polite(1_000, FillingPace::default());
         assert_eq!(pace.limit(), POLITE_LIMIT_FIRST);
-        pace.took(POLITE_TIME_MAX);
+        pace.took(FillingPace::TRANSACTION_TIME_MAX_DEFAULT);
         assert_eq!(pace.limit(), 2 * POLITE_LIMIT_FIRST);
-        pace.took(POLITE_TIME_MAX + Duration::from_millis(1));
+        pace.took(FillingPace::TRANSACTION_TIME_MAX_DEFAULT + Duration::from_millis(1));
         assert_eq!(pace.limit(), POLITE_LIMIT_FIRST);
         (0..20).for_each(|_| pace.took(Duration::from_secs(1)));
         assert_eq!(pace.limit(), POLITE_LIMIT_MIN, "it arrives on a busy machine, too");
+    }
+
+    #[test]
+    fn a_filling_works_no_more_than_its_share_of_the_time() {
+        let (took, second) = (Duration::from_millis(3), Duration::from_secs(1));
+        let pause = |share_percent| FillingPace { share_percent, ..FillingPace::default() }.pause(took);
+        assert_eq!([100, 50, 25].map(pause), [Duration::ZERO, took, 3 * took]);
+        assert_eq!([1, 0].map(pause), [99 * took; 2]);
+        assert_eq!(FillingPace::default().pause(second), POLITE_PAUSE_MAX);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use super::{
     DynProjection, Feed, Leash, Phase, Watermarks,
     ahead::ReadAhead,
     end::{ProjectionEnd, Trouble},
-    pace::{BatchPace, Turn, pause_after},
+    pace::{BatchPace, Turn},
 };
 use crate::{
     model::ProjectionKey,
@@ -172,8 +172,8 @@ impl ProjectionRunner {
                     let before = self.runtime.now();
                     self.apply(&mut session, batch?).await?;
                     backoff.reset();
-                    if self.leash.is_some() {
-                        pause_after(self.runtime.now().since(before), &self.runtime, stop).await;
+                    if let Some(leash) = &self.leash {
+                        leash.turns.pause_after(self.runtime.now().since(before), &self.runtime, stop).await;
                     }
                     drop(turn);
                 }
@@ -247,10 +247,9 @@ impl ProjectionRunner {
             whole_from: whole_from.map_or(head, |checkpoint| checkpoint.position.min(head)),
             whole_from_is_new: whole_from.is_none(),
             events: ReadAhead::new(subscription),
-            pace: if self.leash.is_some() {
-                BatchPace::polite(BATCH_EVENTS_MAX)
-            } else {
-                BatchPace::new(BATCH_EVENTS_MAX)
+            pace: match &self.leash {
+                Some(leash) => BatchPace::polite(BATCH_EVENTS_MAX, leash.turns.pace()),
+                None => BatchPace::new(BATCH_EVENTS_MAX),
             },
             parking,
         };

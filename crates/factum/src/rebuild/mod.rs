@@ -24,6 +24,7 @@ pub use report::{Done, GenerationReport, ModelReport, Operation, RequestError, S
 pub(crate) use shadow::KEPT_ALARM;
 
 use crate::model::ProjectionKey;
+pub use crate::projections::FillingPace;
 
 /// The read models of a service: how they are, and what can be done with them while they answer. Cheap to clone.
 ///
@@ -59,6 +60,12 @@ impl ReadModels {
         meant.iter().try_for_each(|model| model.accepts(operation))?;
         meant.iter().for_each(|model| model.request(operation));
         Ok(meant.iter().map(|model| model.key()).collect())
+    }
+
+    /// How much of the machine what is filled beside read models that answer takes from now on; as long as it is filled,
+    /// `transaction_time_max` stays what it was when that began.
+    pub fn set_pace(&self, pace: FillingPace) {
+        self.models.iter().for_each(|model| model.turns.set_pace(pace));
     }
 
     /// Waits until no operation is under way. Bound it from outside.

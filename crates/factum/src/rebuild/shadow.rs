@@ -119,11 +119,15 @@ impl ReadModel {
         watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         let status = Status::new(&format!("{} generation {generation}", self.status().name()));
         status.update(|report| report.state = LoopState::CatchingUp);
-        let (live, turns) = (&self.watermarks, &self.turns);
         // One that is to replace a live one that cannot go on must be able to get ahead of it.
         let is_leashed = role != Role::Replacing;
-        let leash = is_leashed.then(|| Leash { watermarks: Arc::clone(live), projection: key, turns: turns.clone() });
-        let feeder = self.feeder(self.view(generation), Arc::clone(&watermarks), status.clone(), leash);
+        let leash = Leash {
+            holds: is_leashed,
+            watermarks: Arc::clone(&self.watermarks),
+            projection: key,
+            turns: self.turns.clone(),
+        };
+        let feeder = self.feeder(self.view(generation), Arc::clone(&watermarks), status.clone(), Some(leash));
         let (stopper, stop) = Stopper::new();
         let stopper = Arc::new(stopper);
         let (report, ended) = watch::channel(None);

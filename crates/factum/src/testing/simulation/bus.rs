@@ -125,4 +125,8 @@ impl Consumer for TroubledConsumer {
     fn resume(&mut self, partition: &TopicPartition) {
         self.inner.resume(partition);
     }
+
+    fn fetches_at_most(&mut self, records: usize) {
+        self.inner.fetches_at_most(records);
+    }
 }
