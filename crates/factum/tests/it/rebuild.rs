@@ -310,6 +310,8 @@ async fn asked_twice_is_asked_once_and_one_thing_goes_on_at_a_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_versions_without_code_are_discarded_when_asked_for() {
     let shop = Shop::open().await;
+    // Its loop has claimed it.
+    shop.raise(1).await;
     let old = ProjectionKey { name: Totals::NAME, version: 0 };
     let other = ProjectionKey { name: "other", version: 1 };
     for key in [old, other] {
