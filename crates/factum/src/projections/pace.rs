@@ -34,9 +34,9 @@ pub struct FillingPace {
 
 impl FillingPace {
     /// The default of [`FillingPace::transaction_time_max`].
-    pub const TRANSACTION_TIME_MAX_DEFAULT: Duration = Duration::from_millis(5);
+    pub const TRANSACTION_TIME_MAX_DEFAULT: Duration = Duration::from_millis(3);
     /// The default of [`FillingPace::share_percent`].
-    pub const SHARE_PERCENT_DEFAULT: u32 = 50;
+    pub const SHARE_PERCENT_DEFAULT: u32 = 33;
 
     fn pause(self, took: Duration) -> Duration {
         let share = self.share_percent.clamp(1, 100);
