@@ -1,15 +1,15 @@
 //! `bank forks`: who stands still because a service it hears was restored to before that, and how it goes on.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::client::{AcceptedFork, BankAddress, Fork, Log};
+use crate::{
+    client::{AcceptedFork, BankAddress, Fork, Log},
+    print::print,
+};
 
 /// How many messages and processes of a fork are shown as text; JSON has all that the service tells.
 const SHOWN_MAX: usize = 10;
@@ -82,15 +82,6 @@ pub async fn run(ForksArgs { what }: ForksArgs) -> anyhow::Result<ExitCode> {
             let all = accepted.iter().all(|accepted| accepted.goes_on);
             Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-    }
-}
-
-fn print(as_json: bool, answer: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { text() };
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // Whoever read us has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
     }
 }
 
