@@ -13,15 +13,22 @@ const CHECKPOINTS: &str = "factum_checkpoints";
 
 /// The epoch in force; the first claim makes it 1.
 pub(crate) fn epoch(connection: &Connection, place: Place) -> Result<Epoch, ReadError> {
-    let sql = "SELECT epoch FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND generation = ?3";
+    owner(connection, place).map(|(epoch, _)| epoch)
+}
+
+/// The epoch in force, and whether this is a generation that does not answer.
+pub(crate) fn owner(connection: &Connection, place: Place) -> Result<(Epoch, bool), ReadError> {
+    let sql = "SELECT epoch, role IS NOT 'live' FROM factum_epochs \
+               WHERE projection = ?1 AND version = ?2 AND generation = ?3";
     let parameters = place.parameters();
-    let found: Option<i64> = connection
+    let found: Option<(i64, bool)> = connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row(parameters, |row| row.get(0)).optional())
+        .and_then(|mut statement| statement.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .map_err(|error| read_error(EPOCHS, error))?;
-    u64::try_from(found.unwrap_or(0))
-        .map(Epoch)
-        .map_err(|error| ReadError::Damaged { place: EPOCHS.to_owned(), source: error.into() })
+    let (number, beside) = found.unwrap_or_default();
+    let number = u64::try_from(number);
+    let epoch = number.map_err(|error| ReadError::Damaged { place: EPOCHS.to_owned(), source: error.into() })?;
+    Ok((Epoch(epoch), beside))
 }
 
 /// Writes an epoch.

@@ -63,7 +63,7 @@ impl Resolved {
     }
 }
 
-pub(crate) fn live(connection: &Connection, projection: ProjectionKey) -> Result<Generation, ReadError> {
+fn live(connection: &Connection, projection: ProjectionKey) -> Result<Generation, ReadError> {
     let sql = "SELECT generation FROM factum_epochs WHERE projection = ?1 AND version = ?2 AND role = 'live'";
     let found = connection.prepare_cached(sql).and_then(|mut statement| {
         statement.query_row((projection.name, projection.version), |row| row.get(0)).optional()

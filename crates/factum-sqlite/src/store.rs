@@ -197,7 +197,7 @@ impl ReadStore for SqliteReadStore {
         // is dropped, by an error or a panic of `work`, is rolled back.
         let transaction = Begun::to_write(&writer)?;
         let place = self.place(&writer, projection)?;
-        let current = checkpoints::epoch(&writer, place)?;
+        let (current, beside) = checkpoints::owner(&writer, place)?;
         if current != epoch {
             return Err(ReadError::Fenced { projection: projection.to_string(), epoch: epoch.0, current: current.0 });
         }
@@ -205,7 +205,7 @@ impl ReadStore for SqliteReadStore {
         let mut writes = Transaction::new(&writer, &self.shared.catalog, place, self.shared.buffer_bytes_max);
         work(&mut writes)?;
         writes.flush()?;
-        log.commits_beside(place.generation != generations::live(&writer, projection)?);
+        log.commits_beside(beside);
         transaction.commit()?;
         self.bound_log(&writer);
         Ok(())

@@ -1,11 +1,11 @@
-//! What only the inside can bring about: a full disk.
+//! What only the inside can bring about, or see: a full disk, and what is written beside what answers.
 
 use factum::{
     ProjectionKey,
-    read::{Epoch, Key, KeyRange, ReadError, ReadStore, TableName},
+    read::{Claimed, Epoch, Generation, Generations, Key, KeyRange, ReadError, ReadStore, Role, TableName},
 };
 
-use crate::{SqliteOptions, SqliteReadStore};
+use crate::{SqliteOptions, SqliteReadStore, checkpoints, generations::Place};
 
 const SUMMARIES: ProjectionKey = ProjectionKey { name: "summaries", version: 1 };
 const LINES: TableName = TableName { projection: SUMMARIES, table: "lines" };
@@ -57,4 +57,21 @@ fn on_a_full_disk_nothing_is_half_written_and_it_recovers_when_space_returns() {
         fill(&store, epoch, heed_errors).unwrap();
         assert_eq!(count(&store), 100);
     }
+}
+
+#[test]
+fn what_is_written_beside_the_live_generation_is_told_apart_by_its_role() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteReadStore::open(dir.path().join("read.db"), SqliteOptions::default()).unwrap();
+    let is_beside = |generation| {
+        let place = Place { projection: SUMMARIES, generation };
+        checkpoints::owner(&store.lend_writer().unwrap(), place).unwrap().1
+    };
+    let from = store.claim(SUMMARIES).unwrap();
+    let next = store.begin(SUMMARIES, Role::Filling).unwrap();
+    let to = store.view(SUMMARIES, next).claim(SUMMARIES).unwrap();
+    assert_eq!([Generation::FIRST, next].map(is_beside), [false, true]);
+    let claimed = |generation, epoch| Claimed { generation, epoch };
+    store.switch(SUMMARIES, claimed(Generation::FIRST, from), claimed(next, to)).unwrap();
+    assert_eq!([Generation::FIRST, next].map(is_beside), [true, false], "whichever view is written through");
 }
