@@ -53,7 +53,7 @@ pub use model::{
     ActorId, Aggregate, AggregateId, Answers, AnyRejection, ChannelSpec, Command, CommandChannel, CommandId, Context,
     CorrelationId, DecodeError, Decoded, Delivery, EffectId, Effects, Event, EventId, Events, Handle, Input,
     InvalidField, Message, MessageType, Personal, ProcessManager, Projection, ProjectionKey, Query, QueryError,
-    RawEvent, Rejection, RejectionCode, RejectionKind, Source, StoreId, Timestamp,
+    RawEvent, Reason, Rejection, RejectionCode, RejectionKind, Source, StoreId, Timestamp,
 };
 pub use query::{AskError, QueryDispatcher};
 pub use reactor::{Outside, Reactions, Reactor};

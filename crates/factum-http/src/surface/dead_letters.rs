@@ -8,10 +8,8 @@ use axum::{
     extract::{RawQuery, State},
 };
 use factum::{
-    EventId,
-    input::{from_query_string, hyphenated_uuid},
+    input::from_query_string,
     receiver::{DeadLetter, DeadLetterError, DeadLetters},
-    store::AppendError,
 };
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -19,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shared,
-    operators::{Peer, document, limit, nobody_else, who},
+    operators::{Peer, document, event, limit, nobody_else, not_recorded, who, why},
 };
 use crate::{answers::store_unavailable, code::Code, problem::Problem, work::Work};
 
@@ -30,6 +28,8 @@ pub(crate) const LETTERS_MAX: usize = 1_000;
 
 /// What to do about an acknowledgement that took too long.
 const AFTER_TIMEOUT: &str = "whether it was recorded is not known: look at what waits, and ask again";
+/// What to do when one failed.
+const AFTER_FAILURE: &str = "the event store cannot answer now: look at what waits, and ask again";
 /// What strangers are told.
 const SHOWN: &str = "dead letters are shown";
 
@@ -127,17 +127,10 @@ impl From<DeadLetter> for DeadLetterAnswer {
 
 impl From<DeadLetterError> for Problem {
     fn from(error: DeadLetterError) -> Self {
-        let text = error.to_string();
         match error {
-            DeadLetterError::NotOpen(_) => Self::of(Code::NotFound, text),
-            DeadLetterError::NoReason => Self::invalid("reason", &text),
-            DeadLetterError::Append(AppendError::Store(error)) | DeadLetterError::Store(error) => {
-                store_unavailable(&error)
-            }
-            DeadLetterError::Append(_) => {
-                tracing::warn!(error = text, "dead letters: the event store did not do as asked");
-                Self::unavailable("the event store cannot answer now: look at what waits, and ask again")
-            }
+            DeadLetterError::NotOpen(_) => Self::of(Code::NotFound, error.to_string()),
+            DeadLetterError::Store(error) => store_unavailable(&error),
+            DeadLetterError::Append(error) => not_recorded(&error, AFTER_FAILURE),
         }
     }
 }
@@ -168,9 +161,8 @@ pub(super) async fn acknowledge(
 ) -> Result<Json<AcknowledgedAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
     let AcknowledgeBody { event_id, reason, actor } = document(&shared, &headers, body).await?;
-    let event = hyphenated_uuid(&event_id).map_err(|_| Problem::invalid("event_id", "send a UUID with its hyphens"))?;
-    let (actor, event) = (who(&shared, &headers, actor)?, EventId::from_uuid(event));
-    let work = async move { dead_letters.acknowledge(event, &reason, actor).await };
+    let (actor, event, reason) = (who(&shared, &headers, actor)?, event(&event_id)?, why(&reason)?);
+    let work = async move { dead_letters.acknowledge(event, reason, actor).await };
     let (done, left) = shared.gate.run(owner, AFTER_TIMEOUT, work).await??;
     Ok(Json(AcknowledgedAnswer { done: done as u64, left: left as u64 }))
 }

@@ -10,7 +10,6 @@ use axum::{
 use factum::{
     forks::{AcceptedFork, Forks, ForksError, Heard, LeftFork},
     input::from_query_string,
-    store::AppendError,
 };
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -18,13 +17,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shared,
-    operators::{Peer, document, nobody_else, who},
+    operators::{Peer, document, failed, nobody_else, not_recorded, who, why},
 };
 use crate::{answers::store_unavailable, problem::Problem, work::Work};
 
 /// What to do about a decision that took too long.
 const AFTER_TIMEOUT: &str = "whether it was recorded is not known: look at who stands at a fork, and ask again";
-
+/// What to do when something failed.
+const AFTER_FAILURE: &str = "the store or the bus cannot answer now: look at who stands at a fork, and ask again";
 /// What is for callers on the same machine only.
 const SHOWN: &str = "forks are shown";
 
@@ -175,15 +175,11 @@ impl From<AcceptedFork> for AcceptedForkAnswer {
 
 impl From<ForksError> for Problem {
     fn from(error: ForksError) -> Self {
-        let text = error.to_string();
         match error {
-            ForksError::UnknownConsumer { .. } => Self::invalid("consumer", &text),
-            ForksError::NoReason => Self::invalid("reason", &text),
-            ForksError::Append(AppendError::Store(error)) | ForksError::Store(error) => store_unavailable(&error),
-            ForksError::Append(_) | ForksError::Bus(_) => {
-                tracing::warn!(error = text, "forks: store or bus did not do as asked");
-                Self::unavailable("the store or the bus cannot answer now: look at who stands at a fork, and ask again")
-            }
+            ForksError::UnknownConsumer { .. } => Self::invalid("consumer", &error.to_string()),
+            ForksError::Store(error) => store_unavailable(&error),
+            ForksError::Append(error) => not_recorded(&error, AFTER_FAILURE),
+            ForksError::Bus(error) => failed(error, AFTER_FAILURE),
         }
     }
 }
@@ -212,8 +208,8 @@ pub(super) async fn accept(
 ) -> Result<Json<AcceptedForksAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
     let AcceptBody { consumer, reason, actor } = document(&shared, &headers, body).await?;
-    let actor = who(&shared, &headers, actor)?;
-    let work = async move { forks.accept(consumer.as_deref(), &reason, actor).await };
+    let (actor, reason) = (who(&shared, &headers, actor)?, why(&reason)?);
+    let work = async move { forks.accept(consumer.as_deref(), reason, actor).await };
     let accepted = shared.gate.run(owner, AFTER_TIMEOUT, work).await??;
     Ok(Json(AcceptedForksAnswer { accepted: accepted.into_iter().map(Into::into).collect() }))
 }

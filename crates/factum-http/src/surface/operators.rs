@@ -1,17 +1,18 @@
 //! What the routes have in common at which operators on the same machine look and decide.
 
-use std::net::SocketAddr;
+use std::{fmt::Display, net::SocketAddr};
 
 use axum::{Extension, body::Body, extract::ConnectInfo};
 use factum::{
-    ActorId,
-    input::{UnknownFields, from_json},
+    ActorId, EventId, Reason,
+    input::{UnknownFields, from_json, hyphenated_uuid},
+    store::AppendError,
 };
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use super::{Shared, admin::is_local, body};
-use crate::{code::Code, headers::must_be_json, problem::Problem};
+use crate::{answers::store_unavailable, code::Code, headers::must_be_json, problem::Problem};
 
 /// Who is at the other end, where that is known.
 pub(super) type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
@@ -52,4 +53,30 @@ pub(super) fn who(shared: &Shared, headers: &HeaderMap, said: Option<String>) ->
         }
         _ => Ok(asks),
     }
+}
+
+/// Why something is decided.
+pub(super) fn why(said: &str) -> Result<Reason, Problem> {
+    let refused = || Problem::invalid("reason", &format!("say why in 1 to {} characters", Reason::CHARS_MAX));
+    Reason::new(said).ok_or_else(refused)
+}
+
+/// The event that is decided about.
+pub(super) fn event(said: &str) -> Result<EventId, Problem> {
+    let refused = |_| Problem::invalid("event_id", "send a UUID with its hyphens");
+    hyphenated_uuid(said).map(EventId::from_uuid).map_err(refused)
+}
+
+/// A decision that the event store did not record; `told` what to do about it.
+pub(super) fn not_recorded(error: &AppendError, told: &str) -> Problem {
+    match error {
+        AppendError::Store(error) => store_unavailable(error),
+        error => failed(error, told),
+    }
+}
+
+/// Something that did not do as asked: why is for the log, what to do for the caller.
+pub(super) fn failed(error: impl Display, told: &str) -> Problem {
+    tracing::warn!(%error, "what an operator asked for failed");
+    Problem::unavailable(told)
 }

@@ -8,10 +8,8 @@ use axum::{
     extract::{RawQuery, State},
 };
 use factum::{
-    EventId,
-    input::{from_query_string, hyphenated_uuid},
+    input::from_query_string,
     quarantine::{Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError},
-    store::AppendError,
 };
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -19,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Shared,
-    operators::{Peer, document, limit, nobody_else, who},
+    operators::{Peer, document, event, failed, limit, nobody_else, not_recorded, who, why},
 };
 use crate::{answers::store_unavailable, code::Code, problem::Problem, work::Work};
 
@@ -30,6 +28,8 @@ pub(crate) const PARKED_MAX: usize = PARKED_MESSAGES_MAX;
 
 /// What to do about a decision that took too long.
 const AFTER_TIMEOUT: &str = "whether it was recorded is not known: look at what is parked, and ask again";
+/// What to do when something failed.
+const AFTER_FAILURE: &str = "a store cannot answer now: look at what is parked, and ask again";
 /// What strangers are told.
 const SHOWN: &str = "what is quarantined is shown";
 
@@ -241,16 +241,11 @@ impl From<QuarantineError> for Problem {
         match error {
             QuarantineError::UnknownHandler { .. } => Self::invalid("handler", &text),
             QuarantineError::NotTheFirst { .. } => Self::invalid("event_id", &text),
-            QuarantineError::NoReason => Self::invalid("reason", &text),
             QuarantineError::NotParked { .. } | QuarantineError::NoStore => Self::of(Code::NotFound, text),
             QuarantineError::NoAnswer(_) => Self::unavailable(&text),
-            QuarantineError::Append(AppendError::Store(error)) | QuarantineError::Store(error) => {
-                store_unavailable(&error)
-            }
-            QuarantineError::Append(_) | QuarantineError::Read(_) => {
-                tracing::warn!(error = text, "quarantine: a store did not do as asked");
-                Self::unavailable("a store cannot answer now: look at what is parked, and ask again")
-            }
+            QuarantineError::Store(error) => store_unavailable(&error),
+            QuarantineError::Append(error) => not_recorded(&error, AFTER_FAILURE),
+            QuarantineError::Read(error) => failed(error, AFTER_FAILURE),
             QuarantineError::Task(_) => {
                 tracing::error!(error = text, "quarantine: what is parked cannot be read");
                 Self::internal()
@@ -319,8 +314,7 @@ pub(super) async fn discard(
 ) -> Result<Json<HandledAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
     let DiscardBody { handler, key, event_id, reason, actor } = document(&shared, &headers, body).await?;
-    let event = hyphenated_uuid(&event_id).map_err(|_| Problem::invalid("event_id", "send a UUID with its hyphens"))?;
-    let (actor, event) = (who(&shared, &headers, actor)?, EventId::from_uuid(event));
-    let work = async move { quarantine.discard(&handler, &key, event, &reason, actor).await };
+    let (actor, event, reason) = (who(&shared, &headers, actor)?, event(&event_id)?, why(&reason)?);
+    let work = async move { quarantine.discard(&handler, &key, event, reason, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
 }

@@ -15,13 +15,11 @@ use super::{
 };
 use crate::{
     bus::{Bus, BusError, TopicPartition},
-    model::{ActorId, Incarnation, StoreId},
+    model::{ActorId, Incarnation, Reason, StoreId},
     runtime::Runtime,
     store::{AppendError, EventStore, StoreError},
 };
 
-/// The longest reason of a decision, in characters.
-pub const REASON_CHARS_MAX: usize = 500;
 /// How long an operator waits for a loop to go on.
 const GOING_ON_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -75,9 +73,6 @@ pub enum ForksError {
         /// Those that run.
         known: String,
     },
-    /// A decision needs a reason, at most [`REASON_CHARS_MAX`] characters.
-    #[error("say why in 1 to {REASON_CHARS_MAX} characters")]
-    NoReason,
     /// The event store did not record the decision.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -122,13 +117,10 @@ impl Forks {
     pub async fn accept(
         &self,
         consumer: Option<&str>,
-        reason: &str,
+        reason: Reason,
         actor: ActorId,
     ) -> Result<Vec<AcceptedFork>, ForksError> {
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-            return Err(ForksError::NoReason);
-        }
+        let reason = reason.as_str();
         // Who stands at a fork has effects, and so has an event store.
         let Some(store) = &self.store else { return Ok(Vec::new()) };
         let mut accepted = Vec::new();

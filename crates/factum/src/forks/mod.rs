@@ -12,7 +12,7 @@ mod hub;
 mod look;
 
 pub use accepted::{FORK_ACCEPTED, PROCESSES_RECORDED_MAX};
-pub use hub::{AcceptedFork, Forks, ForksError, LeftFork, REASON_CHARS_MAX};
+pub use hub::{AcceptedFork, Forks, ForksError, LeftFork};
 pub use look::{HEARD_LOOKS_MAX, HEARD_SHOWN_MAX, Heard, HeardMessage};
 
 pub(crate) use accepted::{Accepted, FORK_CATEGORY};

@@ -15,6 +15,7 @@ mod message;
 mod personal;
 mod process;
 mod projection;
+mod reason;
 mod rejection;
 mod timestamp;
 
@@ -29,5 +30,6 @@ pub use message::{InvalidField, Message, MessageType};
 pub use personal::Personal;
 pub use process::{ChannelSpec, CommandChannel, Effects, Input, ProcessManager, Refusal, Sent, TimerChange, What};
 pub use projection::{Answers, Projection, ProjectionKey, Query, QueryError};
+pub use reason::Reason;
 pub use rejection::{AnyRejection, Rejection, RejectionCode, RejectionKind};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -17,14 +17,11 @@ use super::{
     ward::{ReadModelWard, Ward},
 };
 use crate::{
-    model::{ActorId, EventId, ProjectionKey},
+    model::{ActorId, EventId, ProjectionKey, Reason},
     read::{ReadError, ReadStore},
     runtime::{Runtime, TaskFailure},
     store::{AppendError, EventStore, StoreError},
 };
-
-/// The longest reason of a discard, in characters.
-pub const REASON_CHARS_MAX: usize = 500;
 
 /// What is parked in a service: by its projections, process managers and reactors. Decisions about it are recorded in the
 /// service's event store.
@@ -87,9 +84,6 @@ pub enum QuarantineError {
         /// What was asked for.
         asked: EventId,
     },
-    /// A discard needs a reason, at most [`REASON_CHARS_MAX`] characters.
-    #[error("say why in 1 to {REASON_CHARS_MAX} characters")]
-    NoReason,
     /// The service has no event store.
     #[error("this service has no event store to record decisions in: give its builder one")]
     NoStore,
@@ -200,8 +194,7 @@ impl Quarantine {
     }
 
     /// Drops the first message of a key, for good: it is dropped in every rebuild as well. A timer that is parked fires then
-    /// without anything being decided. What stands behind it stays
-    /// parked until it is tried again.
+    /// without anything being decided. What stands behind it stays parked until it is tried again.
     ///
     /// # Errors
     /// See [`QuarantineError`].
@@ -210,13 +203,9 @@ impl Quarantine {
         handler: &str,
         key: &str,
         event: EventId,
-        reason: &str,
+        reason: Reason,
         actor: ActorId,
     ) -> Result<Handled, QuarantineError> {
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-            return Err(QuarantineError::NoReason);
-        }
         let found = self.show(handler, key, 1).await?;
         let Some(message) = found.iter().flat_map(|(_, messages)| messages).find(|first| first.event_id == event)
         else {
@@ -233,7 +222,7 @@ impl Quarantine {
             position: message.position,
             event_id: event,
             name: message.name.clone(),
-            reason: reason.to_owned(),
+            reason: reason.into(),
         });
         self.record(&decision, actor).await?;
         self.carry_out(handler, key, Action::DropDiscarded).await

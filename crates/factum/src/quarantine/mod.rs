@@ -26,7 +26,7 @@ pub(crate) use desk::{Action, Desk, Request};
 pub(crate) use event_shelf::{EventShelf, Met, NotParked, Parks};
 pub use facts::{FAILED, PARKED, RELEASED};
 pub(crate) use fold::{Fold, FoldError};
-pub use hub::{Listed, Quarantine, QuarantineError, REASON_CHARS_MAX};
+pub use hub::{Listed, Quarantine, QuarantineError};
 pub(crate) use message::Incoming;
 pub use message::ParkedMessage;
 pub(crate) use parked_key::QUARANTINE_ALARM;

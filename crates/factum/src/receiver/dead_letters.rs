@@ -11,8 +11,7 @@ use tokio::sync::MutexGuard;
 
 use super::dead_letter::{Acknowledged, DeadLetter as Event, Received, acknowledgement};
 use crate::{
-    model::{ActorId, Decoded, Event as _, EventId, Timestamp},
-    quarantine::REASON_CHARS_MAX,
+    model::{ActorId, Decoded, Event as _, EventId, Reason, Timestamp},
     runtime::{Runtime, Status},
     store::{AppendError, EventStore, RecordedEvent, StoreError},
 };
@@ -65,9 +64,6 @@ pub enum DeadLetterError {
     /// There is no such letter, or it is acknowledged already.
     #[error("no dead letter {0} waits to be acknowledged: list those that do")]
     NotOpen(EventId),
-    /// An acknowledgement needs a reason, at most [`REASON_CHARS_MAX`] characters.
-    #[error("say why in 1 to {REASON_CHARS_MAX} characters")]
-    NoReason,
     /// The event store did not record it.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -138,13 +134,9 @@ impl DeadLetters {
     pub async fn acknowledge(
         &self,
         letter: EventId,
-        reason: &str,
+        reason: Reason,
         actor: ActorId,
     ) -> Result<(usize, usize), DeadLetterError> {
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-            return Err(DeadLetterError::NoReason);
-        }
         let mut board = self.known().await?;
         let mut found = None;
         self.search(&board, |open| {
@@ -155,7 +147,7 @@ impl DeadLetters {
         let (Some(DeadLetter { stream, version, .. }), Some(store)) = (found, &self.store) else {
             return Err(DeadLetterError::NotOpen(letter));
         };
-        let acknowledged = Acknowledged { letter, through: version.get(), reason: reason.to_owned() };
+        let acknowledged = Acknowledged { letter, through: version.get(), reason: reason.into() };
         let asked = (self.runtime.new_id(), self.runtime.now());
         store.append(acknowledgement(stream, acknowledged, actor, asked)).await?;
         let before = board.open();

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use factum::{
-    ActorId,
     bus::{Assignment, ConsumerOptions, MemoryBus, TopicPartition},
     consumer::{ConsumerEnd, EffectConsumer},
-    forks::{FORK_ACCEPTED, Forks, ForksError, LeftFork},
+    forks::{FORK_ACCEPTED, Forks, LeftFork},
     runtime::LoopState,
     store::{Direction, EventStore, MemoryStore, Position, RecordedEvent, Selection},
 };
@@ -16,6 +15,7 @@ use serde_json::Value;
 use crate::{
     effects::{Noting, notes},
     faults::{Fault, Faults, faulty},
+    operator::{because, operator},
     restored::{copy, forked, progress, put_progress},
     world::{
         Running, TOPIC, World, eventually, message, partition_of, partitions, raise, raise_some, running, within, world,
@@ -77,10 +77,6 @@ async fn decisions(store: &dyn EventStore) -> Vec<RecordedEvent> {
 /// Positions of messages on a partition, of the history that was there at first.
 fn on(bus: &MemoryBus, partition: &TopicPartition) -> Vec<u64> {
     bus.records(partition).iter().map(|record| message(record).position.get()).collect()
-}
-
-fn ada() -> ActorId {
-    ActorId::new("ada").unwrap()
 }
 
 /// Both sides have done their work; then the source is restored, and something new happens there. What was noted, and what
@@ -156,11 +152,10 @@ async fn beyond_a_fork_it_stands_still_until_that_is_accepted_and_goes_on_from_t
     assert!(decisions(other.store.as_ref()).await.is_empty());
 
     // Nothing is accepted without a reason, or for somebody else.
-    assert!(matches!(forks.accept(None, "  ", ada()).await, Err(ForksError::NoReason)));
-    let unknown = forks.accept(Some("notes"), "lost", ada()).await.unwrap_err();
+    let unknown = forks.accept(Some("notes"), because("lost"), operator()).await.unwrap_err();
     assert_eq!(unknown.to_string(), "no consumer `notes` with effects runs here, only noting");
 
-    let accepted = forks.accept(Some("noting"), "the disk of accounts was lost", ada()).await.unwrap();
+    let accepted = forks.accept(Some("noting"), because("the disk of accounts was lost"), operator()).await.unwrap();
     assert!(accepted.iter().all(|accepted| accepted.goes_on), "{accepted:?}");
     assert_eq!(accepted.into_iter().map(|accepted| accepted.fork).collect::<Vec<_>>(), listed);
     let mut expected = [before.clone(), new].concat();
@@ -170,12 +165,12 @@ async fn beyond_a_fork_it_stands_still_until_that_is_accepted_and_goes_on_from_t
     assert_eq!(forks.list().await.unwrap(), []);
 
     // Recorded once, with who and why and what was heard.
-    assert_eq!(forks.accept(None, "again", ada()).await.unwrap(), []);
+    assert_eq!(forks.accept(None, because("again"), operator()).await.unwrap(), []);
     let recorded = decisions(other.store.as_ref()).await;
     assert_eq!(recorded.len(), lost.len());
     for (event, (partition, positions)) in recorded.iter().zip(&lost) {
         let document: Value = serde_json::from_slice(&event.data).unwrap();
-        assert_eq!(event.metadata.actor, ada());
+        assert_eq!(event.metadata.actor, operator());
         assert_eq!(document["reason"], "the disk of accounts was lost");
         assert_eq!((&document["partition"], &document["fork"]), (&partition.partition.into(), &fork.into()));
         assert_eq!((&document["messages"], &document["all"]), (&positions.len().into(), &true.into()));
@@ -213,7 +208,7 @@ async fn story(at: u64, fault: Fault) -> Option<&'static str> {
             }
             if !forks.list().await.unwrap().is_empty() {
                 // Whoever dies over it has it accepted all the same.
-                let accepting = forks.accept(None, "lost", ada());
+                let accepting = forks.accept(None, because("lost"), operator());
                 tokio::select! {
                     biased;
                     accepted = accepting => drop(accepted.unwrap()),
@@ -260,7 +255,7 @@ async fn a_restore_after_that_is_decided_about_anew() {
     let Story { mut world, other, lost, .. } = restored().await;
     let (consumer, forks) = started(&other);
     stands(&forks, lost.len()).await;
-    forks.accept(None, "once", ada()).await.unwrap();
+    forks.accept(None, because("once"), operator()).await.unwrap();
     let home = partition_of(0);
     consumer.status.shows(|report| report.alarms.is_empty()).await;
 
@@ -274,7 +269,7 @@ async fn a_restore_after_that_is_decided_about_anew() {
     let listed = forks.list().await.unwrap();
     assert!(listed.iter().all(|listed| listed.fork.get() == 3), "{listed:?}");
     let recorded = decisions(other.store.as_ref()).await.len();
-    let accepted = forks.accept(None, "twice", ada()).await.unwrap();
+    let accepted = forks.accept(None, because("twice"), operator()).await.unwrap();
     assert!(accepted.iter().all(|accepted| accepted.goes_on));
     assert_eq!(decisions(other.store.as_ref()).await.len(), recorded + accepted.len());
     consumer.stop().await.unwrap();

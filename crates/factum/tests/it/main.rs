@@ -23,6 +23,7 @@ mod forks;
 mod given;
 mod guide;
 mod left_histories;
+mod operator;
 mod process;
 mod projections;
 mod quarantine;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use factum::{ActorId, Service, quarantine::QuarantineError, rebuild::Operation, runtime::Task};
+use factum::{ActorId, Reason, Service, quarantine::QuarantineError, rebuild::Operation, runtime::Task};
 
 use crate::{
     audit,
@@ -50,7 +50,8 @@ async fn decide(world: &World, service: &Service) -> Result<(), QuarantineError>
     let Some(one) = listed.get(world.random_below(listed.len() as u64) as usize) else { return Ok(()) };
     let (handler, key) = (&one.handler, &one.about.key);
     let decided = if world.random_below(3) == 0 {
-        service.quarantine().discard(handler, key, one.about.event_id, "of no use", operator()).await
+        let of_no_use = Reason::new("of no use").expect("is a reason");
+        service.quarantine().discard(handler, key, one.about.event_id, of_no_use, operator()).await
     } else {
         service.quarantine().retry(handler, key, operator()).await
     };

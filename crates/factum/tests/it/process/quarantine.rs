@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     faults::{Fault, Faults, faulty, killed_anywhere},
+    operator::{because, operator},
     world::{World, eventually, within, world},
 };
 
@@ -40,10 +41,6 @@ fn poison() -> u64 {
 
 fn key(order: Uuid) -> String {
     format!("order-{order}")
-}
-
-fn operator() -> ActorId {
-    ActorId::new("ada").unwrap()
 }
 
 async fn retry(orders: &Service, order: Uuid) -> Result<Handled, QuarantineError> {
@@ -123,9 +120,8 @@ async fn what_an_operator_discards_is_never_heard_and_the_rest_is() {
     let first = listed(&orders).await.remove(0).about.event_id;
     let discard = |event, reason: &'static str| {
         let quarantine = Arc::clone(orders.quarantine());
-        async move { quarantine.discard(HANDLER, &key(ORDER), event, reason, operator()).await }
+        async move { quarantine.discard(HANDLER, &key(ORDER), event, because(reason), operator()).await }
     };
-    assert!(matches!(discard(first, " ").await, Err(QuarantineError::NoReason)));
     let another = discard(EventId::from_uuid(Uuid::nil()), "no").await;
     assert!(matches!(another, Err(QuarantineError::NotTheFirst { .. })), "{another:?}");
     assert_eq!(discard(first, "paid by a robot").await.unwrap(), Handled { done: 1, left: 1, failed: None });
@@ -176,7 +172,8 @@ async fn a_timer_that_is_discarded_fires_without_a_decision() {
     shop.clock.advance(PAY_TIME_MAX);
     rested(&[&orders]).await;
     let first = listed(&orders).await.remove(0).about.event_id;
-    let discarded = orders.quarantine().discard(HANDLER, &key(ORDER), first, "paid in cash", operator()).await.unwrap();
+    let discarded =
+        orders.quarantine().discard(HANDLER, &key(ORDER), first, because("paid in cash"), operator()).await.unwrap();
     assert_eq!(discarded, Handled { done: 1, left: 0, failed: None });
     for _ in 0..2 {
         shop.clock.advance(PAY_TIME_MAX);
@@ -202,7 +199,7 @@ async fn a_timer_of_a_parked_process_waits_until_it_is_free() {
     assert_eq!((shop.story(ORDER).await, shop.fired().await), (vec!["placed".to_owned()], 1));
     assert!(shown(&orders, KEEPER).alarms.is_empty(), "what it waits for is shown where that is parked");
     let first = listed(&orders).await.remove(0).about.event_id;
-    orders.quarantine().discard(HANDLER, &key(ORDER), first, "never paid", operator()).await.unwrap();
+    orders.quarantine().discard(HANDLER, &key(ORDER), first, because("never paid"), operator()).await.unwrap();
     // At once, not after the waits of who tries again.
     let fires = || async {
         while shop.story(ORDER).await != ["placed", "payment-overdue"] {
@@ -283,7 +280,7 @@ async fn a_message_that_nobody_can_read_parks_the_stream_it_is_of() {
     assert_eq!(shop.story(Uuid::from_u128(9)).await, ["placed"]);
     // Let go, what is for a process that is parked stands behind what came before it there.
     let first = listed(&orders).await.remove(0).about.event_id;
-    orders.quarantine().discard(HANDLER, "cart-a", first, "nobody can read it", operator()).await.unwrap();
+    orders.quarantine().discard(HANDLER, "cart-a", first, because("nobody can read it"), operator()).await.unwrap();
     let retried = orders.quarantine().retry(HANDLER, "cart-a", operator()).await.unwrap();
     assert_eq!(retried, Handled { done: 2, left: 0, failed: None });
     assert_eq!(shop.story(ORDER).await, ["placed"]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use factum::{
-    ActorId, Runtime, Service,
+    Runtime, Service,
     quarantine::{Handled, Listed, Quarantine, QuarantineError},
     reactor::{EffectError, Reactor, ReactorEnd, ReactorRunner},
     service::settle,
@@ -13,15 +13,12 @@ use factum::{
 use super::{Receiver, Telling, Told, arrives, raises, topics::Hearing, topics::published};
 use crate::{
     faults::{Fault, Faults, faulty, killed_anywhere},
+    operator::{because, operator},
     restored::{copy, forked},
     world::{Running, World, eventually, raise, running, within, world},
 };
 
 const HANDLER: &str = "reactor/telling";
-
-fn operator() -> ActorId {
-    ActorId::new("ada").unwrap()
-}
 
 fn refuses(position: u64) -> impl FnMut(&Told) -> Result<(), EffectError> + Send + 'static {
     move |told| if told.position == position { Err(EffectError::Never("410 Gone".to_owned())) } else { Ok(()) }
@@ -83,8 +80,10 @@ async fn who_refuses_for_good_is_passed_when_an_operator_says_so() {
     assert!(failed.left == 3 && failed.failed.unwrap().contains("410 Gone"));
     let Listed { handler, about, .. } = ward.listed().await.remove(0);
     assert_eq!((handler.as_str(), about.attempts, about.position), (HANDLER, 2, 1));
-    let discarded =
-        ward.quarantine.discard(HANDLER, "counter-1", about.event_id, "nobody is there any more", operator()).await;
+    let discarded = ward
+        .quarantine
+        .discard(HANDLER, "counter-1", about.event_id, because("nobody is there any more"), operator())
+        .await;
     assert_eq!(discarded.unwrap(), Handled { done: 1, left: 2, failed: None });
     assert_eq!(ward.retry("counter-1").await.unwrap(), Handled { done: 2, left: 0, failed: None });
     arrives(&ward.running, world.store.as_ref()).await;

@@ -3,6 +3,7 @@
 use factum::{bus::Headers, receiver::DeadLetterError};
 
 use super::*;
+use crate::operator::{because, operator};
 
 /// A record with one header changed, or taken away.
 fn with(record: NewRecord, header: &str, value: Option<&str>) -> NewRecord {
@@ -90,16 +91,14 @@ async fn the_alarm_of_dead_letters_lasts_until_somebody_acknowledges_them() {
     assert_eq!((open, texts), (3, vec!["\"what?\"", "\"who?\""]));
     assert_eq!((listed[0].topic.as_str(), listed[0].value_bytes), (topic().as_str(), 7));
 
-    let ada = || ActorId::new("ada").unwrap();
     let second = listed[1].event_id;
-    assert!(matches!(letters.acknowledge(second, " ", ada()).await, Err(DeadLetterError::NoReason)));
-    assert_eq!(letters.acknowledge(second, "a test of ours", ada()).await.unwrap(), (2, 1));
-    let again = letters.acknowledge(listed[0].event_id, "a test of ours", ada()).await;
+    assert_eq!(letters.acknowledge(second, because("a test of ours"), operator()).await.unwrap(), (2, 1));
+    let again = letters.acknowledge(listed[0].event_id, because("a test of ours"), operator()).await;
     assert!(matches!(again, Err(DeadLetterError::NotOpen(letter)) if letter == listed[0].event_id), "{again:?}");
     let alarm = story.receiver().alarms["dead letters"].clone();
     assert!(alarm.starts_with("1 records"), "{alarm}");
     let last = letters.list(2).await.unwrap().1.remove(0);
-    assert_eq!(letters.acknowledge(last.event_id, "the same", ada()).await.unwrap(), (1, 0));
+    assert_eq!(letters.acknowledge(last.event_id, because("the same"), operator()).await.unwrap(), (1, 0));
     assert!(story.receiver().alarms.is_empty());
 
     // What comes later is told again, and who acknowledged is on record.
