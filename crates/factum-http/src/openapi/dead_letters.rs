@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     components::Components,
-    quarantine::{correlation, limit_of, operation_of, take},
+    operators::{correlation, limit_of, operation_of, take},
     refusals,
 };
 use crate::surface::{AcknowledgeBody, AcknowledgedAnswer, DeadLettersAnswer, LETTERS_DEFAULT, LETTERS_MAX};

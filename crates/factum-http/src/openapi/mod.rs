@@ -8,6 +8,7 @@ mod dead_letters;
 mod example;
 mod forks;
 mod operations;
+mod operators;
 mod parameters;
 mod quarantine;
 mod refusals;

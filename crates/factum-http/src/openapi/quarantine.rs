@@ -4,10 +4,9 @@ use schemars::Schema;
 use serde_json::{Value, json};
 
 use super::{
-    components::{Components, Side},
-    example,
-    refusals::{self, Refusal},
-    routes::get,
+    components::Components,
+    operators::{correlation, limit_of, operation_of, take},
+    refusals,
 };
 use crate::surface::{
     DiscardBody, HandledAnswer, PARKED_DEFAULT, PARKED_MAX, ParkedAnswer, QuarantineAnswer, RetryBody,
@@ -46,43 +45,10 @@ fn operation(name: &str, what: &str, answer: (&str, &Schema), components: &mut C
     operation_of(("Quarantine", refusals::of_quarantine()), (name, what), answer, components)
 }
 
-/// A route for operators with its answer, and a family of refusals besides those of every route.
-pub(super) fn operation_of(
-    (family, refused): (&str, Vec<Refusal>),
-    (name, what): (&str, &str),
-    (called, answer): (&str, &Schema),
-    components: &mut Components,
-) -> Value {
-    let schema = components.schema(called, answer, Side::Answer);
-    let content = json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } });
-    let mut operation = get(name, what, content, &[], components);
-    if let Some(responses) = operation["responses"].as_object_mut() {
-        refusals::add(responses, family, [refusals::of_every_route(), refused].concat(), components);
-    }
-    operation
-}
-
-/// A route with a body.
-pub(super) fn take(operation: &mut Value, (called, body): (&str, &Schema), components: &mut Components) {
-    let schema = components.schema(called, body, Side::Request);
-    let content = json!({ "application/json": { "example": example::of(&schema, components), "schema": schema } });
-    operation["requestBody"] = json!({ "required": true, "content": content });
-}
-
 fn limit(what: &str) -> Value {
     limit_of(what, (PARKED_DEFAULT, PARKED_MAX))
 }
 
-/// How many an answer is to have.
-pub(super) fn limit_of(what: &str, (usual, max): (usize, usize)) -> Value {
-    let schema = json!({ "type": "integer", "minimum": 1, "maximum": max, "default": usual });
-    json!({ "name": "limit", "in": "query", "required": false, "description": what, "schema": schema })
-}
-
 fn text(name: &str, what: &str) -> Value {
     json!({ "name": name, "in": "query", "required": true, "description": what, "schema": { "type": "string" } })
-}
-
-pub(super) fn correlation() -> Value {
-    json!({ "$ref": "#/components/parameters/Factum-Correlation-Id" })
 }

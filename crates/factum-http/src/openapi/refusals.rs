@@ -92,55 +92,54 @@ pub(super) fn of_read_models() -> Vec<Refusal> {
 
 /// What the routes about what is quarantined may be answered with besides.
 pub(super) fn of_quarantine() -> Vec<Refusal> {
-    vec![
-        Problem::malformed("the body must be a JSON object"),
-        Problem::invalid("handler", "no handler `totals` parks here: sums does"),
-        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
-        Problem::of(Code::Unauthenticated, "say who asks"),
-        Problem::of(Code::LoopbackOnly, "what is quarantined is shown to callers on the same machine only"),
-        Problem::of(Code::NotFound, "`counter-7` is not parked in sums: list what is"),
-        Problem::too_large(1 << 20),
-        Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
-            .field("Content-Type"),
-        Problem::too_many_requests(),
-        Problem::damaged(),
-        Problem::unavailable("a store cannot answer now: look at what is parked, and ask again"),
-    ]
+    of_operators(
+        "what is quarantined is shown",
+        vec![
+            Problem::invalid("handler", "no handler `totals` parks here: sums does"),
+            Problem::of(Code::NotFound, "`counter-7` is not parked in sums: list what is"),
+            Problem::unavailable("a store cannot answer now: look at what is parked, and ask again"),
+        ],
+    )
 }
 
 /// What the routes about dead letters may be answered with besides.
 pub(super) fn of_dead_letters() -> Vec<Refusal> {
-    vec![
-        Problem::malformed("the body must be a JSON object"),
-        Problem::invalid("reason", "say why in 1 to 500 characters"),
-        Problem::of(Code::UnknownField, "is not known here").field("surplus"),
-        Problem::of(Code::Unauthenticated, "say who asks"),
-        Problem::of(Code::LoopbackOnly, "dead letters are shown to callers on the same machine only"),
-        Problem::of(Code::NotFound, "no dead letter of that id waits to be acknowledged: list those that do"),
-        Problem::too_large(1 << 20),
-        Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
-            .field("Content-Type"),
-        Problem::too_many_requests(),
-        Problem::damaged(),
-        Problem::unavailable("the event store cannot answer now: look at what waits, and ask again"),
-    ]
+    of_operators(
+        "dead letters are shown",
+        vec![
+            Problem::invalid("reason", "say why in 1 to 500 characters"),
+            Problem::of(Code::NotFound, "no dead letter of that id waits to be acknowledged: list those that do"),
+            Problem::unavailable("the event store cannot answer now: look at what waits, and ask again"),
+        ],
+    )
 }
 
 /// What the routes about forks may be answered with besides.
 pub(super) fn of_forks() -> Vec<Refusal> {
-    vec![
-        Problem::malformed("the body must be a JSON object"),
-        Problem::invalid("consumer", "no consumer `process/order` with effects runs here, only process/transfer"),
+    of_operators(
+        "forks are shown",
+        vec![
+            Problem::invalid("consumer", "no consumer `process/order` with effects runs here, only process/transfer"),
+            Problem::unavailable("the store or the bus cannot answer now: look at who stands at a fork, and ask again"),
+        ],
+    )
+}
+
+/// What the routes where operators decide may be answered with besides; `shown` is what strangers are not.
+fn of_operators(shown: &str, own: Vec<Refusal>) -> Vec<Refusal> {
+    let mut all = vec![Problem::malformed("the body must be a JSON object")];
+    all.extend(own);
+    all.extend([
         Problem::of(Code::UnknownField, "is not known here").field("surplus"),
         Problem::of(Code::Unauthenticated, "say who asks"),
-        Problem::of(Code::LoopbackOnly, "forks are shown to callers on the same machine only"),
+        Problem::of(Code::LoopbackOnly, format!("{shown} to callers on the same machine only")),
         Problem::too_large(1 << 20),
         Problem::of(Code::UnsupportedMediaType, "send one JSON document with Content-Type: application/json")
             .field("Content-Type"),
         Problem::too_many_requests(),
         Problem::damaged(),
-        Problem::unavailable("the store or the bus cannot answer now: look at who stands at a fork, and ask again"),
-    ]
+    ]);
+    all
 }
 
 /// What the listing of events may be answered with besides.
