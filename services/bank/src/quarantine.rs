@@ -23,7 +23,7 @@ enum What {
     /// Show which keys are parked, and why.
     List(Common),
     /// Show a parked key with its messages, in order.
-    Show(KeyArgs),
+    Show(ShowArgs),
     /// Try a key's messages again, in order; fails when one still cannot be taken in.
     Retry(DecideArgs),
     /// Drop a key's first message for good, also in every rebuild; then `retry` tries what stands behind it.
@@ -47,6 +47,15 @@ struct KeyArgs {
     key: String,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// Only what stands behind the message of this event id: where `show` says the rest begins
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -82,8 +91,9 @@ pub async fn run(QuarantineArgs { what }: QuarantineArgs) -> anyhow::Result<Exit
             let none = || "nothing is quarantined\n".to_owned();
             print(json, &keys, || if keys.is_empty() { none() } else { text() })?;
         }
-        What::Show(KeyArgs { handler, key, common: Common { json, bank } }) => {
-            let parked = bank.client().parked_messages(&handler, &key).await.with_context(|| looking(&key))?;
+        What::Show(ShowArgs { key: KeyArgs { handler, key, common: Common { json, bank } }, after }) => {
+            let parked = bank.client().parked_messages(&handler, &key, after.as_deref()).await;
+            let parked = parked.with_context(|| looking(&key))?;
             print(json, &parked, || parked.iter().map(shown).collect())?;
         }
         What::Retry(DecideArgs { key: KeyArgs { handler, key, common }, actor }) => {
@@ -133,6 +143,9 @@ fn shown(parked: &ParkedMessages) -> String {
             message.event_id, message.name, message.position, message.version, message.stream, message.recorded_at,
         ));
     }
+    if let Some(next) = &parked.next {
+        text.push_str(&format!("  … the rest: --after {next}\n"));
+    }
     text
 }
 
@@ -149,6 +162,20 @@ fn outcome(decision: &str, handled: &Handled) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_which_not_everything_is_shown_says_where_the_rest_begins() {
+        let id = "6f1a7c1e-0000-4000-8000-000000000007";
+        let parked = |next: Option<&str>| -> ParkedMessages {
+            let about = json!({
+                "handler": "totals", "version": 1, "key": "a-1", "reason": "no", "since": "then", "attempts": 1,
+                "messages": 9, "event_id": id, "name": "told",
+            });
+            serde_json::from_value(json!({ "about": about, "messages": [], "next": next })).expect("it is parked")
+        };
+        assert!(shown(&parked(Some(id))).ends_with(&format!("  … the rest: --after {id}\n")));
+        assert!(!shown(&parked(None)).contains("--after"));
+    }
 
     #[test]
     fn what_became_of_it_is_told_with_what_to_do_next() {

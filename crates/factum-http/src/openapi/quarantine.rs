@@ -20,11 +20,15 @@ pub(super) fn routes(components: &mut Components) -> Vec<(&'static str, &'static
     let mut list = operation("admin-quarantine", what, ("QuarantineAnswer", &answer), components);
     list["parameters"] = json!([limit("How many keys of each handler at most."), correlation()]);
     let answer = schemars::schema_for!(ParkedAnswer);
-    let what = "A parked key with its messages, in order. For callers on the same machine.";
+    let what = "A parked key with its messages, in order; where documents are large, fewer than were asked for, and `next` \
+                says where the rest begins. For callers on the same machine.";
     let mut show = operation("admin-quarantine-messages", what, ("ParkedAnswer", &answer), components);
-    let limit = limit("How many messages at most.");
-    show["parameters"] =
-        json!([text("handler", "Which handler has it parked."), text("key", "The key."), limit, correlation()]);
+    let (handler, key) = (text("handler", "Which handler has it parked."), text("key", "The key."));
+    let after = json!({
+        "name": "after", "in": "query", "required": false, "schema": { "type": "string", "format": "uuid" },
+        "description": "Only what stands behind the message of this event id: `next` of the answer before.",
+    });
+    show["parameters"] = json!([handler, key, after, limit("How many messages at most."), correlation()]);
     let answer = schemars::schema_for!(HandledAnswer);
     let what = "Tries a key's messages again, in order, until one fails again. For callers on the same machine.";
     let mut retry = operation("admin-quarantine-retry", what, ("HandledAnswer", &answer), components);

@@ -161,7 +161,7 @@ pub(super) async fn acknowledge(
 ) -> Result<Json<AcknowledgedAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
     let AcknowledgeBody { event_id, reason, actor } = document(&shared, &headers, body).await?;
-    let (actor, event, reason) = (who(&shared, &headers, actor)?, event(&event_id)?, why(&reason)?);
+    let (actor, event, reason) = (who(&shared, &headers, actor)?, event("event_id", &event_id)?, why(&reason)?);
     let work = async move { dead_letters.acknowledge(event, reason, actor).await };
     let (done, left) = shared.gate.run(owner, AFTER_TIMEOUT, work).await??;
     Ok(Json(AcknowledgedAnswer { done: done as u64, left: left as u64 }))

@@ -61,9 +61,9 @@ pub(super) fn why(said: &str) -> Result<Reason, Problem> {
     Reason::new(said).ok_or_else(refused)
 }
 
-/// The event that is decided about.
-pub(super) fn event(said: &str) -> Result<EventId, Problem> {
-    let refused = |_| Problem::invalid("event_id", "send a UUID with its hyphens");
+/// The event that a field names.
+pub(super) fn event(field: &str, said: &str) -> Result<EventId, Problem> {
+    let refused = |_| Problem::invalid(field, "send a UUID with its hyphens");
     hyphenated_uuid(said).map(EventId::from_uuid).map_err(refused)
 }
 

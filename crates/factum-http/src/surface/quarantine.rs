@@ -9,7 +9,7 @@ use axum::{
 };
 use factum::{
     input::from_query_string,
-    quarantine::{Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError},
+    quarantine::{Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError, Shown},
 };
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -62,8 +62,10 @@ pub struct ParkedAnswer {
 pub struct ParkedMessagesAnswer {
     /// The key.
     pub about: ParkedKeyAnswer,
-    /// Its messages, in order.
+    /// Its messages, in order: as many as were asked for, or fewer when their documents take more than 4 MiB.
     pub messages: Vec<ParkedMessageAnswer>,
+    /// Where the rest begins: what to ask for next, as `after`. None: this is all.
+    pub next: Option<String>,
 }
 
 /// A key that is parked.
@@ -185,7 +187,18 @@ struct ListParameters {
 struct ShowParameters {
     handler: String,
     key: String,
+    after: Option<String>,
     limit: Option<usize>,
+}
+
+impl From<(Listed, Shown)> for ParkedMessagesAnswer {
+    fn from((about, Shown { messages, next, .. }): (Listed, Shown)) -> Self {
+        Self {
+            about: about.into(),
+            messages: messages.into_iter().map(Into::into).collect(),
+            next: next.map(|next| next.to_string()),
+        }
+    }
 }
 
 impl From<Listed> for ParkedKeyAnswer {
@@ -241,7 +254,9 @@ impl From<QuarantineError> for Problem {
         match error {
             QuarantineError::UnknownHandler { .. } => Self::invalid("handler", &text),
             QuarantineError::NotTheFirst { .. } => Self::invalid("event_id", &text),
-            QuarantineError::NotParked { .. } | QuarantineError::NoStore => Self::of(Code::NotFound, text),
+            QuarantineError::NotParked { .. } | QuarantineError::NotAfter { .. } | QuarantineError::NoStore => {
+                Self::of(Code::NotFound, text)
+            }
             QuarantineError::NoAnswer(_) => Self::unavailable(&text),
             QuarantineError::Store(error) => store_unavailable(&error),
             QuarantineError::Append(error) => not_recorded(&error, AFTER_FAILURE),
@@ -278,15 +293,13 @@ pub(super) async fn show(
     RawQuery(parameters): RawQuery,
 ) -> Result<Json<ParkedAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
-    let ShowParameters { handler, key, limit: said } = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let parameters = from_query_string(parameters.as_deref().unwrap_or_default())?;
+    let ShowParameters { handler, key, after, limit: said } = parameters;
     let limit = limit(said, (PARKED_DEFAULT, PARKED_MAX))?;
-    let work = async move { quarantine.show(&handler, &key, limit).await };
+    let after = after.map(|after| event("after", &after)).transpose()?;
+    let work = async move { quarantine.show(&handler, &key, after, limit).await };
     let found = shared.gate.run(owner, "ask again", work).await??;
-    let parked = found.into_iter().map(|(about, messages)| ParkedMessagesAnswer {
-        about: about.into(),
-        messages: messages.into_iter().map(Into::into).collect(),
-    });
-    Ok(Json(ParkedAnswer { parked: parked.collect() }))
+    Ok(Json(ParkedAnswer { parked: found.into_iter().map(Into::into).collect() }))
 }
 
 /// Tries a key's messages again.
@@ -314,7 +327,7 @@ pub(super) async fn discard(
 ) -> Result<Json<HandledAnswer>, Problem> {
     nobody_else(SHOWN, peer, &headers)?;
     let DiscardBody { handler, key, event_id, reason, actor } = document(&shared, &headers, body).await?;
-    let (actor, event, reason) = (who(&shared, &headers, actor)?, event(&event_id)?, why(&reason)?);
+    let (actor, event, reason) = (who(&shared, &headers, actor)?, event("event_id", &event_id)?, why(&reason)?);
     let work = async move { quarantine.discard(&handler, &key, event, reason, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
 }

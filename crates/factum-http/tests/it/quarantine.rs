@@ -35,6 +35,7 @@ async fn says_and_refuses(app: &Router) {
     let told = |status: u16, code: &str, field: &str| ((status, code.to_owned()), json!(field));
     let show = |parameters: &str| get(&format!("/admin/quarantine/messages?{parameters}"));
     assert_eq!(refused(show("handler=totals&key=a")).await, told(400, "invalid", "handler"));
+    assert_eq!(refused(show("handler=totals&key=a&after=x")).await, told(400, "invalid", "after"));
     assert_eq!(refused(show("handler=totals")).await, told(400, "invalid", "key"));
     assert_eq!(refused(get("/admin/quarantine?limit=0")).await, told(400, "invalid", "limit"));
     assert_eq!(refused(get("/admin/quarantine?from=a")).await, told(400, "unknown-field", "from"));

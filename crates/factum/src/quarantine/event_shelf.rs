@@ -15,7 +15,7 @@ use factum_engine::Position;
 use tokio::sync::watch;
 
 use super::{
-    Handled, Incoming, ParkedKey, ParkedMessage, QuarantineError,
+    Handled, Incoming, ParkedKey, ParkedMessage, QuarantineError, Shown,
     facts::{self, Fact, Failed, Parked, Released},
     lines::Lines,
     parked_key::{no_room_for_key, show},
@@ -224,7 +224,7 @@ impl EventShelf {
         let _alone = self.trying.lock().await;
         self.catch_up().await?;
         let mut handled = Handled::default();
-        while let Some(message) = self.messages(key, 1).await?.pop() {
+        while let Some(message) = self.first(key).await? {
             match self.take_again(key, &message).await {
                 Ok(()) => {
                     self.release(key, &message).await?;
@@ -294,20 +294,32 @@ impl EventShelf {
         self.lines().about(key).cloned()
     }
 
-    /// The first messages of a key, in order.
-    pub(super) async fn messages(&self, key: &str, limit: usize) -> Result<Vec<ParkedMessage>, StoreError> {
-        let places = self.lines().places(key, limit);
-        let mut messages = Vec::with_capacity(places.len());
+    /// The messages of a key, in order: the first `limit`, or fewer when their documents are large; of those after
+    /// `after`, where that is said. None: that one is not among them.
+    pub(super) async fn messages(
+        &self,
+        key: &str,
+        after: Option<EventId>,
+        limit: usize,
+    ) -> Result<Option<Shown>, StoreError> {
+        // One more tells whether that was all.
+        let Some(places) = self.lines().places(key, after, limit.saturating_add(1)) else { return Ok(None) };
+        let mut shown = Shown::default();
         for place in places {
             let before = Position::new(place.get().saturating_sub(1));
             let found = self.store.read(&Selection::everything(), before, Direction::Forward, 1).await?;
             if let Some(event) = found.events.first()
                 && let Fact::Parked(parked) = facts::read(event)?
+                && !shown.take(parked.message, limit)
             {
-                messages.push(parked.message);
+                break;
             }
         }
-        Ok(messages)
+        Ok(Some(shown))
+    }
+
+    async fn first(&self, key: &str) -> Result<Option<ParkedMessage>, StoreError> {
+        Ok(self.messages(key, None, 1).await?.and_then(|shown| shown.messages.into_iter().next()))
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {

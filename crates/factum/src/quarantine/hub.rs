@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::{
-    Action, Desk, Discards, EventShelf, Handled, ParkedKey, ParkedMessage,
+    Action, Desk, Discards, EventShelf, Handled, ParkedKey, Shown,
     decisions::{Decision, Discarded, Retried, discarded_since, record},
     desk::REQUESTS_MAX,
     ward::{ReadModelWard, Ward},
@@ -83,6 +83,14 @@ pub enum QuarantineError {
         first: EventId,
         /// What was asked for.
         asked: EventId,
+    },
+    /// The message after which the rest was asked for is not parked under the key.
+    #[error("`{after}` is not parked under `{key}` any more: show the key from its beginning")]
+    NotAfter {
+        /// The key.
+        key: String,
+        /// What was asked for.
+        after: EventId,
     },
     /// The service has no event store.
     #[error("this service has no event store to record decisions in: give its builder one")]
@@ -161,7 +169,9 @@ impl Quarantine {
         Ok(all)
     }
 
-    /// A parked key with its messages, at most `limit`, in order; one entry for each version that has it parked.
+    /// A parked key with its messages, in order; one entry for each version that has it parked. Of each at most `limit`, or
+    /// fewer when their documents take more than 4 MiB, and where the rest begins: what is to be asked for next, as
+    /// `after`. An entry that has no such message is left out then.
     ///
     /// # Errors
     /// See [`QuarantineError`].
@@ -169,17 +179,21 @@ impl Quarantine {
         &self,
         handler: &str,
         key: &str,
+        after: Option<EventId>,
         limit: usize,
-    ) -> Result<Vec<(Listed, Vec<ParkedMessage>)>, QuarantineError> {
-        let mut found = Vec::new();
+    ) -> Result<Vec<(Listed, Shown)>, QuarantineError> {
+        let (mut found, mut parked) = (Vec::new(), false);
         for ward in self.wards_of(handler)? {
             let Some(about) = ward.key(key).await? else { continue };
-            found.push((listed(ward.as_ref(), about), ward.messages(key, limit).await?));
+            parked = true;
+            let shown = ward.messages(key, after, limit).await?;
+            found.extend(shown.map(|shown| (listed(ward.as_ref(), about), shown)));
         }
-        if found.is_empty() {
-            return Err(QuarantineError::NotParked { handler: handler.to_owned(), key: key.to_owned() });
+        match after {
+            Some(after) if parked && found.is_empty() => Err(QuarantineError::NotAfter { key: key.to_owned(), after }),
+            _ if !parked => Err(QuarantineError::NotParked { handler: handler.to_owned(), key: key.to_owned() }),
+            _ => Ok(found),
         }
-        Ok(found)
     }
 
     /// Tries a key's messages again, in order, until one fails again.
@@ -187,7 +201,7 @@ impl Quarantine {
     /// # Errors
     /// See [`QuarantineError`].
     pub async fn retry(&self, handler: &str, key: &str, actor: ActorId) -> Result<Handled, QuarantineError> {
-        self.show(handler, key, 1).await?;
+        self.show(handler, key, None, 1).await?;
         let decision = Decision::Retried(Retried { handler: handler.to_owned(), key: key.to_owned() });
         self.record(&decision, actor).await?;
         self.carry_out(handler, key, Action::Retry).await
@@ -206,9 +220,9 @@ impl Quarantine {
         reason: Reason,
         actor: ActorId,
     ) -> Result<Handled, QuarantineError> {
-        let found = self.show(handler, key, 1).await?;
-        let Some(message) = found.iter().flat_map(|(_, messages)| messages).find(|first| first.event_id == event)
-        else {
+        let found = self.show(handler, key, None, 1).await?;
+        let mut first = found.iter().flat_map(|(_, shown)| &shown.messages);
+        let Some(message) = first.find(|first| first.event_id == event) else {
             let first = found[0].0.about.event_id;
             return Err(QuarantineError::NotTheFirst { key: key.to_owned(), first, asked: event });
         };

@@ -68,9 +68,15 @@ impl Lines {
         self.keys.values().map(|line| &line.about)
     }
 
-    /// Where the first messages of a key are recorded, in order.
-    pub(super) fn places(&self, key: &str, limit: usize) -> Vec<Position> {
-        self.keys.get(key).map(|line| line.slots.keys().take(limit).copied().collect()).unwrap_or_default()
+    /// Where the first messages of a key are recorded, in order; of those after a message, where one is named. None: that
+    /// one is not among them.
+    pub(super) fn places(&self, key: &str, after: Option<EventId>, limit: usize) -> Option<Vec<Position>> {
+        let slots = || self.keys.get(key).into_iter().flat_map(|line| &line.slots);
+        let behind = match after {
+            Some(after) => *slots().find(|(_, slot)| slot.event_id == after)?.0,
+            None => Position::ZERO,
+        };
+        Some(slots().map(|(at, _)| *at).skip_while(|at| *at <= behind).take(limit).collect())
     }
 
     /// The oldest message on each lane, and where the last of all is recorded.

@@ -17,6 +17,7 @@ mod parked_key;
 mod parking;
 mod retry;
 mod shelf;
+mod shown;
 mod ward;
 
 pub(crate) use decisions::QUARANTINE_CATEGORY;
@@ -35,3 +36,4 @@ pub(crate) use parking::{Parking, Parts};
 pub(crate) use retry::{Retry, take_over};
 pub use shelf::parked_keys;
 pub(crate) use shelf::{Changes, Draft, Shelf};
+pub use shown::Shown;

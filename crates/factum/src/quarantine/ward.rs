@@ -5,13 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Action, EventShelf, Handled, ParkedKey, ParkedMessage, QuarantineError,
-    desk::Request,
-    parked_keys,
-    shelf::{keys, messages_of},
+    Action, EventShelf, Handled, ParkedKey, QuarantineError, Shown, desk::Request, parked_keys, shelf::keys,
+    shown::messages_shown,
 };
 use crate::{
-    model::ProjectionKey,
+    model::{EventId, ProjectionKey},
     read::{ReadError, ReadSnapshot, ReadStore},
     runtime::Runtime,
     store::BoxFuture,
@@ -34,8 +32,8 @@ pub(super) trait Ward: Send + Sync {
     fn keys(&self, limit: usize) -> Answer<'_, Vec<ParkedKey>>;
     /// One of them.
     fn key<'a>(&'a self, key: &'a str) -> Answer<'a, Option<ParkedKey>>;
-    /// Its messages, in order, the first `limit`.
-    fn messages<'a>(&'a self, key: &'a str, limit: usize) -> Answer<'a, Vec<ParkedMessage>>;
+    /// Its messages, in order: the first `limit`, or fewer, of those after a message. None: that one is not parked.
+    fn messages<'a>(&'a self, key: &'a str, after: Option<EventId>, limit: usize) -> Answer<'a, Option<Shown>>;
     /// Does what was decided about a key.
     fn carry_out<'a>(self: Arc<Self>, key: &'a str, action: Action) -> Answer<'a, Handled>;
 }
@@ -90,9 +88,9 @@ impl Ward for ReadModelWard {
         Box::pin(self.read(move |read| keys(of).get(read, &key.as_str().into())))
     }
 
-    fn messages<'a>(&'a self, key: &'a str, limit: usize) -> Answer<'a, Vec<ParkedMessage>> {
+    fn messages<'a>(&'a self, key: &'a str, after: Option<EventId>, limit: usize) -> Answer<'a, Option<Shown>> {
         let (of, key) = (self.projection, key.to_owned());
-        Box::pin(self.read(move |read| messages_of(read, of, &key, limit)))
+        Box::pin(self.read(move |read| messages_shown(read, of, &key, (after, limit))))
     }
 
     fn carry_out<'a>(self: Arc<Self>, key: &'a str, action: Action) -> Answer<'a, Handled> {
@@ -128,8 +126,8 @@ impl Ward for EventShelf {
         Box::pin(std::future::ready(Ok(self.about(key))))
     }
 
-    fn messages<'a>(&'a self, key: &'a str, limit: usize) -> Answer<'a, Vec<ParkedMessage>> {
-        Box::pin(async move { Ok(Self::messages(self, key, limit).await?) })
+    fn messages<'a>(&'a self, key: &'a str, after: Option<EventId>, limit: usize) -> Answer<'a, Option<Shown>> {
+        Box::pin(async move { Ok(Self::messages(self, key, after, limit).await?) })
     }
 
     fn carry_out<'a>(self: Arc<Self>, key: &'a str, action: Action) -> Answer<'a, Handled> {

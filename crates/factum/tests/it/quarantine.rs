@@ -149,7 +149,7 @@ impl Ward {
 
     /// Discards the first message of a key.
     async fn discard(&self, key: &str) -> Result<Handled, QuarantineError> {
-        let first = self.quarantine.show("totals", key, 1).await?.remove(0).1.remove(0).event_id;
+        let first = self.quarantine.show("totals", key, None, 1).await?.remove(0).1.messages.remove(0).event_id;
         self.quarantine.discard("totals", key, first, because("sent by a robot"), operator()).await
     }
 }
@@ -338,8 +338,13 @@ async fn who_decides_is_told_what_is_wrong_with_it() {
     assert_eq!(told, "`counter-2` is not parked in totals: list what is");
     let told = ward.quarantine.retry("sums", "counter-1", operator()).await.unwrap_err().to_string();
     assert_eq!(told, "no handler `sums` parks here: totals does");
-    let shown = ward.quarantine.show("totals", "counter-1", 10).await.unwrap().remove(0).1;
+    let shown = ward.quarantine.show("totals", "counter-1", None, 10).await.unwrap().remove(0).1.messages;
     let second = shown[1].event_id;
+    let behind = ward.quarantine.show("totals", "counter-1", Some(second), 10).await.unwrap().remove(0).1;
+    assert_eq!((behind.messages.len(), behind.next), (0, None));
+    let gone = factum::EventId::from_uuid(uuid::Uuid::from_u128(9));
+    let told = ward.quarantine.show("totals", "counter-1", Some(gone), 10).await.unwrap_err().to_string();
+    assert!(told.contains("is not parked under `counter-1` any more"), "{told}");
     let told =
         ward.quarantine.discard("totals", "counter-1", second, because("why not"), operator()).await.unwrap_err();
     assert!(told.to_string().contains("decide about its first message"), "{told}");

@@ -146,6 +146,8 @@ pub struct ParkedMessages {
     pub about: ParkedKey,
     /// Its messages, in order.
     pub messages: Vec<ParkedMessage>,
+    /// After which message to ask for the rest; none: this is all.
+    pub next: Option<String>,
 }
 
 /// A message that is quarantined.

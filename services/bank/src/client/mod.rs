@@ -266,19 +266,31 @@ impl BankClient {
         Ok(keys)
     }
 
-    /// A quarantined key with its messages.
+    /// A quarantined key with its messages: as many as one answer has, those after one where that is named.
     ///
     /// # Errors
     /// As [`BankClient::query`].
-    pub async fn parked_messages(&self, handler: &str, key: &str) -> Result<Vec<ParkedMessages>, ClientError> {
-        Ok(self.parked_at(handler, key).await?.1)
+    pub async fn parked_messages(
+        &self,
+        handler: &str,
+        key: &str,
+        after: Option<&str>,
+    ) -> Result<Vec<ParkedMessages>, ClientError> {
+        Ok(self.parked_at(handler, key, after, PARKED_PAGE_MAX).await?.1)
     }
 
     /// The same, and the service whose handler it is: the one that knows it.
-    async fn parked_at(&self, handler: &str, key: &str) -> Result<(SocketAddr, Vec<ParkedMessages>), ClientError> {
+    async fn parked_at(
+        &self,
+        handler: &str,
+        key: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(SocketAddr, Vec<ParkedMessages>), ClientError> {
         let mut parameters = form_urlencoded::Serializer::new(String::new());
         parameters.append_pair("handler", handler).append_pair("key", key);
-        let limit = PARKED_PAGE_MAX.to_string();
+        parameters.extend_pairs(after.map(|after| ("after", after)));
+        let limit = limit.to_string();
         let path = format!("/admin/quarantine/messages?{}", parameters.append_pair("limit", &limit).finish());
         let mut unknown = None;
         for surface in self.surfaces.all() {
@@ -304,7 +316,7 @@ impl BankClient {
         (handler, key): (&str, &str),
         body: &Value,
     ) -> Result<Handled, ClientError> {
-        let (to, _) = self.parked_at(handler, key).await?;
+        let (to, _) = self.parked_at(handler, key, None, 1).await?;
         self.decide(to, format!("/admin/quarantine/{decision}"), body).await
     }
 

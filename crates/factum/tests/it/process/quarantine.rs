@@ -91,10 +91,17 @@ async fn a_process_that_cannot_bear_a_message_is_parked_and_the_others_flow_on()
     assert_eq!((handled.done, handled.left), (0, 2));
     assert!(handled.failed.unwrap().contains("more than an order can bear"));
     assert_eq!(listed(&orders).await[0].about.attempts, 2);
-    let shown_messages = orders.quarantine().show(HANDLER, &key(ORDER), 10).await.unwrap().remove(0).1;
+    let shown_messages = orders.quarantine().show(HANDLER, &key(ORDER), None, 10).await.unwrap().remove(0).1.messages;
     let of = |number: usize| (shown_messages[number].name.as_str(), shown_messages[number].data.clone().unwrap());
     assert_eq!(of(0).0, "shop.carts.checked-out.v1");
     assert_eq!(of(1), ("shop.payments.payment-taken.v1", r#"{"amount":5}"#.to_owned()));
+    let show = async |after, limit| orders.quarantine().show(HANDLER, &key(ORDER), after, limit).await;
+    let (first, second) = (shown_messages[0].event_id, shown_messages[1].event_id);
+    assert_eq!(show(None, 1).await.unwrap().remove(0).1.next, Some(first), "the rest begins there");
+    let rest = show(Some(first), 1).await.unwrap().remove(0).1;
+    assert_eq!((rest.messages[0].event_id, rest.next), (second, None));
+    let gone = EventId::from_uuid(ORDER);
+    assert!(matches!(show(Some(gone), 1).await, Err(QuarantineError::NotAfter { after, .. }) if after == gone));
 
     // A fixed build takes them in order.
     cure(amount);
@@ -150,7 +157,7 @@ async fn a_timer_that_a_process_cannot_bear_parks_it_and_holds_up_no_other() {
     assert_eq!(shop.story(ORDER).await, ["placed"]);
     let about = listed(&orders).await.remove(0).about;
     assert_eq!((about.name.as_str(), about.messages), ("timer.due", 2));
-    let messages = orders.quarantine().show(HANDLER, &key(ORDER), 1).await.unwrap().remove(0).1;
+    let messages = orders.quarantine().show(HANDLER, &key(ORDER), None, 1).await.unwrap().remove(0).1.messages;
     assert!(messages[0].data.as_ref().unwrap().contains(r#""timer":"pay""#), "{messages:?}");
     drop(orders);
     let orders = shop.orders().await;
