@@ -1,6 +1,12 @@
 //! What comes on a topic of commands that is no command, and topics whose sender was restored.
 
-use factum::{bus::Headers, receiver::DeadLetterError};
+use std::path::{Path, PathBuf};
+
+use factum::{
+    bus::Headers,
+    receiver::DeadLetterError,
+    store::{EngineOptions, EngineStore, Identity},
+};
 
 use super::*;
 use crate::operator::{because, operator};
@@ -118,46 +124,73 @@ async fn the_alarm_of_dead_letters_lasts_until_somebody_acknowledges_them() {
 }
 
 /// The identity of a store after a restore: its progress was written in another history.
-fn restored(store: &Arc<dyn EventStore>) -> factum::store::Identity {
+fn restored(store: &Arc<dyn EventStore>) -> Identity {
     let identity = store.identity().clone();
-    factum::store::Identity { incarnation: Incarnation::from_uuid(Uuid::from_u128(77)), ..identity }
+    Identity { incarnation: Incarnation::from_uuid(Uuid::from_u128(77)), ..identity }
+}
+
+/// The folder in which a receiver has its store, and a copy of it.
+struct Folder {
+    _temporary: tempfile::TempDir,
+    live: PathBuf,
+    copy: PathBuf,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, copy) = (folder.path().join("live"), folder.path().join("copy"));
+        Self { _temporary: folder, live, copy }
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        Arc::new(EngineStore::open(&self.live, EngineOptions::default()).unwrap())
+    }
+
+    fn is_copied(&self) {
+        copy_folder(&self.live, &self.copy);
+    }
+
+    /// What came after the copy was made is lost, the receiver's progress with it.
+    fn is_restored(&self) {
+        std::fs::remove_dir_all(&self.live).unwrap();
+        EngineStore::restore(&self.copy, &self.live, &EngineOptions::default()).unwrap();
+    }
+
+    /// A story in it, with 10 on the account.
+    async fn story(&self) -> Story {
+        let (store, bus) = (self.store(), MemoryBus::new());
+        let service = start_patiently(&store, &bus).await;
+        open(&service, 10).await;
+        let sender = Sender::new(&bus).await;
+        Story { service, store, bus, sender }
+    }
+}
+
+impl Story {
+    /// The service stops, something is done to its folder, and it starts again.
+    async fn after(self, folder: &Folder, happens: impl FnOnce(&Folder)) -> Self {
+        let Self { service, store, bus, sender } = self;
+        service.stop(LIMIT).await.unwrap();
+        drop(store);
+        happens(folder);
+        let store = folder.store();
+        Self { service: start_patiently(&store, &bus).await, store, bus, sender }
+    }
 }
 
 #[tokio::test]
 async fn a_restored_receiver_deals_with_what_its_restore_lost() {
-    let folder = tempfile::tempdir().unwrap();
-    let (live, copy) = (folder.path().join("live"), folder.path().join("copy"));
-    let open_store = |path: &std::path::Path| -> Arc<dyn EventStore> {
-        Arc::new(factum::store::EngineStore::open(path, factum::store::EngineOptions::default()).unwrap())
-    };
-    let store = open_store(&live);
-    let bus = MemoryBus::new();
-    let service = start_patiently(&store, &bus).await;
-    open(&service, 10).await;
-    let sender = Sender::new(&bus).await;
-    let mut story = Story { service, store, bus, sender };
+    let folder = Folder::new();
+    let mut story = folder.story().await;
     story.sender.deposit("1", 1).await;
     story.settled().await;
-    let Story { service, store, bus, sender } = story;
-    service.stop(LIMIT).await.unwrap();
-    drop(store);
-    copy_folder(&live, &copy);
-
-    // What comes after the copy was made is lost with the store, and its progress too.
-    let store = open_store(&live);
-    let mut story = Story { service: start_patiently(&store, &bus).await, store, bus, sender };
+    let mut story = story.after(&folder, Folder::is_copied).await;
     story.sender.deposit("2", 2).await;
     story.sender.withdraw("3", 1_000).await;
     story.settled().await;
     assert_eq!(story.balance().await, 13);
-    let Story { service, store, bus, sender } = story;
-    service.stop(LIMIT).await.unwrap();
-    drop(store);
-    std::fs::remove_dir_all(&live).unwrap();
-    factum::store::EngineStore::restore(&copy, &live, &factum::store::EngineOptions::default()).unwrap();
-
-    let store = open_store(&live);
-    let story = Story { service: start_patiently(&store, &bus).await, store, bus, sender };
+    let story = story.after(&folder, Folder::is_restored).await;
     story.settled().await;
     assert_eq!(story.balance().await, 13);
     let names: Vec<_> = story.recorded().await.into_iter().map(|(id, name, _)| (id, name)).collect();
@@ -172,7 +205,7 @@ async fn start_patiently(store: &Arc<dyn EventStore>, bus: &MemoryBus) -> Servic
     builder(store, &bus, &Runtime::tokio()).start().await.unwrap()
 }
 
-fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -186,23 +219,8 @@ fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
 
 #[tokio::test]
 async fn a_sender_restored_to_before_what_was_taken_stops_its_partition() {
-    let folder = tempfile::tempdir().unwrap();
-    let (live, copy) = (folder.path().join("live"), folder.path().join("copy"));
-    let open_store = |path: &std::path::Path| -> Arc<dyn EventStore> {
-        Arc::new(factum::store::EngineStore::open(path, factum::store::EngineOptions::default()).unwrap())
-    };
-    let store = open_store(&live);
-    let bus = MemoryBus::new();
-    let service = start_patiently(&store, &bus).await;
-    open(&service, 10).await;
-    service.stop(LIMIT).await.unwrap();
-    drop(store);
-    copy_folder(&live, &copy);
-
-    let store = open_store(&live);
-    let service = start_patiently(&store, &bus).await;
-    let sender = Sender::new(&bus).await;
-    let mut story = Story { service, store, bus, sender };
+    let folder = Folder::new();
+    let mut story = folder.story().await.after(&folder, Folder::is_copied).await;
     story.sender.deposit("1", 1).await;
     story.sender.deposit("2", 2).await;
     story.settled().await;
@@ -220,13 +238,7 @@ async fn a_sender_restored_to_before_what_was_taken_stops_its_partition() {
     assert_eq!(story.balance().await, 13);
 
     // As it says: now it knows nothing of what its sender has lost.
-    let Story { service, store, bus, sender } = story;
-    service.stop(LIMIT).await.unwrap();
-    drop(store);
-    std::fs::remove_dir_all(&live).unwrap();
-    factum::store::EngineStore::restore(&copy, &live, &factum::store::EngineOptions::default()).unwrap();
-    let store = open_store(&live);
-    let story = Story { service: start_patiently(&store, &bus).await, store, bus, sender };
+    let story = story.after(&folder, Folder::is_restored).await;
     story.settled().await;
     assert_eq!(story.balance().await, 15);
     assert!(story.receiver().alarms.is_empty());
