@@ -26,14 +26,6 @@ const COUNTERS: usize = 4;
 /// Far more calls than a consumer makes in a story.
 const CALLS_MAX: u64 = 200;
 
-/// Publishes everything there is, and stops.
-async fn publish(world: &World) {
-    let relay = world.relay();
-    let head = world.store.heads().await.unwrap().synced;
-    relay.status.shows(|report| report.position >= head && report.state == LoopState::Live).await;
-    relay.stop().await.unwrap();
-}
-
 /// The consumer, with operators who look at what it has.
 fn started(world: &World) -> (Running<ConsumerEnd>, Arc<Forks>) {
     operated(world, world)
@@ -97,7 +89,7 @@ async fn restored() -> Story {
     for _ in 0..3 {
         raise_some(world.store.as_ref(), &mut expected).await;
     }
-    publish(&world).await;
+    world.publishes().await;
     let (consumer, _) = started(&other);
     consumer.status.shows(|report| report.processed == 3 * COUNTERS as u64).await;
     consumer.stop().await.unwrap();
@@ -117,7 +109,7 @@ async fn restored() -> Story {
     for counter in 0..COUNTERS as u64 {
         new.push(raise(world.store.as_ref(), counter, 1).await.get());
     }
-    publish(&world).await;
+    world.publishes().await;
     Story { world, other, fork, before, new, lost }
 }
 
@@ -184,7 +176,7 @@ async fn beyond_a_fork_it_stands_still_until_that_is_accepted_and_goes_on_from_t
     let (consumer, forks) = started(&other);
     expected.push(raise(world.store.as_ref(), 0, 1).await.get());
     expected.sort_unstable();
-    publish(&world).await;
+    world.publishes().await;
     notes_come_to(other.store.as_ref(), &expected, "started again").await;
     assert!(consumer.status.report().alarms.is_empty());
     assert_eq!(forks.list().await.unwrap(), []);
@@ -262,7 +254,7 @@ async fn a_restore_after_that_is_decided_about_anew() {
     let store = copy(world.store.as_ref(), 3, forked(world.store.identity(), 3)).await;
     put_progress(store.as_ref(), &progress(world.store.as_ref()).await).await;
     world.store = store;
-    publish(&world).await;
+    world.publishes().await;
     let text = || consumer.status.report().alarms.get(&home.to_string()).cloned();
     let text = eventually(text, || "nothing is said of the second restore".to_owned()).await;
     assert!(text.contains("source forked at 3"), "{text}");

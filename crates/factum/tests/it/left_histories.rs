@@ -23,14 +23,6 @@ const COUNTERS: usize = 6;
 /// Far more calls than a relay makes in a story.
 const CALLS_MAX: u64 = 200;
 
-/// Publishes everything there is, and stops.
-async fn publish(world: &World) {
-    let relay = world.relay();
-    let head = world.store.heads().await.unwrap().synced;
-    relay.status.shows(|report| report.position >= head && report.state == LoopState::Live).await;
-    relay.stop().await.unwrap();
-}
-
 /// What became of a store: restored at `fork`, with the relay's progress of now, or with none.
 async fn restored(store: &Arc<dyn EventStore>, fork: u64, with_progress: bool) -> Arc<dyn EventStore> {
     let restored = copy(store.as_ref(), fork, forked(store.identity(), fork)).await;
@@ -94,7 +86,7 @@ async fn published() -> (World, MemoryBus) {
     for _ in 0..3 {
         raise_some(world.store.as_ref(), &mut expected).await;
     }
-    publish(&world).await;
+    world.publishes().await;
     (world, bus)
 }
 
@@ -114,7 +106,7 @@ async fn a_history_that_was_left_is_told_on_every_partition_although_nothing_new
             world.shows(&truth(old.store.as_ref()).await).await;
 
             world.store = restored(&old.store, fork, with_progress).await;
-            publish(&world).await;
+            world.publishes().await;
             let incarnation = world.store.identity().incarnation;
             each_end_is_of(&bus, incarnation, &story);
             if with_progress {
@@ -131,7 +123,7 @@ async fn a_history_that_was_left_is_told_on_every_partition_although_nothing_new
                     assert!(text.contains(&format!("source forked at {fork}, you are at")), "{story}: {text}");
                 } else {
                     raise(world.store.as_ref(), counter_on(&partition), 1_000).await;
-                    publish(&world).await;
+                    world.publishes().await;
                     let grown = || totals(world.read_store.as_ref()).iter().any(|total| total.total > 1_000);
                     eventually(|| grown().then_some(()), || format!("{story}: {:?}", consumer.status.report())).await;
                     assert_eq!(alarm(), None, "{story}");
@@ -140,7 +132,7 @@ async fn a_history_that_was_left_is_told_on_every_partition_although_nothing_new
             consumer.stop().await.unwrap();
             // Started again, the relay has nothing more to say.
             let records = partitions().map(|partition| bus.records(&partition).len()).sum::<usize>();
-            publish(&world).await;
+            world.publishes().await;
             assert_eq!(partitions().map(|partition| bus.records(&partition).len()).sum::<usize>(), records, "{story}");
             a_new_reader_sees_the_truth(&world, &story).await;
         }
@@ -219,7 +211,7 @@ async fn a_restore_of_a_restore_is_told_as_the_history_it_led_to() {
                 raise(world.store.as_ref(), chance.u64(0..COUNTERS as u64), 10_000).await;
             }
             if chance.bool() || generation == 3 {
-                publish(&world).await;
+                world.publishes().await;
                 last_progress = progress(world.store.as_ref()).await;
                 let story = format!("seed {seed}, generation {generation}, fork at {fork}");
                 each_end_is_of(&bus, world.store.identity().incarnation, &story);
@@ -237,12 +229,12 @@ async fn what_says_that_a_history_was_left_is_no_message_to_anybody() {
     let processed = 3 * COUNTERS as u64;
     consumer.status.shows(|report| report.processed == processed).await;
     world.store = restored(&world.store, head, true).await;
-    publish(&world).await;
+    world.publishes().await;
     let last = bus.records(&partition_of(0)).last().map(message).unwrap();
     assert_eq!((last.name.as_str(), &last.data[..], last.position.get()), (HISTORY_LEFT_NAME, &b"{}"[..], head));
     assert_eq!(last.lineage.len(), 1);
     let raised = raise(world.store.as_ref(), 0, 1).await;
-    publish(&world).await;
+    world.publishes().await;
     consumer.status.shows(|report| report.position == raised).await;
     assert_eq!(consumer.status.report().processed, processed + 1);
     consumer.stop().await.unwrap();

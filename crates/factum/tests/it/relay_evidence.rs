@@ -28,16 +28,8 @@ async fn published() -> (World, MemoryBus, [u64; COUNTERS]) {
     for _ in 0..3 {
         raise_some(world.store.as_ref(), &mut expected).await;
     }
-    publish(&world).await;
+    world.publishes().await;
     (world, bus, expected)
-}
-
-/// Publishes everything there is, and stops.
-async fn publish(world: &World) {
-    let relay = world.relay();
-    let head = world.store.heads().await.unwrap().synced;
-    relay.status.shows(|report| report.position >= head && report.state == LoopState::Live).await;
-    relay.stop().await.unwrap();
 }
 
 fn positions(bus: &MemoryBus) -> Vec<u64> {
@@ -79,7 +71,7 @@ async fn halted(world: &World) -> RelayHalt {
 async fn a_restart_sends_nothing_again() {
     let (world, bus, expected) = published().await;
     let before = positions(&bus);
-    publish(&world).await;
+    world.publishes().await;
     assert_eq!(positions(&bus), before);
     a_new_reader_sees(&world, &expected).await;
 }
@@ -88,7 +80,7 @@ async fn a_restart_sends_nothing_again() {
 async fn topic_deleted_while_the_relay_was_stopped() {
     let (world, bus, expected) = published().await;
     bus.delete_topic(TOPIC);
-    publish(&world).await;
+    world.publishes().await;
     assert_eq!(positions(&bus).len(), 3 * COUNTERS);
     a_new_reader_sees(&world, &expected).await;
 }
@@ -138,7 +130,7 @@ async fn broker_loses_acknowledged_records() {
                         relay.stop().await.unwrap();
                     }
                     None => {
-                        publish(&world).await;
+                        world.publishes().await;
                         a_new_reader_sees(&world, &expected).await;
                     }
                 }
@@ -164,7 +156,7 @@ async fn topic_made_anew_that_has_grown_beyond_the_checkpoint() {
     eventually(|| faults.take_death().then_some(()), || "nothing was sent".to_owned()).await;
     relay.kill().await;
     assert_eq!(positions(&bus).len(), 5 * COUNTERS);
-    publish(&world).await;
+    world.publishes().await;
     assert_eq!(positions(&bus).into_iter().collect::<BTreeSet<_>>().len(), 8 * COUNTERS);
     let (first, last) = (message_at(&bus, 0), 5 * COUNTERS as u64);
     assert!(first > last, "the beginning was sent again after what is newer: {first}");
@@ -189,7 +181,7 @@ async fn a_message_that_stands_behind_a_hole_does_not_vouch_for_what_is_before_i
     assert!(!lane.is_sorted(), "what was lost was sent again behind what is newer: {lane:?}");
 
     bus.lose_records(&partition, Offset::new(whole));
-    publish(&world).await;
+    world.publishes().await;
     a_new_reader_sees(&world, &expected).await;
 }
 
@@ -233,7 +225,7 @@ async fn a_lost_checkpoint_sends_everything_again() {
     let consumer = world.consumer();
     world.shows(&expected).await;
     world.store = copy(world.store.as_ref(), u64::MAX, world.store.identity().clone()).await;
-    publish(&world).await;
+    world.publishes().await;
     assert_eq!(positions(&bus).len(), 2 * 3 * COUNTERS);
     consumer.status.shows(|report| report.dropped == 3 * COUNTERS as u64).await;
     world.shows(&expected).await;
@@ -295,7 +287,7 @@ async fn event_store_restored_from_an_older_backup() {
             for counter in 0..COUNTERS as u64 {
                 raise(world.store.as_ref(), counter, 1_000).await;
             }
-            publish(&world).await;
+            world.publishes().await;
             let incarnation = world.store.identity().incarnation;
             for partition in partitions() {
                 let mut shared = 0;
@@ -337,7 +329,7 @@ async fn an_older_copy_of_a_restored_store_is_refused() {
     for counter in 0..COUNTERS as u64 {
         raise(world.store.as_ref(), counter, 1).await;
     }
-    publish(&world).await;
+    world.publishes().await;
     world.store = old;
     let halt = halted(&world).await;
     assert!(matches!(halt, RelayHalt::ForeignHistory { .. }), "{halt}");

@@ -18,7 +18,7 @@ use factum::{
     quarantine::Quarantine,
     read::{Key, KeyRange, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Table},
     relay::{self, OutgoingMessage, Publication, Relay, RelayEnd},
-    runtime::{Driver, ManualClock, Runtime, Status, Stop, Stopper, Task},
+    runtime::{Driver, LoopState, ManualClock, Runtime, Status, Stop, Stopper, Task},
     store::{
         Append, BoxFuture, EngineOptions, EngineStore, EventStore, ExpectedVersion, MemoryStore, Metadata, NewEvent,
         Position, StreamName,
@@ -313,6 +313,14 @@ impl World {
         let options = ConsumerOptions { group: GROUP.to_owned(), topics: vec![TOPIC.into()], assignment };
         let Self { bus, read_store, watermarks, runtime, .. } = self.clone();
         ProjectionConsumer::new(projection, options, bus, read_store, watermarks, runtime)
+    }
+
+    /// A relay publishes everything there is, and stops.
+    pub async fn publishes(&self) {
+        let relay = self.relay();
+        let head = self.store.heads().await.unwrap().synced;
+        relay.status.shows(|report| report.position >= head && report.state == LoopState::Live).await;
+        relay.stop().await.unwrap();
     }
 
     /// Waits until the read model shows exactly these totals.

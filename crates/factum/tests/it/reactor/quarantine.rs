@@ -10,7 +10,7 @@ use factum::{
     store::{EventStore, MemoryStore},
 };
 
-use super::{Receiver, Telling, Told, arrives, raises, topics::Hearing, topics::published};
+use super::{Receiver, Telling, Told, arrives, raises, topics::Hearing};
 use crate::{
     faults::{Fault, Faults, faulty, killed_anywhere},
     operator::{because, operator},
@@ -154,7 +154,7 @@ async fn of_a_topic_the_stream_is_parked_too() {
     for counter in [1, 2, 1] {
         raise(world.store.as_ref(), counter, 1).await;
     }
-    published(&world).await;
+    world.publishes().await;
     let service = || async {
         let builder = Service::builder("shop", "mails").store(Arc::clone(&store)).bus(world.bus.clone());
         let service = builder.runtime(Runtime::tokio()).reacts(Hearing(receiver.clone())).start().await.unwrap();
@@ -211,7 +211,7 @@ async fn of_a_topic_what_was_parked_is_told_again_after_such_a_restore() {
     for counter in [1, 2, 1, 2, 1] {
         raise(world.store.as_ref(), counter, 1).await;
     }
-    published(&world).await;
+    world.publishes().await;
     let start = async |store: &Arc<dyn EventStore>| {
         let builder = Service::builder("shop", "mails").store(Arc::clone(store)).bus(world.bus.clone());
         let service = builder.runtime(Runtime::tokio()).reacts(Hearing(receiver.clone())).start().await.unwrap();

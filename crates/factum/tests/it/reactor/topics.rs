@@ -42,13 +42,6 @@ macro_rules! hearing {
 hearing!(Hearing, Since::Beginning);
 hearing!(HearingNews, Since::Now);
 
-pub(super) async fn published(world: &World) {
-    let relay = world.relay();
-    let head = world.store.heads().await.unwrap().synced;
-    within(relay.status.shows(|report| report.position >= head)).await;
-    relay.stop().await.unwrap();
-}
-
 async fn settled(world: &World, store: &Arc<dyn EventStore>, reactor: impl Reactor) {
     let builder = Service::builder("shop", "mails").store(Arc::clone(store)).bus(world.bus.clone());
     let service = builder.runtime(Runtime::tokio()).reacts(reactor).start().await.unwrap();
@@ -94,7 +87,7 @@ async fn a_reactor_to_topics_hears_each_message_once_and_goes_on_after_a_restart
         for counter in 0..5 {
             raise(world.store.as_ref(), counter, 1).await;
         }
-        published(&world).await;
+        world.publishes().await;
         settled(&world, &store, Hearing(receiver.clone())).await;
         assert_eq!(receiver.told().len(), round * 5);
     }
@@ -109,14 +102,14 @@ async fn a_new_reactor_to_topics_lets_the_past_rest() {
     for counter in 0..5 {
         raise(world.store.as_ref(), counter, 1).await;
     }
-    published(&world).await;
+    world.publishes().await;
     settled(&world, &store, HearingNews(receiver.clone())).await;
     assert_eq!(receiver.told(), []);
     // While it is not there; it is not new any more.
     for counter in 0..7 {
         raise(world.store.as_ref(), counter, 1).await;
     }
-    published(&world).await;
+    world.publishes().await;
     settled(&world, &store, HearingNews(receiver.clone())).await;
     let expected: BTreeMap<_, _> = (0..7).map(|counter| (format!("counter-{counter}"), vec![counter + 6])).collect();
     assert_eq!((receiver.firsts(), receiver.told().len()), (expected, 7));
@@ -128,7 +121,7 @@ async fn a_topic_that_is_not_there_yet_has_no_past() {
     let (store, receiver): (Arc<dyn EventStore>, _) = (Arc::new(MemoryStore::seeded(2)), Receiver::new());
     settled(&world, &store, HearingNews(receiver.clone())).await;
     raise(world.store.as_ref(), 1, 1).await;
-    published(&world).await;
+    world.publishes().await;
     settled(&world, &store, HearingNews(receiver.clone())).await;
     assert_eq!(receiver.firsts(), raises(world.store.as_ref()).await);
 }
@@ -141,14 +134,14 @@ async fn after_a_restore_of_its_own_store_the_whole_topic_is_not_told_again() {
     for counter in 0..5 {
         raise(world.store.as_ref(), counter, 1).await;
     }
-    published(&world).await;
+    world.publishes().await;
     settled(&world, &store, Hearing(receiver.clone())).await;
     let value = store.progress(PROGRESS).await.unwrap().value.unwrap();
     let restored = crate::restored::named(MemoryStore::new(), forked(store.identity(), 0));
     let claimed = restored.claim_progress(PROGRESS).await.unwrap();
     restored.advance_progress(PROGRESS, claimed.epoch, None, &value).await.unwrap();
     raise(world.store.as_ref(), 1, 1).await;
-    published(&world).await;
+    world.publishes().await;
     settled(&world, &restored, Hearing(receiver.clone())).await;
     assert_eq!((receiver.told().len(), receiver.distinct()), (6, 6));
     assert_eq!(receiver.firsts(), raises(world.store.as_ref()).await);
