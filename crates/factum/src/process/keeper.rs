@@ -164,9 +164,9 @@ impl TimerKeeper {
 
     /// One run from what is saved to the first trouble.
     async fn keep(&self, epoch: &mut Option<Epoch>, backoff: &mut Backoff) -> Result<(), Trouble> {
-        self.shelf.catch_up().await?;
         let (ledger, pending, as_of) = Ledger::open(Arc::clone(&self.store), self.category, *epoch).await?;
         *epoch = Some(ledger.epoch);
+        self.shelf.catch_up().await?;
         let from = pending.complete_to();
         let subscription = Subscription::new(Arc::clone(&self.store), Selection::everything(), from);
         let at_end = from >= self.store.heads().await?.synced;

@@ -31,8 +31,9 @@ use crate::{
 
 /// What a handler must be able to do so that its messages can be parked.
 pub(crate) trait Parks: Send + Sync {
-    /// The keys a message belongs to. It waits while any of them is parked; when it fails for good itself, the first one
-    /// is. None: the message is not for this handler.
+    /// The keys a message belongs to, the last one being the narrowest. It waits while any of them is parked, in the line of
+    /// the last that is, and goes over from there to that of one before it. When it fails for good itself, the first one is
+    /// parked. None: the message is not for this handler.
     fn keys(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Vec<String>;
 
     /// Takes in a message that was parked.
@@ -64,6 +65,16 @@ pub(crate) enum Met {
     Free,
     /// It is dealt with: parked behind others of its key, or discarded.
     DealtWith,
+}
+
+/// Why a message is parked.
+enum Why<'a> {
+    /// It stands behind others.
+    Behind,
+    /// It goes over from another line, in which that it stood there was recorded here.
+    Over(Position),
+    /// It failed for good.
+    Failed(&'a str),
 }
 
 /// Why a message was not parked.
@@ -110,7 +121,8 @@ impl EventShelf {
         self.freed.subscribe()
     }
 
-    /// Reads what was recorded since it was last read. To be called before anything is taken in.
+    /// Reads what was recorded since it was last read. To be called before anything is taken in, and after progress is claimed:
+    /// until then, another owner parks messages and passes them.
     pub(crate) async fn catch_up(&self) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
         self.read_on().await
@@ -176,8 +188,12 @@ impl EventShelf {
         }
         let _writing = self.writing.lock().await;
         // It may have become free meanwhile: what is parked then would wait for nothing.
-        let Some(key) = keys.iter().find(|key| self.holds(key)) else { return Ok(Met::Free) };
-        self.write(key, message, None).await?;
+        let Some(key) = keys.iter().rfind(|key| self.holds(key)) else { return Ok(Met::Free) };
+        // Told again, it stands where it stood, whatever was parked since.
+        let stands = keys.iter().any(|key| self.lines().has(key, message.delivery.event_id));
+        if !stands {
+            self.write(key, message, Why::Behind).await?;
+        }
         Ok(Met::DealtWith)
     }
 
@@ -191,19 +207,20 @@ impl EventShelf {
     /// The same under a key that is known.
     pub(crate) async fn park(&self, key: &str, message: &Incoming<'_>, reason: &str) -> Result<(), NotParked> {
         let _writing = self.writing.lock().await;
-        self.write(key, message, Some(reason)).await
+        self.write(key, message, Why::Failed(reason)).await
     }
 
-    async fn write(&self, key: &str, message: &Incoming<'_>, reason: Option<&str>) -> Result<(), NotParked> {
+    async fn write(&self, key: &str, message: &Incoming<'_>, why: Why<'_>) -> Result<(), NotParked> {
         let now = self.runtime.now();
         self.has_room(key, message)?;
-        let parked = Parked {
-            handler: self.handler.as_ref().to_owned(),
-            key: key.to_owned(),
-            reason: reason.map(str::to_owned),
-            message: ParkedMessage::of(message, now),
+        let (reason, from) = match why {
+            Why::Behind => (None, None),
+            Why::Over(place) => (None, Some(place)),
+            Why::Failed(reason) => (Some(reason.to_owned()), None),
         };
-        facts::recorded(self.store.as_ref(), parked.append(now)).await?;
+        let (handler, key) = (self.handler.as_ref().to_owned(), key.to_owned());
+        let parked = Parked { handler, key, reason, message: ParkedMessage::of(message, now) };
+        facts::recorded(self.store.as_ref(), parked.append(from, now)).await?;
         self.read_on().await?;
         Ok(())
     }
@@ -250,14 +267,17 @@ impl EventShelf {
         let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
         let raw = RawEvent { name: &message.name, schema: message.schema, data: &data };
         let keys = self.parks.keys(raw, &delivery);
-        let Some(other) = keys.iter().find(|other| *other != key && self.holds(other)) else {
+        // What is parked under a narrower one came later: while that is parked, what comes does not get here.
+        let wider = keys.iter().position(|own| own == key).unwrap_or(keys.len().saturating_sub(1));
+        let Some(other) = keys[..wider].iter().rfind(|other| self.holds(other)) else {
             return self.parks.take_again(message).await;
         };
         let partition = message.partition();
         let incoming = Incoming { raw, delivery, partition: partition.as_ref() };
         // Behind what came before it there.
         let _writing = self.writing.lock().await;
-        Ok(self.write(other, &incoming, None).await?)
+        let place = self.lines().first_place(key);
+        Ok(self.write(other, &incoming, Why::Over(place)).await?)
     }
 
     async fn release(&self, key: &str, message: &ParkedMessage) -> Result<(), QuarantineError> {

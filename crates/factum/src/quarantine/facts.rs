@@ -76,10 +76,12 @@ pub(super) struct Recorded {
 }
 
 impl Parked {
-    /// Under an id derived from the message: parked again, it changes nothing.
-    pub(super) fn append(&self, now: Timestamp) -> Append {
+    /// Under an id derived from the message and, where it goes over `from` another line, from its place there: parked again,
+    /// it changes nothing.
+    pub(super) fn append(&self, from: Option<Position>, now: Timestamp) -> Append {
         let ParkedMessage { event_id, correlation_id, actor, .. } = &self.message;
-        let id = derived("parked", &self.handler, &self.key, *event_id);
+        let what = from.map_or_else(|| "parked".to_owned(), |place| format!("parked from {place}"));
+        let id = derived(&what, &self.handler, &self.key, *event_id);
         append(
             Written { name: PARKED, handler: &self.handler, key: &self.key, data: json(self) },
             (

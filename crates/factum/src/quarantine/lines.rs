@@ -79,6 +79,12 @@ impl Lines {
         Some(slots().map(|(at, _)| *at).skip_while(|at| *at <= behind).take(limit).collect())
     }
 
+    /// Where the first message of a key is recorded.
+    pub(super) fn first_place(&self, key: &str) -> Position {
+        let first = self.keys.get(key).and_then(|line| line.slots.first_key_value());
+        first.map_or(Position::ZERO, |(place, _)| *place)
+    }
+
     /// The oldest message on each lane, and where the last of all is recorded.
     pub(super) fn outstanding(&self) -> (BTreeMap<Lane, Position>, Position) {
         let (mut oldest, mut last) = (BTreeMap::new(), Position::ZERO);

@@ -164,12 +164,12 @@ impl ReactorRunner {
 
     /// Claims the progress, once; later runs of the same loop keep their epoch, or two owners would take turns.
     async fn take_over(&self, epoch: &mut Option<Epoch>) -> Result<Session, Trouble> {
-        if let Some(shelf) = &self.shelf {
-            shelf.catch_up().await?;
-        }
         let (reactor, store) = (self.reactor.as_ref(), Arc::clone(&self.store));
         let Opened { ledger, saved, orphaned } =
             Ledger::open(store, reactor.name(), (reactor.since(), self.now), epoch).await?;
+        if let Some(shelf) = &self.shelf {
+            shelf.catch_up().await?;
+        }
         if let Some(orphaned) = orphaned {
             self.tell_orphaned(orphaned);
         }

@@ -15,6 +15,7 @@ use factum::{
     store::{BoxFuture, EventStore, StoreError},
     testing::{self, FaultyStore, Interference, StoreCall},
 };
+use tokio::sync::Semaphore;
 
 use crate::world::World;
 
@@ -206,6 +207,22 @@ impl Faults {
         }
         Err(ReadError::Unavailable(Box::new(Injected)))
     }
+}
+
+/// A store at which nobody takes over before there is a permit.
+pub fn gated(store: &Arc<dyn EventStore>) -> (Arc<FaultyStore>, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let permits = Arc::clone(&gate);
+    let store = FaultyStore::new(store).before(move |call, _| {
+        let gate = Arc::clone(&permits);
+        async move {
+            if call == StoreCall::ClaimProgress {
+                gate.acquire().await.unwrap().forget();
+            }
+            Ok(())
+        }
+    });
+    (Arc::new(store), gate)
 }
 
 /// How many calls a story may have; beyond, it does not come to rest.

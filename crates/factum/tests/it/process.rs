@@ -3,6 +3,7 @@
 
 mod faults;
 mod hearing;
+mod lines;
 mod quarantine;
 mod shop;
 mod stories;

@@ -228,9 +228,6 @@ impl EffectConsumer {
         &self,
         epochs: &mut HashMap<Arc<str>, Epoch>,
     ) -> Result<(HashMap<Arc<str>, Ledger>, Book), Trouble> {
-        if let Some(shelf) = &self.shelf {
-            shelf.catch_up().await?;
-        }
         let (mut ledgers, mut checkpoints) = (HashMap::new(), Vec::new());
         for topic in &self.options.topics {
             let claimed = epochs.get(topic).copied();
@@ -245,6 +242,9 @@ impl EffectConsumer {
             }
             epochs.insert(topic.clone(), ledger.epoch());
             ledgers.insert(topic.clone(), ledger);
+        }
+        if let Some(shelf) = &self.shelf {
+            shelf.catch_up().await?;
         }
         self.seen.send_if_modified(|seen| {
             seen.lanes.extend(checkpoints.iter().cloned());

@@ -27,32 +27,32 @@ use crate::{
     world::{World, eventually, within, world},
 };
 
-const HANDLER: &str = "process/order";
+pub(super) const HANDLER: &str = "process/order";
 const HEARING: &str = "process order";
 const KEEPER: &str = "timers order";
-const ORDER: Uuid = Uuid::from_u128(7);
+pub(super) const ORDER: Uuid = Uuid::from_u128(7);
 const OTHER: Uuid = Uuid::from_u128(8);
 
 /// An amount that nobody else cures.
-fn poison() -> u64 {
+pub(super) fn poison() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(2);
     POISON * NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn key(order: Uuid) -> String {
+pub(super) fn key(order: Uuid) -> String {
     format!("order-{order}")
 }
 
-async fn retry(orders: &Service, order: Uuid) -> Result<Handled, QuarantineError> {
+pub(super) async fn retry(orders: &Service, order: Uuid) -> Result<Handled, QuarantineError> {
     within(orders.quarantine().retry(HANDLER, &key(order), operator())).await
 }
 
-async fn listed(orders: &Service) -> Vec<Listed> {
+pub(super) async fn listed(orders: &Service) -> Vec<Listed> {
     orders.quarantine().list(100).await.unwrap()
 }
 
 /// Waits until nothing is under way, whatever is parked.
-async fn rested(services: &[&Service]) {
+pub(super) async fn rested(services: &[&Service]) {
     within(settle(services)).await.unwrap();
 }
 
@@ -222,13 +222,13 @@ const SOURCE: Source =
     Source { store: StoreId::from_uuid(Uuid::from_u128(80)), incarnation: Incarnation::from_uuid(Uuid::from_u128(90)) };
 
 /// Carts on one partition, told by hand.
-struct Carts {
-    shop: Shop,
+pub(super) struct Carts {
+    pub(super) shop: Shop,
     last: u64,
 }
 
 impl Carts {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let shop = Shop::new();
         let topics = [CARTS, PAYMENTS, OUTCOMES].map(|topic| TopicSpec::new(topic, 1).unwrap());
         shop.bus.ensure_topics(&topics).await.unwrap();
@@ -236,7 +236,7 @@ impl Carts {
     }
 
     /// A message of a cart; its stream is the cart's.
-    async fn tell(&mut self, cart: &str, data: String) {
+    pub(super) async fn tell(&mut self, cart: &str, data: String) {
         self.last += 1;
         let stream = StreamName::new(format!("cart-{cart}")).unwrap();
         let envelope = Envelope {
@@ -264,7 +264,7 @@ impl Carts {
         producer.produce(vec![(TopicPartition::new(CARTS, 0), record)]).await.unwrap();
     }
 
-    async fn checks_out(&mut self, cart: &str, order: Uuid, amount: u64) {
+    pub(super) async fn checks_out(&mut self, cart: &str, order: Uuid, amount: u64) {
         self.tell(cart, format!(r#"{{"order":"{order}","amount":{amount}}}"#)).await;
     }
 }

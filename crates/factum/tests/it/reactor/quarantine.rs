@@ -8,11 +8,12 @@ use factum::{
     reactor::{EffectError, Reactor, ReactorEnd, ReactorRunner},
     service::settle,
     store::{EventStore, MemoryStore},
+    testing::StoreCall,
 };
 
 use super::{Receiver, Telling, Told, arrives, raises, topics::Hearing};
 use crate::{
-    faults::{Fault, Faults, faulty, killed_anywhere},
+    faults::{Fault, Faults, faulty, gated, killed_anywhere},
     operator::{because, operator},
     restored::{copy, forked},
     world::{Running, World, eventually, raise, running, within, world},
@@ -171,6 +172,39 @@ async fn of_a_topic_the_stream_is_parked_too() {
     assert_eq!(handled, Handled { done: 2, left: 0, failed: None });
     assert_eq!(receiver.firsts(), raises(world.store.as_ref()).await);
     assert_eq!(receiver.told().len(), 4);
+}
+
+/// What the owner before parked after the new one had looked at what is parked, and before it took over.
+#[tokio::test]
+async fn who_takes_over_knows_what_was_parked_until_then() {
+    let (world, _bus) = world();
+    let receiver = Receiver::answering(refuses(1));
+    let before = Ward::open(&world, Telling(receiver.clone()));
+    arrives(&before.running, world.store.as_ref()).await;
+    let (store, gate) = gated(&world.store);
+    let ward = Ward::open(&World { store: store.clone(), ..world.clone() }, Telling(receiver.clone()));
+    eventually(|| (store.count(StoreCall::ClaimProgress) == 1).then_some(()), || "it never takes over".to_owned())
+        .await;
+    raise(world.store.as_ref(), 1, 1).await;
+    before.parks(1, 1).await;
+    within(async {
+        while !noted(world.store.as_ref()).await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    gate.add_permits(1);
+    ward.parks(1, 1).await;
+    raise(world.store.as_ref(), 1, 1).await;
+    ward.parks(1, 2).await;
+    assert_eq!(receiver.told().len(), 1);
+    ward.running.stop().await.unwrap();
+}
+
+/// Whether progress has passed an event.
+async fn noted(store: &dyn EventStore) -> bool {
+    let value = store.progress(HANDLER).await.unwrap().value.unwrap_or_default();
+    serde_json::from_slice(&value).is_ok_and(|value: serde_json::Value| value["read_to"].as_u64() >= Some(1))
 }
 
 /// That an event was parked is recorded in the store: a restore to before that must not lose it.
