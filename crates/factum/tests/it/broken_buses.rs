@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc};
 
 use factum::{
     bus::{
-        Assignment, Bus, BusError, BusEvent, Consumer, ConsumerOptions, MemoryBus, NewRecord, Offset, Producer, Record,
-        Revocation, TopicPartition, TopicSpec,
+        Assignment, Bus, BusError, BusEvent, Consumer, ConsumerOptions, MemoryBus, NewRecord, Offset, Producer,
+        Revocation, TopicPartition,
     },
     store::BoxFuture,
     testing,
@@ -42,13 +42,7 @@ struct Flawed {
 }
 
 impl Bus for Flawed {
-    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
-        self.inner.ensure_topics(topics)
-    }
-
-    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
-        self.inner.partitions(topic)
-    }
+    bus_passes_on!([inner] ensure_topics partitions tail close);
 
     fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
         Box::pin(async {
@@ -66,18 +60,6 @@ impl Bus for Flawed {
             let (bus, flaw) = (self.inner.clone(), self.flaw);
             Ok(Box::new(FlawedConsumer { inner, bus, flaw, secret: None, left: HashMap::new() }) as Box<dyn Consumer>)
         })
-    }
-
-    fn tail<'a>(
-        &'a self,
-        partition: &'a TopicPartition,
-        below: Option<Offset>,
-    ) -> BoxFuture<'a, Result<Option<Record>, BusError>> {
-        self.inner.tail(partition, below)
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.inner.close()
     }
 }
 

@@ -7,10 +7,7 @@ use std::{
 
 use factum::{
     ProjectionKey,
-    read::{
-        Checkpoint, CheckpointMove, Claimed, Epoch, Generation, Generations, Inspection, Lane, MemoryReadStore,
-        ReadError, ReadSnapshot, ReadStore, ReadTransaction, Role, StoredModel,
-    },
+    read::{Claimed, Epoch, Generation, Generations, MemoryReadStore, ReadError, ReadStore, Role, StoredModel},
     testing,
 };
 
@@ -46,27 +43,7 @@ impl Flawed {
 }
 
 impl ReadStore for Flawed {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.inner.claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.inner.checkpoints(projection)
-    }
-
-    fn write(
-        &self,
-        projection: ProjectionKey,
-        epoch: Epoch,
-        moves: &[CheckpointMove],
-        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        self.inner.write(projection, epoch, moves, work)
-    }
-
-    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner.read(work)
-    }
+    read_store_passes_on!([inner] claim checkpoints write read);
 
     fn generations(&self) -> Option<&dyn Generations> {
         Some(self)
@@ -74,6 +51,8 @@ impl ReadStore for Flawed {
 }
 
 impl Generations for Flawed {
+    generations_pass_on!([inner] begin set_role inspect);
+
     fn models(&self) -> Result<Vec<StoredModel>, ReadError> {
         let mut models = self.inner.models()?;
         if self.flaw == Flaw::LeavesTwoLive {
@@ -85,14 +64,6 @@ impl Generations for Flawed {
             retired.for_each(|model| model.role = Role::Kept);
         }
         Ok(models)
-    }
-
-    fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
-        self.inner.begin(projection, role)
-    }
-
-    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
-        self.inner.set_role(projection, generation, role)
     }
 
     fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
@@ -111,10 +82,6 @@ impl Generations for Flawed {
             return Arc::new(self.clone());
         }
         self.inner.view(projection, generation)
-    }
-
-    fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner.inspect(work)
     }
 }
 

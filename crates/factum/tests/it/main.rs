@@ -1,6 +1,9 @@
 //! Tests of factum from the outside, in one binary.
 #![allow(clippy::unwrap_used, reason = "what helps a test is a test")]
 
+#[macro_use]
+mod passes_on;
+
 mod accounts;
 mod broken_buses;
 mod broken_generations;

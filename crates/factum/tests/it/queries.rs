@@ -21,10 +21,7 @@ use factum::{
     principal::{Access, Denied},
     projections::{Feed, Phase, Progress, Watermarks},
     query::{AskOptions, QueryDispatcherBuilder},
-    read::{
-        Checkpoint, CheckpointMove, Epoch, Key, Lane, MemoryReadStore, ReadError, ReadSnapshot, ReadStore,
-        ReadTransaction, Table,
-    },
+    read::{Checkpoint, Key, Lane, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, ReadTransaction, Table},
     runtime::ManualClock,
     store::{Fork, Identity},
     testing::{NoEvent, SOURCE},
@@ -125,23 +122,7 @@ struct CountedReads {
 }
 
 impl ReadStore for CountedReads {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.inner.claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.inner.checkpoints(projection)
-    }
-
-    fn write(
-        &self,
-        projection: ProjectionKey,
-        epoch: Epoch,
-        moves: &[CheckpointMove],
-        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        self.inner.write(projection, epoch, moves, work)
-    }
+    read_store_passes_on!([inner] claim checkpoints write);
 
     fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
         self.reads.fetch_add(1, Ordering::SeqCst);

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use factum::{
-    bus::{Bus, BusError, Consumer, ConsumerOptions, MemoryBus, Offset, Producer, Record, TopicPartition, TopicSpec},
+    bus::{Bus, BusError, MemoryBus, Offset, Record, TopicPartition},
     relay::RelayEnd,
     runtime::LoopState,
     store::{BoxFuture, EventStore, Position},
@@ -111,21 +111,7 @@ struct Overtaken {
 }
 
 impl Bus for Overtaken {
-    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
-        self.inner.ensure_topics(topics)
-    }
-
-    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
-        self.inner.partitions(topic)
-    }
-
-    fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
-        self.inner.producer()
-    }
-
-    fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
-        self.inner.consumer(options)
-    }
+    bus_passes_on!([inner] ensure_topics partitions producer consumer close);
 
     fn tail<'a>(
         &'a self,
@@ -142,10 +128,6 @@ impl Bus for Overtaken {
             }
             self.inner.tail(partition, below).await
         })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.inner.close()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether a read model is whole, or only a part of what is on the bus.
 
 use factum::{
-    bus::{BusError, Consumer, ConsumerOptions, Producer, Record},
+    bus::{BusError, Record},
     store::BoxFuture,
 };
 
@@ -71,21 +71,7 @@ async fn partitions_that_have_nothing_do_not_pass_for_the_others() {
 struct Unhurried(Arc<dyn Bus>);
 
 impl Bus for Unhurried {
-    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
-        self.0.ensure_topics(topics)
-    }
-
-    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
-        self.0.partitions(topic)
-    }
-
-    fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
-        self.0.producer()
-    }
-
-    fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
-        self.0.consumer(options)
-    }
+    bus_passes_on!([0] ensure_topics partitions producer consumer close);
 
     fn tail<'a>(
         &'a self,
@@ -96,9 +82,5 @@ impl Bus for Unhurried {
             tokio::task::yield_now().await;
             self.0.tail(partition, below).await
         })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.0.close()
     }
 }

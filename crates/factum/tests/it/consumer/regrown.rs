@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use factum::{
-    bus::{Assignment, BusError, Consumer, ConsumerOptions, Producer, Record},
+    bus::{Assignment, BusError, ConsumerOptions, Record},
     consumer::{Effect, EffectConsumer, EffectError},
     store::BoxFuture,
 };
@@ -28,21 +28,7 @@ struct Regrowing {
 }
 
 impl Bus for Regrowing {
-    fn ensure_topics<'a>(&'a self, topics: &'a [TopicSpec]) -> BoxFuture<'a, Result<(), BusError>> {
-        self.bus.ensure_topics(topics)
-    }
-
-    fn partitions<'a>(&'a self, topic: &'a str) -> BoxFuture<'a, Result<u32, BusError>> {
-        self.bus.partitions(topic)
-    }
-
-    fn producer(&self) -> BoxFuture<'_, Result<Box<dyn Producer>, BusError>> {
-        self.bus.producer()
-    }
-
-    fn consumer(&self, options: ConsumerOptions) -> BoxFuture<'_, Result<Box<dyn Consumer>, BusError>> {
-        self.bus.consumer(options)
-    }
+    bus_passes_on!([bus] ensure_topics partitions producer consumer close);
 
     fn tail<'a>(
         &'a self,
@@ -62,10 +48,6 @@ impl Bus for Regrowing {
             }
             tail
         })
-    }
-
-    fn close(&self) -> BoxFuture<'_, Result<(), BusError>> {
-        self.bus.close()
     }
 }
 

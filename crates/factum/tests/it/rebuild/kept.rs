@@ -12,8 +12,7 @@ use factum::{
     ProjectionKey,
     bus::MemoryBus,
     read::{
-        Checkpoint, CheckpointMove, Claimed, Epoch, Generation, Generations, Inspection, Lane, MemoryReadStore,
-        ReadError, ReadSnapshot, ReadStore, ReadTransaction, Role, StoredModel,
+        CheckpointMove, Epoch, Generation, Generations, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Role,
     },
     rebuild::Operation,
     store::MemoryStore,
@@ -99,13 +98,7 @@ impl Worn {
 }
 
 impl ReadStore for Worn {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.inner().claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.inner().checkpoints(projection)
-    }
+    read_store_passes_on!([inner()] claim checkpoints read);
 
     fn write(
         &self,
@@ -119,10 +112,6 @@ impl ReadStore for Worn {
             return Err(ReadError::Damaged { place: "a page".to_owned(), source: "worn out".into() });
         }
         self.inner().write(projection, epoch, moves, work)
-    }
-
-    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner().read(work)
     }
 
     fn life(&self) -> u64 {
@@ -151,32 +140,10 @@ impl ReadStore for Worn {
 }
 
 impl Generations for Worn {
-    fn models(&self) -> Result<Vec<StoredModel>, ReadError> {
-        self.all().models()
-    }
-
-    fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
-        self.all().begin(projection, role)
-    }
-
-    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
-        self.all().set_role(projection, generation, role)
-    }
-
-    fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
-        self.all().switch(projection, from, to)
-    }
-
-    fn discard(&self, model: &StoredModel) -> Result<(), ReadError> {
-        self.all().discard(model)
-    }
+    generations_pass_on!([all()] models begin set_role switch discard inspect);
 
     fn view(&self, projection: ProjectionKey, generation: Generation) -> Arc<dyn ReadStore> {
         Arc::new(Self { view: Some((projection, generation)), ..self.clone() })
-    }
-
-    fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.all().inspect(work)
     }
 }
 

@@ -9,8 +9,7 @@ use factum::{
     ProjectionKey,
     bus::{Bus, MemoryBus},
     read::{
-        Checkpoint, CheckpointMove, Claimed, Epoch, Generation, Generations, Inspection, Lane, MemoryReadStore,
-        ReadError, ReadSnapshot, ReadStore, ReadTransaction, Role, StoredModel,
+        CheckpointMove, Epoch, Generation, Generations, MemoryReadStore, ReadError, ReadStore, ReadTransaction, Role,
     },
     rebuild::{Operation, RequestError},
     store::MemoryStore,
@@ -23,27 +22,7 @@ use crate::world;
 struct Single(MemoryReadStore);
 
 impl ReadStore for Single {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.0.claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.0.checkpoints(projection)
-    }
-
-    fn write(
-        &self,
-        projection: ProjectionKey,
-        epoch: Epoch,
-        moves: &[CheckpointMove],
-        work: &mut dyn FnMut(&mut dyn ReadTransaction) -> Result<(), ReadError>,
-    ) -> Result<(), ReadError> {
-        self.0.write(projection, epoch, moves, work)
-    }
-
-    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.0.read(work)
-    }
+    read_store_passes_on!([0] claim checkpoints write read);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +36,7 @@ async fn a_read_store_without_generations_works_and_says_that_it_cannot_rebuild(
     shop.stop().await;
 }
 
-/// Until a read model is whole, its queries say how far it is./// A read store whose disk is full for every generation but the first.
+/// A read store whose disk is full for every generation but the first.
 #[derive(Clone)]
 struct FullDisk {
     inner: Arc<dyn ReadStore>,
@@ -66,13 +45,7 @@ struct FullDisk {
 }
 
 impl ReadStore for FullDisk {
-    fn claim(&self, projection: ProjectionKey) -> Result<Epoch, ReadError> {
-        self.inner.claim(projection)
-    }
-
-    fn checkpoints(&self, projection: ProjectionKey) -> Result<Vec<(Lane, Checkpoint)>, ReadError> {
-        self.inner.checkpoints(projection)
-    }
+    read_store_passes_on!([inner] claim checkpoints read);
 
     fn write(
         &self,
@@ -87,43 +60,17 @@ impl ReadStore for FullDisk {
         self.inner.write(projection, epoch, moves, work)
     }
 
-    fn read(&self, work: &mut dyn FnMut(&mut dyn ReadSnapshot) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner.read(work)
-    }
-
     fn generations(&self) -> Option<&dyn Generations> {
         Some(self)
     }
 }
 
 impl Generations for FullDisk {
-    fn models(&self) -> Result<Vec<StoredModel>, ReadError> {
-        self.inner.generations().unwrap().models()
-    }
-
-    fn begin(&self, projection: ProjectionKey, role: Role) -> Result<Generation, ReadError> {
-        self.inner.generations().unwrap().begin(projection, role)
-    }
-
-    fn set_role(&self, projection: ProjectionKey, generation: Generation, role: Role) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().set_role(projection, generation, role)
-    }
-
-    fn switch(&self, projection: ProjectionKey, from: Claimed, to: Claimed) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().switch(projection, from, to)
-    }
-
-    fn discard(&self, model: &StoredModel) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().discard(model)
-    }
+    generations_pass_on!([inner.generations().unwrap()] models begin set_role switch discard inspect);
 
     fn view(&self, projection: ProjectionKey, generation: Generation) -> Arc<dyn ReadStore> {
         let inner = self.inner.generations().unwrap().view(projection, generation);
         Arc::new(Self { inner, is_new: generation > Generation::FIRST, ..self.clone() })
-    }
-
-    fn inspect(&self, work: &mut dyn FnMut(&mut dyn Inspection) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        self.inner.generations().unwrap().inspect(work)
     }
 }
 
