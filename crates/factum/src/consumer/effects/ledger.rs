@@ -215,6 +215,23 @@ impl Draft {
     }
 }
 
+impl WrittenPartition {
+    /// Goes back to a position on the lane of a source, and leaves the lanes of the histories with which it went on since:
+    /// from there they are come to again.
+    fn go_back(&mut self, source: usize, position: u64) {
+        self.offset = None;
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.source == source) else { return };
+        (lane.position, lane.event_id) = (lane.position.min(position), None);
+        let (mut left, mut next) = (source, std::mem::replace(&mut lane.now, source));
+        while next != left
+            && let Some(later) = self.lanes.iter().position(|lane| lane.source == next)
+        {
+            let later = self.lanes.swap_remove(later);
+            (left, next) = (next, later.now);
+        }
+    }
+}
+
 impl Written {
     /// Goes back to before what is parked no longer, because a restore took away that it was: it is told again, with what
     /// came after it on its lane. `shared`: how far the own store is what it was.
@@ -225,12 +242,8 @@ impl Written {
         }
         for WrittenOldest { partition, source, position } in oldest {
             let Some(written) = self.partitions.get_mut(&partition) else { continue };
-            written.offset = None;
-            for lane in written.lanes.iter_mut().filter(|lane| lane.source == source) {
-                tracing::warn!(partition, position, "that messages were parked is lost: they are told again");
-                lane.position = lane.position.min(position.saturating_sub(1));
-                lane.event_id = None;
-            }
+            tracing::warn!(partition, position, "that messages were parked is lost: they are told again");
+            written.go_back(source, position.saturating_sub(1));
         }
         self
     }

@@ -15,7 +15,7 @@ use super::{Receiver, Telling, Told, arrives, raises, topics::Hearing};
 use crate::{
     faults::{Fault, Faults, faulty, gated, killed_anywhere},
     operator::{because, operator},
-    restored::{copy, forked},
+    restored::{copy, forked, progress as relay_progress, put_progress as put_relay_progress},
     world::{Running, World, eventually, raise, running, within, world},
 };
 
@@ -265,4 +265,50 @@ async fn of_a_topic_what_was_parked_is_told_again_after_such_a_restore() {
     assert!(service.quarantine().list(10).await.unwrap().is_empty());
     assert_eq!(receiver.firsts(), raises(world.store.as_ref()).await);
     assert_eq!(receiver.told()[4..].iter().map(|told| told.position).collect::<Vec<_>>(), [3, 5]);
+}
+
+/// The lane on which it came has been left meanwhile: what comes on it counts as known otherwise.
+#[tokio::test]
+async fn of_a_topic_what_was_parked_is_told_again_also_when_its_source_was_restored_since() {
+    const PROGRESS: &str = "reactor/hearing/shop.counters.counter.events";
+    let (mut world, _bus) = world();
+    let store: Arc<dyn EventStore> = Arc::new(MemoryStore::seeded(2));
+    let receiver = Receiver::answering(refuses(3));
+    for counter in [1, 2, 1, 2, 1] {
+        raise(world.store.as_ref(), counter, 1).await;
+    }
+    world.publishes().await;
+    let start = async |world: &World, store: &Arc<dyn EventStore>| {
+        let builder = Service::builder("shop", "mails").store(Arc::clone(store)).bus(world.bus.clone());
+        let service = builder.runtime(Runtime::tokio()).reacts(Hearing(receiver.clone())).start().await.unwrap();
+        within(settle(&[&service])).await.unwrap();
+        within(super::topics::noted(world, store.as_ref())).await;
+        service
+    };
+    drop(start(&world, &store).await);
+    for restore in [1, 2] {
+        let events = world.store.heads().await.unwrap().synced.get();
+        let published = relay_progress(world.store.as_ref()).await;
+        world.store = copy(world.store.as_ref(), events, forked(world.store.identity(), events)).await;
+        put_relay_progress(world.store.as_ref(), &published).await;
+        for counter in [1, 2] {
+            raise(world.store.as_ref(), counter, restore).await;
+        }
+        world.publishes().await;
+        drop(start(&world, &store).await);
+    }
+    let before = receiver.told().len();
+    assert_eq!(before, 6, "what comes of the counter stands behind the one that was refused");
+    receiver.answer(|_| Ok(()));
+    let progress = store.progress(PROGRESS).await.unwrap().value.unwrap();
+    let restored = copy(store.as_ref(), 0, forked(store.identity(), 0)).await;
+    let claimed = restored.claim_progress(PROGRESS).await.unwrap();
+    restored.advance_progress(PROGRESS, claimed.epoch, None, &progress).await.unwrap();
+    for _ in 0..2 {
+        let service = start(&world, &restored).await;
+        assert!(service.quarantine().list(10).await.unwrap().is_empty());
+    }
+    assert_eq!(receiver.firsts(), raises(world.store.as_ref()).await);
+    let again = receiver.told().into_iter().skip(before).filter(|told| told.stream == "counter-1");
+    assert_eq!(again.map(|told| told.position).collect::<Vec<_>>(), [3, 5, 6, 8]);
 }
