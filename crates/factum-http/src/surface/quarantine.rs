@@ -253,11 +253,11 @@ impl From<QuarantineError> for Problem {
         let text = error.to_string();
         match error {
             QuarantineError::UnknownHandler { .. } => Self::invalid("handler", &text),
-            QuarantineError::NotTheFirst { .. } => Self::invalid("event_id", &text),
+            QuarantineError::NotTheFirst { .. } | QuarantineError::Applied { .. } => Self::invalid("event_id", &text),
             QuarantineError::NotParked { .. } | QuarantineError::NotAfter { .. } | QuarantineError::NoStore => {
                 Self::of(Code::NotFound, text)
             }
-            QuarantineError::NoAnswer(_) => Self::unavailable(&text),
+            QuarantineError::Busy { .. } | QuarantineError::NoAnswer(_) => Self::unavailable(&text),
             QuarantineError::Store(error) => store_unavailable(&error),
             QuarantineError::Append(error) => not_recorded(&error, AFTER_FAILURE),
             QuarantineError::Read(error) => failed(error, AFTER_FAILURE),
@@ -330,4 +330,22 @@ pub(super) async fn discard(
     let (actor, event, reason) = (who(&shared, &headers, actor)?, event("event_id", &event_id)?, why(&reason)?);
     let work = async move { quarantine.discard(&handler, &key, event, reason, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::*;
+
+    #[test]
+    fn who_is_busy_is_asked_again_and_who_is_not_there_is_not() {
+        let answer = |error: QuarantineError| {
+            let answer = Problem::from(error).into_response();
+            (answer.status().as_u16(), answer.headers().contains_key(http::header::RETRY_AFTER))
+        };
+        assert_eq!(answer(QuarantineError::Busy { handler: "totals".to_owned() }), (503, true));
+        let (name, known) = ("sums".to_owned(), "totals".to_owned());
+        assert_eq!(answer(QuarantineError::UnknownHandler { name, known }), (400, false));
+    }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     bus::{Offset, TopicPartition},
-    quarantine::{Changes, Discards, Draft, Fold, FoldError, Incoming, Shelf},
+    quarantine::{Changes, Draft, Fold, FoldError, Incoming, Shelf},
     read::{CheckpointMove, Epoch, ReadError, ReadStore},
 };
 
@@ -86,11 +86,11 @@ impl ProjectionConsumer {
         failed: Option<&str>,
         session: &mut Session,
     ) -> Result<(Plan, Written), Trouble> {
+        let held = self.desk.hold().await?;
         // Given back below; where it is not, the session ends.
         let book = std::mem::take(&mut session.book);
         let mut shelf = session.parking.take_shelf();
         let (failed, now) = (failed.map(str::to_owned), self.runtime.now());
-        let discards = Arc::clone(&session.parking.discards);
         let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
         let (partition, records) = (partition.clone(), Arc::clone(records));
         let (epoch, refilling) = (session.epoch, session.catch_up.is_refilling());
@@ -98,13 +98,13 @@ impl ProjectionConsumer {
             let mut plan = Plan::new(&book, &partition, records.messages(range), Unreadable::Stop);
             plan.moves.extend(book.refill_move(refilling));
             let projection = projection.as_ref().as_ref();
-            let discards: &Discards = &discards;
-            let fold = Fold { projection, shelf: &shelf, discards, now };
+            let fold = Fold { projection, shelf: &shelf, discards: &held.discards, now };
             let written = write(&plan, &fold, (&partition, failed.as_deref()), read_store.as_ref(), epoch);
             let written = written.map(|written| match written {
                 Ok(draft) => Written::All(shelf.committed(draft)),
                 Err(refused) => refused,
             });
+            drop(held);
             (book, shelf, plan, written)
         };
         let (book, shelf, mut plan, written): (Book, Shelf, Plan, _) =

@@ -37,7 +37,7 @@ pub struct ProjectionConsumer {
     pub(super) runtime: Runtime,
     pub(super) status: Status,
     leash: Option<Leash>,
-    desk: Desk,
+    pub(super) desk: Desk,
 }
 
 /// What one run of the loop works with.

@@ -329,14 +329,15 @@ impl ProjectionRunner {
         }
         let (epoch, source, events) = (session.epoch, identity.source(), Arc::clone(events));
         let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
-        let (shelf, discards, now) =
-            (session.parking.take_shelf(), Arc::clone(&session.parking.discards), self.runtime.now());
+        let held = self.desk.hold().await?;
+        let (shelf, now) = (session.parking.take_shelf(), self.runtime.now());
         let work = move || {
-            let fold = Fold { projection: &**projection, shelf: &shelf, discards: &discards, now };
+            let fold = Fold { projection: &**projection, shelf: &shelf, discards: &held.discards, now };
             let incoming = events[range.clone()].iter().map(|event| Incoming::event(event, source));
             let written = fold.write((epoch, &moves), incoming, failed.as_deref(), read_store.as_ref());
             let written = written
                 .map(|written| written.map_err(|(index, source)| Refused { index: range.start + index, source }));
+            drop(held);
             (shelf, written)
         };
         let (limit, before) = (session.pace.limit(), self.runtime.now());

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Discards, Quarantine, ward::ReadModelWard};
-use crate::{model::ProjectionKey, store::StoreError};
+use super::{
+    Quarantine,
+    gate::{Gate, Held},
+    ward::ReadModelWard,
+};
+use crate::{model::ProjectionKey, read::Epoch, store::StoreError};
 
 /// How many requests wait for one loop at most.
 pub(super) const REQUESTS_MAX: usize = 16;
@@ -42,7 +46,7 @@ pub(crate) struct Request {
 pub(crate) struct Desk {
     projection: ProjectionKey,
     /// Known there as long as this desk is there.
-    hub: Option<(Arc<Quarantine>, Arc<ReadModelWard>)>,
+    hub: Option<(Arc<Quarantine>, Arc<ReadModelWard>, Gate)>,
     requests: Option<Mutex<mpsc::Receiver<Request>>>,
 }
 
@@ -53,7 +57,7 @@ impl Desk {
 
     pub(super) const fn open(
         projection: ProjectionKey,
-        hub: (Arc<Quarantine>, Arc<ReadModelWard>),
+        hub: (Arc<Quarantine>, Arc<ReadModelWard>, Gate),
         requests: mpsc::Receiver<Request>,
     ) -> Self {
         Self { projection, hub: Some(hub), requests: Some(Mutex::const_new(requests)) }
@@ -69,11 +73,22 @@ impl Desk {
         std::future::pending().await
     }
 
-    /// What of the projection was discarded.
-    pub(crate) async fn discards(&self) -> Result<Arc<Discards>, StoreError> {
+    /// What of the projection was discarded, to go by in one transaction: no discard is recorded until this is dropped.
+    pub(crate) async fn hold(&self) -> Result<Held, StoreError> {
         match &self.hub {
-            Some((hub, _)) => hub.discards(self.projection.name).await,
-            None => Ok(Arc::default()),
+            Some((hub, _, gate)) => gate.hold(|| Box::pin(hub.discards(self.projection.name))).await,
+            None => Ok(Held::nothing()),
+        }
+    }
+
+    /// The same, read again: by whoever has just claimed the projection, or does what was decided.
+    pub(crate) async fn hold_anew(&self, epoch: Epoch) -> Result<Held, StoreError> {
+        match &self.hub {
+            Some((hub, ward, gate)) => {
+                ward.claimed(epoch);
+                gate.hold_anew(|| Box::pin(hub.discards(self.projection.name))).await
+            }
+            None => Ok(Held::nothing()),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use factum_engine::Position;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::{
     Handled, Incoming, ParkedKey, ParkedMessage, QuarantineError, Shown,
@@ -53,7 +53,7 @@ pub(crate) struct EventShelf {
     /// Held from looking at what is parked to having written what follows.
     writing: tokio::sync::Mutex<()>,
     /// Held while messages are tried again.
-    trying: tokio::sync::Mutex<()>,
+    trying: Arc<tokio::sync::Mutex<()>>,
     /// How often a key became free.
     freed: watch::Sender<u64>,
 }
@@ -106,7 +106,7 @@ impl EventShelf {
             status,
             is_empty: AtomicBool::new(true),
             writing: tokio::sync::Mutex::default(),
-            trying: tokio::sync::Mutex::default(),
+            trying: Arc::default(),
             freed: watch::Sender::new(0),
         })
     }
@@ -234,6 +234,11 @@ impl EventShelf {
             None => no_room_for_key(lines.abouts(), message.partition),
         };
         full.map_or(Ok(()), |full| Err(NotParked::Full(full)))
+    }
+
+    /// Waits until nothing is being tried again, and keeps it so.
+    pub(super) async fn rests(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.trying).lock_owned().await
     }
 
     /// Tries a key's messages again, in order, until one fails again.

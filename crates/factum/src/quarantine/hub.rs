@@ -1,26 +1,27 @@
 //! What is parked in a service, and what to do about it: for operators.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use factum_engine::Position;
 use futures_util::future::join_all;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::{
-    Action, Desk, Discards, EventShelf, Handled, ParkedKey, Shown,
+    Action, Desk, Discards, EventShelf, Handled, Home, ParkedKey, ParkedMessage, QuarantineError, Shown,
     decisions::{Decision, Discarded, Retried, discarded_since, record},
     desk::REQUESTS_MAX,
-    ward::{ReadModelWard, Ward},
+    gate::{Gate, Shut},
+    ward::{ANSWER_WAIT_MAX, ReadModelWard, Ward},
 };
 use crate::{
     model::{ActorId, EventId, ProjectionKey, Reason},
-    read::{ReadError, ReadStore},
-    runtime::{Runtime, TaskFailure},
-    store::{AppendError, EventStore, StoreError},
+    read::ReadStore,
+    runtime::Runtime,
+    store::{EventStore, StoreError},
 };
 
 /// What is parked in a service: by its projections, process managers and reactors. Decisions about it are recorded in the
@@ -30,6 +31,10 @@ pub struct Quarantine {
     runtime: Runtime,
     /// Each lives as long as its loop.
     wards: Mutex<Vec<Weak<dyn Ward>>>,
+    /// Each lives as long as its service.
+    homes: Mutex<Vec<Weak<dyn Home>>>,
+    /// Every handler that may park, whether or not a loop of it runs just now.
+    handlers: Mutex<BTreeMap<String, Gate>>,
     discarded: tokio::sync::Mutex<Known>,
 }
 
@@ -55,67 +60,11 @@ pub struct Listed {
     pub about: ParkedKey,
 }
 
-/// Why nothing was done about a key.
-#[derive(Debug, thiserror::Error)]
-pub enum QuarantineError {
-    /// No handler of this name may park here.
-    #[error("no handler `{name}` parks here: {known} {}", if known.contains(',') { "do" } else { "does" })]
-    UnknownHandler {
-        /// What was asked for.
-        name: String,
-        /// Those that may.
-        known: String,
-    },
-    /// The key is not parked.
-    #[error("`{key}` is not parked in {handler}: list what is")]
-    NotParked {
-        /// The handler.
-        handler: String,
-        /// The key.
-        key: String,
-    },
-    /// Only the first message of a key can be discarded.
-    #[error("the first message of `{key}` is {first}, not {asked}: show the key, and decide about its first message")]
-    NotTheFirst {
-        /// The key.
-        key: String,
-        /// The first message's event id.
-        first: EventId,
-        /// What was asked for.
-        asked: EventId,
-    },
-    /// The message after which the rest was asked for is not parked under the key.
-    #[error("`{after}` is not parked under `{key}` any more: show the key from its beginning")]
-    NotAfter {
-        /// The key.
-        key: String,
-        /// What was asked for.
-        after: EventId,
-    },
-    /// The service has no event store.
-    #[error("this service has no event store to record decisions in: give its builder one")]
-    NoStore,
-    /// The loop does not answer. What was decided is recorded; a discard will be carried out.
-    #[error("{0}")]
-    NoAnswer(String),
-    /// The event store did not record the decision.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The event store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The read store failed.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Reading panicked.
-    #[error(transparent)]
-    Task(#[from] TaskFailure),
-}
-
 impl Quarantine {
     /// For a service; decisions are recorded in its event store.
     pub fn new(store: Option<Arc<dyn EventStore>>, runtime: Runtime) -> Self {
-        Self { store, runtime, wards: Mutex::default(), discarded: tokio::sync::Mutex::default() }
+        let discarded = tokio::sync::Mutex::default();
+        Self { store, runtime, wards: Mutex::default(), homes: Mutex::default(), handlers: Mutex::default(), discarded }
     }
 
     /// A desk for the loop that feeds a read model, there until it is dropped.
@@ -126,18 +75,25 @@ impl Quarantine {
         read_store: Arc<dyn ReadStore>,
     ) -> Desk {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
-        let (loop_name, runtime) = (loop_name.into(), self.runtime.clone());
-        let ward = Arc::new(ReadModelWard { projection, loop_name, read_store, requests, runtime });
-        self.admit(Arc::downgrade(&ward) as Weak<dyn Ward>);
-        Desk::open(projection, (Arc::clone(self), ward), receiver)
+        let ward = ReadModelWard::new(projection, loop_name.into(), read_store, self.runtime.clone());
+        let ward = Arc::new(ward.told_by(requests));
+        self.admit(projection.name, Arc::downgrade(&ward) as Weak<dyn Ward>);
+        Desk::open(projection, (Arc::clone(self), ward, self.gate(projection.name)), receiver)
+    }
+
+    /// Shows what a read model has parked, also while no loop feeds it, as long as it lives.
+    pub(crate) fn house(&self, home: Weak<dyn Home>, handler: &str) {
+        self.gate(handler);
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner).push(home);
     }
 
     /// Shows what a handler with effects parks, and lets operators decide about it, as long as it lives.
     pub(crate) fn watch(&self, shelf: &Arc<EventShelf>) {
-        self.admit(Arc::downgrade(shelf) as Weak<dyn Ward>);
+        self.admit(&shelf.handler, Arc::downgrade(shelf) as Weak<dyn Ward>);
     }
 
-    fn admit(&self, ward: Weak<dyn Ward>) {
+    fn admit(&self, handler: &str, ward: Weak<dyn Ward>) {
+        self.gate(handler);
         let mut wards = self.wards.lock().unwrap_or_else(PoisonError::into_inner);
         wards.retain(|known| known.strong_count() > 0);
         wards.push(ward);
@@ -161,7 +117,7 @@ impl Quarantine {
     /// A store failed.
     pub async fn list(&self, limit: usize) -> Result<Vec<Listed>, QuarantineError> {
         let mut all = Vec::new();
-        for ward in self.all() {
+        for ward in self.all(None).await? {
             let keys = ward.keys(limit).await?;
             all.extend(keys.into_iter().map(|about| listed(ward.as_ref(), about)));
         }
@@ -182,18 +138,34 @@ impl Quarantine {
         after: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<(Listed, Shown)>, QuarantineError> {
-        let (mut found, mut parked) = (Vec::new(), false);
-        for ward in self.wards_of(handler)? {
-            let Some(about) = ward.key(key).await? else { continue };
-            parked = true;
+        let mut found = Vec::new();
+        for (ward, about) in self.found(handler, key).await? {
             let shown = ward.messages(key, after, limit).await?;
             found.extend(shown.map(|shown| (listed(ward.as_ref(), about), shown)));
         }
         match after {
-            Some(after) if parked && found.is_empty() => Err(QuarantineError::NotAfter { key: key.to_owned(), after }),
-            _ if !parked => Err(QuarantineError::NotParked { handler: handler.to_owned(), key: key.to_owned() }),
+            Some(after) if found.is_empty() => Err(QuarantineError::NotAfter { key: key.to_owned(), after }),
             _ => Ok(found),
         }
+    }
+
+    /// Who has a key parked.
+    async fn found(&self, handler: &str, key: &str) -> Result<Vec<Found>, QuarantineError> {
+        let mut found = Vec::new();
+        for ward in self.wards_of(handler).await? {
+            let about = ward.key(key).await?;
+            found.extend(about.map(|about| (ward, about)));
+        }
+        if found.is_empty() {
+            return Err(QuarantineError::NotParked { handler: handler.to_owned(), key: key.to_owned() });
+        }
+        Ok(found)
+    }
+
+    /// The same, where each of them can be told what to do.
+    async fn found_at_work(&self, handler: &str, key: &str) -> Result<Vec<Found>, QuarantineError> {
+        let found = self.found(handler, key).await?;
+        if found.iter().all(|(ward, _)| ward.is_at_work()) { Ok(found) } else { Err(busy(handler)) }
     }
 
     /// Tries a key's messages again, in order, until one fails again.
@@ -201,7 +173,7 @@ impl Quarantine {
     /// # Errors
     /// See [`QuarantineError`].
     pub async fn retry(&self, handler: &str, key: &str, actor: ActorId) -> Result<Handled, QuarantineError> {
-        self.show(handler, key, None, 1).await?;
+        self.found_at_work(handler, key).await?;
         let decision = Decision::Retried(Retried { handler: handler.to_owned(), key: key.to_owned() });
         self.record(&decision, actor).await?;
         self.carry_out(handler, key, Action::Retry).await
@@ -220,12 +192,8 @@ impl Quarantine {
         reason: Reason,
         actor: ActorId,
     ) -> Result<Handled, QuarantineError> {
-        let found = self.show(handler, key, None, 1).await?;
-        let mut first = found.iter().flat_map(|(_, shown)| &shown.messages);
-        let Some(message) = first.find(|first| first.event_id == event) else {
-            let first = found[0].0.about.event_id;
-            return Err(QuarantineError::NotTheFirst { key: key.to_owned(), first, asked: event });
-        };
+        let begun = self.runtime.within(ANSWER_WAIT_MAX, self.begin_discard(handler, key, event)).await;
+        let (message, hush) = begun.ok_or_else(|| busy(handler))??;
         let decision = Decision::Discarded(Discarded {
             handler: handler.to_owned(),
             key: key.to_owned(),
@@ -238,8 +206,57 @@ impl Quarantine {
             name: message.name.clone(),
             reason: reason.into(),
         });
-        self.record(&decision, actor).await?;
+        self.record_alone(decision, actor, hush).await?;
         self.carry_out(handler, key, Action::DropDiscarded).await
+    }
+
+    /// The message that is to be discarded, once it is sure that nobody applies it before that is recorded, or has.
+    async fn begin_discard(
+        &self,
+        handler: &str,
+        key: &str,
+        event: EventId,
+    ) -> Result<(ParkedMessage, Hush), QuarantineError> {
+        let shut = self.gate(handler).shut().await;
+        let mut resting = Vec::new();
+        for ward in self.wards_of(handler).await? {
+            resting.extend(ward.rest().await?);
+        }
+        let found = self.found_at_work(handler, key).await?;
+        let first = found[0].1.event_id;
+        let mut message = None;
+        for (ward, _) in found {
+            let shown = ward.messages(key, None, 1).await?.unwrap_or_default();
+            message = message.or_else(|| shown.messages.into_iter().find(|first| first.event_id == event));
+        }
+        let not_the_first = || QuarantineError::NotTheFirst { key: key.to_owned(), first, asked: event };
+        let message = message.ok_or_else(not_the_first)?;
+        for ward in self.every(handler).await? {
+            if !ward.is_owned().await? {
+                return Err(busy(handler));
+            }
+            if !shut.discards(event) && ward.has_applied(&message).await? {
+                return Err(QuarantineError::Applied { loop_name: ward.loop_name().to_owned() });
+            }
+        }
+        Ok((message, Hush { shut, resting }))
+    }
+
+    /// Records a discard while nobody applies anything: on its own, as whoever asked may leave.
+    async fn record_alone(&self, decision: Decision, actor: ActorId, hush: Hush) -> Result<(), QuarantineError> {
+        let store = Arc::clone(self.store.as_ref().ok_or(QuarantineError::NoStore)?);
+        let stamp = (self.runtime.new_id(), self.runtime.now());
+        let (reply, recorded) = oneshot::channel();
+        self.runtime.spawn(async move {
+            let Hush { mut shut, resting } = hush;
+            shut.is_recording();
+            let recorded = record(store.as_ref(), &decision, actor, stamp).await;
+            drop((shut, resting));
+            // Who asked may have left.
+            let _ = reply.send(recorded);
+        });
+        let interrupted = |_| QuarantineError::NoAnswer("it was interrupted: look again, and ask again".to_owned());
+        Ok(recorded.await.map_err(interrupted)??)
     }
 
     async fn record(&self, decision: &Decision, actor: ActorId) -> Result<(), QuarantineError> {
@@ -250,8 +267,12 @@ impl Quarantine {
     /// Tells every loop of the handler; each answers for what it has parked. Those that do not answer keep it from
     /// none of the others.
     async fn carry_out(&self, handler: &str, key: &str, action: Action) -> Result<Handled, QuarantineError> {
+        let wards = self.at_work(handler);
+        if wards.is_empty() {
+            return Err(no_answer("its loop is just being restarted"));
+        }
         // All of them at once: one wait is for all.
-        let told = self.wards_of(handler)?.into_iter().map(|ward| async move {
+        let told = wards.into_iter().map(|ward| async move {
             let loop_name = ward.loop_name().to_owned();
             (ward.carry_out(key, action).await, loop_name)
         });
@@ -270,19 +291,82 @@ impl Quarantine {
         if silent.is_empty() { Ok(all) } else { Err(no_answer(&silent.join(", and "))) }
     }
 
-    fn all(&self) -> Vec<Arc<dyn Ward>> {
+    fn gate(&self, handler: &str) -> Gate {
+        let mut handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        handlers.entry(handler.to_owned()).or_default().clone()
+    }
+
+    fn at_work(&self, handler: &str) -> Vec<Arc<dyn Ward>> {
+        let mut wards = self.wards();
+        wards.retain(|ward| ward.handler() == handler);
+        wards
+    }
+
+    fn wards(&self) -> Vec<Arc<dyn Ward>> {
         self.wards.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
     }
 
-    fn wards_of(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
-        let (of, others): (Vec<_>, Vec<_>) = self.all().into_iter().partition(|ward| ward.handler() == handler);
-        if of.is_empty() {
-            let known: BTreeSet<_> = others.iter().map(|ward| ward.handler()).collect();
-            let known = known.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(QuarantineError::UnknownHandler { name: handler.to_owned(), known });
-        }
-        Ok(of)
+    fn homes(&self, handler: Option<&str>) -> Vec<Arc<dyn Home>> {
+        let homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_meant = |home: &Arc<dyn Home>| handler.is_none_or(|name| name == home.projection().name);
+        homes.iter().filter_map(Weak::upgrade).filter(is_meant).collect()
     }
+
+    /// Of one handler or of all of them: those at work, and what read models hold that answer although nobody feeds
+    /// them just now.
+    async fn all(&self, handler: Option<&str>) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
+        let mut all = handler.map_or_else(|| self.wards(), |handler| self.at_work(handler));
+        for home in self.homes(handler) {
+            let of = home.projection();
+            let is_fed = |ward: &Arc<dyn Ward>| ward.handler() == of.name && ward.loop_name() == home.loop_name();
+            if all.iter().any(is_fed) {
+                continue;
+            }
+            let live = home.generations().await?.into_iter().find(|stored| stored.is_live);
+            all.extend(live.map(|stored| stored.ward(of, self.runtime.clone()) as Arc<dyn Ward>));
+        }
+        Ok(all)
+    }
+
+    /// The same of one handler, with every generation that is stored, fed or not.
+    async fn every(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
+        let mut all = self.at_work(handler);
+        for home in self.homes(Some(handler)) {
+            for stored in home.generations().await? {
+                all.push(stored.ward(home.projection(), self.runtime.clone()));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn wards_of(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
+        {
+            let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !handlers.contains_key(handler) {
+                let known = handlers.keys().cloned().collect::<Vec<_>>().join(", ");
+                return Err(QuarantineError::UnknownHandler { name: handler.to_owned(), known });
+            }
+        }
+        let wards = self.all(Some(handler)).await?;
+        if wards.is_empty() && self.homes(Some(handler)).is_empty() {
+            // What it has parked is where only its loop knows.
+            return Err(busy(handler));
+        }
+        Ok(wards)
+    }
+}
+
+/// Who has a key parked, and what is known of it.
+type Found = (Arc<dyn Ward>, ParkedKey);
+
+/// No loop of a handler applies anything as long as this is there.
+struct Hush {
+    shut: Shut,
+    resting: Vec<OwnedMutexGuard<()>>,
+}
+
+fn busy(handler: &str) -> QuarantineError {
+    QuarantineError::Busy { handler: handler.to_owned() }
 }
 
 fn listed(ward: &dyn Ward, about: ParkedKey) -> Listed {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Changes, Desk, Discards, Request, Retry, Shelf, take_over};
+use super::{Changes, Desk, Held, Request, Retry, Shelf, take_over};
 use crate::{
     projections::{DynProjection, Watermarks},
     read::{Epoch, ReadError, ReadStore},
@@ -20,10 +20,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) status: &'a Status,
 }
 
-/// What is parked, and what was discarded.
+/// What is parked.
 pub(crate) struct Parking {
     pub(crate) shelf: Shelf,
-    pub(crate) discards: Arc<Discards>,
 }
 
 impl Parking {
@@ -32,12 +31,12 @@ impl Parking {
     where
         E: From<StoreError> + From<ReadError> + From<TaskFailure>,
     {
-        let discards = parts.desk.discards().await?;
-        let retry = parts.retry(epoch, &discards);
+        let held = parts.desk.hold_anew(epoch).await?;
+        let retry = parts.retry(epoch, held);
         let shelf = parts.runtime.blocking(move || take_over(&retry)).await??;
         parts.watermarks.set_parked(parts.projection.key(), shelf.places());
         shelf.show(parts.status);
-        Ok(Self { shelf, discards })
+        Ok(Self { shelf })
     }
 
     /// Does what an operator decided. After an error it must be taken over anew.
@@ -46,11 +45,12 @@ impl Parking {
         E: From<StoreError> + From<ReadError> + From<TaskFailure>,
     {
         let Request { key, action, reply } = request;
-        self.discards = parts.desk.discards().await?;
-        let retry = parts.retry(epoch, &self.discards);
+        let retry = parts.retry(epoch, parts.desk.hold_anew(epoch).await?);
         let mut shelf = self.take_shelf();
         let work = move || {
             let done = retry.carry_out(&mut shelf, &key, action);
+            // What was decided meanwhile may be recorded now.
+            drop(retry);
             (shelf, done)
         };
         let (shelf, done) = parts.runtime.blocking(work).await?;
@@ -78,8 +78,8 @@ impl Parking {
 }
 
 impl Parts<'_> {
-    fn retry(&self, epoch: Epoch, discards: &Arc<Discards>) -> Retry {
+    fn retry(&self, epoch: Epoch, held: Held) -> Retry {
         let (read_store, projection) = (Arc::clone(self.read_store), Arc::clone(self.projection));
-        Retry { read_store, projection, epoch, discards: Arc::clone(discards), now: self.runtime.now() }
+        Retry { read_store, projection, epoch, held, now: self.runtime.now() }
     }
 }

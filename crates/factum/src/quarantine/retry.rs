@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Action, Discards, Draft, FoldError, Handled, Incoming, ParkedMessage, Shelf,
+    Action, Draft, FoldError, Handled, Held, Incoming, ParkedMessage, Shelf,
     fold::apply,
     shelf::{Changes, messages_of},
 };
@@ -22,7 +22,7 @@ pub(crate) struct Retry {
     pub(crate) read_store: Arc<dyn ReadStore>,
     pub(crate) projection: Arc<DynProjection>,
     pub(crate) epoch: Epoch,
-    pub(crate) discards: Arc<Discards>,
+    pub(crate) held: Held,
     pub(crate) now: Timestamp,
 }
 
@@ -89,7 +89,8 @@ impl Retry {
     fn drop_discarded(&self, shelf: &mut Shelf, key: &str) -> Result<(Handled, Changes), ReadError> {
         let (mut handled, mut changes) = (Handled::default(), Changes::default());
         loop {
-            let is_discarded = shelf.keys.get(key).is_some_and(|entry| self.discards.contains(entry.about.event_id));
+            let is_discarded =
+                shelf.keys.get(key).is_some_and(|entry| self.held.discards.contains(entry.about.event_id));
             if !is_discarded {
                 break;
             }
@@ -130,7 +131,7 @@ impl Retry {
     }
 
     fn apply(&self, message: &ParkedMessage, tx: &mut dyn ReadTransaction) -> Result<(), FoldError> {
-        if self.discards.contains(message.event_id) {
+        if self.held.discards.contains(message.event_id) {
             return Ok(());
         }
         let delivery = message.delivery().map_err(FoldError::Store)?;

@@ -14,10 +14,10 @@ use crate::{
     consumer::ProjectionConsumer,
     model::ProjectionKey,
     projections::{DynProjection, Feed, Leash, Phase, ProjectionRunner, Turns, Watermarks},
-    quarantine::Quarantine,
+    quarantine::{Home, Quarantine, StoredGeneration},
     read::{Generation, Generations, ReadError, ReadStore, Role, StoredModel},
     runtime::{Runtime, Status},
-    store::EventStore,
+    store::{BoxFuture, EventStore},
 };
 
 /// How many requests wait at most; one that is under way is not taken again.
@@ -162,6 +162,11 @@ impl ReadModel {
         }
     }
 
+    /// What the loop that feeds a generation calls itself, as long as it does not answer.
+    pub(super) fn loop_of(&self, generation: Generation) -> String {
+        format!("{} generation {generation}", self.status.name())
+    }
+
     /// Does something with the generations, where that stops nobody else.
     pub(super) async fn generations<T: Send + 'static>(
         &self,
@@ -304,5 +309,35 @@ impl ReadModel {
     pub(super) async fn idle(&self) {
         // The sender lives in `self`: the wait cannot fail.
         let _ = self.shown.subscribe().wait_for(|shown| shown.operation.is_none()).await;
+    }
+}
+
+impl Home for ReadModel {
+    fn projection(&self) -> ProjectionKey {
+        self.key
+    }
+
+    fn loop_name(&self) -> &str {
+        self.status.name()
+    }
+
+    fn generations(&self) -> BoxFuture<'_, Result<Vec<StoredGeneration>, ReadError>> {
+        Box::pin(async move {
+            let stored = |loop_name: &str, is_live, read_store| StoredGeneration {
+                loop_name: loop_name.into(),
+                is_live,
+                read_store,
+            };
+            if self.read_store.generations().is_none() {
+                return Ok(vec![stored(self.status.name(), true, Arc::clone(&self.read_store))]);
+            }
+            let mut models = self.stored().await?;
+            models.retain(|model| model.role != Role::Retired);
+            let of = |StoredModel { generation, role, .. }| match role {
+                Role::Live => stored(self.status.name(), true, self.view(generation)),
+                _ => stored(&self.loop_of(generation), false, self.view(generation)),
+            };
+            Ok(models.into_iter().map(of).collect())
+        })
     }
 }

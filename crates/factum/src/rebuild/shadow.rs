@@ -117,7 +117,7 @@ impl ReadModel {
         let feed = self.watermarks.feed(key).unwrap_or(Feed::OwnStore);
         watermarks.track(key, feed, Vec::new());
         watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
-        let status = Status::new(&format!("{} generation {generation}", self.status().name()));
+        let status = Status::new(&self.loop_of(generation));
         status.update(|report| report.state = LoopState::CatchingUp);
         // One that is to replace a live one that cannot go on must be able to get ahead of it.
         let is_leashed = role != Role::Replacing;

@@ -1,6 +1,6 @@
 //! Which loop a publication or projection becomes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
@@ -173,7 +173,10 @@ pub(super) fn read_model(parts: &Parts, projection: DynProjection, feed: Feed, v
     };
     let (watermarks, runtime) = (Arc::clone(&parts.watermarks), parts.runtime.clone());
     let shared = (watermarks, Arc::clone(&parts.quarantine), parts.turns.clone());
-    Arc::new(ReadModel::new(projection, sources, parts.read_store(), shared, runtime, versions))
+    let model = Arc::new(ReadModel::new(projection, sources, parts.read_store(), shared, runtime, versions));
+    let home: Weak<ReadModel> = Arc::downgrade(&model);
+    parts.quarantine.house(home, model.key().name);
+    model
 }
 
 /// The loop that feeds a projection's live read model.

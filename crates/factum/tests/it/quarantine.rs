@@ -3,8 +3,8 @@
 use std::{
     borrow::Cow,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -16,6 +16,8 @@ use factum::{
     store::{EventStore, MemoryStore},
     token::TopicMark,
 };
+
+mod meanwhile;
 
 use crate::{
     operator::{because, operator},
@@ -31,6 +33,10 @@ struct Curable {
     cured: Arc<AtomicBool>,
     /// Panics instead of saying no.
     panics: bool,
+    /// Applying what was poison ends when this is free.
+    applying: Arc<Mutex<()>>,
+    /// How often that was begun.
+    begun: Arc<AtomicUsize>,
 }
 
 impl AnyProjection for Curable {
@@ -44,6 +50,8 @@ impl AnyProjection for Curable {
             return self.totals.apply(raw, delivery, tx);
         }
         if self.cured.load(Ordering::SeqCst) {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            drop(self.applying.lock().unwrap());
             return self.totals.apply(RawEvent { data: br#"{"by":1}"#, ..raw }, delivery, tx);
         }
         // What it wrote before it failed must be gone.
@@ -72,6 +80,8 @@ struct Ward {
     /// Where decisions are recorded.
     decisions: Arc<dyn EventStore>,
     cured: Arc<AtomicBool>,
+    applying: Arc<Mutex<()>>,
+    begun: Arc<AtomicUsize>,
     fed: Fed,
     _relay: Running<factum::relay::RelayEnd>,
     running: Option<Feeding>,
@@ -84,12 +94,17 @@ enum Feeding {
 
 impl Ward {
     fn open(fed: Fed) -> Self {
-        let (world, _bus) = world();
         // Of its own: the events of the world are only what happens to counters.
-        let decisions: Arc<dyn EventStore> = Arc::new(MemoryStore::seeded(9));
+        Self::deciding(fed, Arc::new(MemoryStore::seeded(9)))
+    }
+
+    /// One whose decisions are recorded here.
+    fn deciding(fed: Fed, decisions: Arc<dyn EventStore>) -> Self {
+        let (world, _bus) = world();
         let quarantine = Arc::new(Quarantine::new(Some(decisions.clone()), Runtime::tokio()));
         let relay = world.relay();
-        let mut ward = Self { world, quarantine, decisions, cured: Arc::default(), fed, _relay: relay, running: None };
+        let (cured, applying, begun) = Default::default();
+        let mut ward = Self { world, quarantine, decisions, cured, applying, begun, fed, _relay: relay, running: None };
         ward.start();
         ward
     }
@@ -99,7 +114,8 @@ impl Ward {
             Fed::ByTopic => projections::erase::<Totals>(),
             Fed::ByOwnStore => projections::erase::<OwnTotals>(),
         };
-        let curable = Box::new(Curable { totals, cured: self.cured.clone(), panics: false });
+        let (cured, applying, begun) = (self.cured.clone(), self.applying.clone(), self.begun.clone());
+        let curable = Box::new(Curable { totals, cured, panics: false, applying, begun });
         let quarantine = &self.quarantine;
         self.running = Some(match self.fed {
             Fed::ByTopic => Feeding::ByTopic(self.world.consumer_at(curable, quarantine)),
@@ -118,6 +134,15 @@ impl Ward {
             Some(Feeding::ByOwnStore(running)) => running.stop().await.unwrap(),
             None => {}
         }
+    }
+
+    /// The read database is lost, what is parked with it; another process knows nothing but what is recorded.
+    async fn begin_anew(&mut self) {
+        self.stop().await;
+        self.world.read_store = Arc::new(MemoryReadStore::default());
+        self.world.watermarks = Arc::default();
+        self.quarantine = Arc::new(Quarantine::new(Some(self.decisions.clone()), Runtime::tokio()));
+        self.start();
     }
 
     fn report(&self) -> factum::runtime::StatusReport {
@@ -280,14 +305,9 @@ async fn a_discard_holds_in_a_refill_and_everything_else_is_tried_anew() {
         }
         ward.parks(2, 4).await;
         ward.discard("counter-1").await.unwrap();
-        ward.stop().await;
-        // The read database is lost, what is parked with it; the build is mended.
-        ward.world.read_store = Arc::new(MemoryReadStore::default());
-        ward.world.watermarks = Arc::default();
+        // The build is mended.
         ward.cured.store(true, Ordering::SeqCst);
-        // Another process knows nothing but what is recorded.
-        ward.quarantine = Arc::new(Quarantine::new(Some(ward.decisions.clone()), Runtime::tokio()));
-        ward.start();
+        ward.begin_anew().await;
         ward.world.shows(&[11, 4]).await;
         ward.parks(0, 0).await;
     }
@@ -374,7 +394,9 @@ async fn decisions_are_recorded_with_who_and_why() {
 async fn a_projection_that_panics_parks_too_and_trouble_of_the_store_does_not() {
     let (world, _bus) = world();
     let _relay = world.relay();
-    let panics = Curable { totals: projections::erase::<Totals>(), cured: Arc::default(), panics: true };
+    let totals_of = projections::erase::<Totals>();
+    let (cured, applying, begun) = Default::default();
+    let panics = Curable { totals: totals_of, cured, panics: true, applying, begun };
     let consumer = world.consumer_of(Box::new(panics));
     append(world.store.as_ref(), 1, CounterEvent::Raised(Raised { by: POISON })).await;
     raise(world.store.as_ref(), 2, 2).await;

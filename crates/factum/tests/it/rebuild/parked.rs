@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use factum::{
-    ActorId, Answers, Delivery, Projection, ProjectionKey, Query, QueryError, Service,
+    Answers, Delivery, Projection, ProjectionKey, Query, QueryError, Service,
     bus::{Bus, MemoryBus},
     query::AskOptions,
     read::{Generation, Key, MemoryReadStore, ReadError, ReadSnapshot, ReadStore, ReadTransaction, Role, Table},
@@ -18,7 +18,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{COUNTERS, Shop, key};
-use crate::world::{self, CounterMessage, Counters, TOPIC, WAIT_MAX};
+use crate::{
+    operator::{because, operator},
+    world::{self, CounterMessage, Counters, TOPIC, WAIT_MAX},
+};
 
 /// A message that cannot be folded in, live or in a rebuild, keeps the new generation from answering; it can be given up.
 #[tokio::test(flavor = "multi_thread")]
@@ -277,10 +280,32 @@ async fn a_new_version_with_an_account_parked_does_not_answer_until_it_is_let_go
     answers(&build, 2 * COUNTERS - 1 + 5).await;
 
     IS_WHOLE.store(true, Ordering::SeqCst);
-    let operator = ActorId::new("ops-7").unwrap();
-    build.quarantine().retry(Build::<3>::NAME, "counter-2", operator).await.unwrap();
+    build.quarantine().retry(Build::<3>::NAME, "counter-2", operator()).await.unwrap();
     answers(&build, OF_HALF_FIXED + 2 * COUNTERS + PANICS_AT + 5).await;
     assert_eq!(parked_in(&build).await, [(1, "counter-2".to_owned())]);
+    build.stop(WAIT_MAX).await.unwrap();
+    shop.counters.stop(WAIT_MAX).await.unwrap();
+}
+
+/// Discarded now, it would be missing from the next rebuild of the version that has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_another_version_has_applied_cannot_be_discarded() {
+    let shop = Deployments::open().await;
+    let build = shop.builder(&shop.read_store).consumes::<Frail>(&[TOPIC]).answers_until_whole::<FrailSum>();
+    let build = build.consumes::<Fixed>(&[TOPIC]).answers::<FixedSum>().start().await.unwrap();
+    answers(&build, 2 * COUNTERS + PANICS_AT).await;
+    eventually_parked(&build, &[(1, "counter-2")]).await;
+    let first = build.quarantine().list(1).await.unwrap().remove(0).about.event_id;
+    let discard = build.quarantine().discard(Frail::NAME, "counter-2", first, because("a robot's"), operator()).await;
+    let told = discard.unwrap_err().to_string();
+    assert!(told.contains("totals-of-builds@2 has applied it already"), "{told}");
+    eventually_parked(&build, &[(1, "counter-2")]).await;
+    build.stop(WAIT_MAX).await.unwrap();
+
+    // Filled anew, it is what it was.
+    let anew: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::new());
+    let build = shop.builder(&anew).consumes::<Fixed>(&[TOPIC]).answers::<FixedSum>().start().await.unwrap();
+    answers(&build, 2 * COUNTERS + PANICS_AT).await;
     build.stop(WAIT_MAX).await.unwrap();
     shop.counters.stop(WAIT_MAX).await.unwrap();
 }
@@ -330,7 +355,7 @@ async fn a_rebuild_out_of_quarantine_and_the_way_back_hold_over_restarts() {
     shop.raise(0, 5).await;
     answers(&build, whole + 5).await;
     eventually_parked(&build, &[(4, "counter-2")]).await;
-    build.quarantine().retry(Mended::NAME, "counter-2", ActorId::new("ops-7").unwrap()).await.unwrap();
+    build.quarantine().retry(Mended::NAME, "counter-2", operator()).await.unwrap();
     eventually_parked(&build, &[]).await;
     let told = carry_out(&build, Operation::RollBack).await.unwrap();
     assert_eq!(told, "generation 1 answers again instead of 3, which is kept and fed");
