@@ -9,6 +9,7 @@ use std::{
 use accounts::Webhook;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use factum::rebuild::FillingPace;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -42,6 +43,11 @@ pub(crate) struct Options {
     /// Withdrawals of more than so many whole units of their currency are large [default: 10000]
     #[arg(long, value_name = "UNITS", env = "BANK_WEBHOOK_LIMIT")]
     webhook_limit: Option<u64>,
+    /// How much of one processor's time, in percent, is given to filling read models beside those that answer, for a
+    /// rebuild or a way back; while they come no nearer they take more by themselves, up to all of it. The more, the sooner
+    /// a rebuild ends and the longer queries wait meanwhile [default: 33]
+    #[arg(long, value_name = "PERCENT", env = "BANK_REBUILD_SHARE")]
+    rebuild_share: Option<u32>,
     /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
     #[arg(long, value_name = "LEVEL", env = "BANK_LOG_LEVEL")]
     log_level: Option<String>,
@@ -60,6 +66,7 @@ struct File {
     standby: Option<bool>,
     webhook_url: Option<String>,
     webhook_limit: Option<u64>,
+    rebuild_share: Option<u32>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -85,6 +92,8 @@ pub(crate) struct Settings {
     pub(crate) standby: bool,
     /// Who is told of large withdrawals.
     pub(crate) webhook: Option<Webhook>,
+    /// How much of the time read models are filled beside those that answer.
+    pub(crate) pace: FillingPace,
     pub(crate) log: Log,
 }
 
@@ -108,12 +117,18 @@ impl Settings {
         anyhow::ensure!(port_base > 0, "port base 0 is too low: at least 1");
         let limit = options.webhook_limit.or(file.webhook_limit).unwrap_or(Webhook::LIMIT_DEFAULT);
         let url = options.webhook_url.or(file.webhook_url);
+        let share_percent = options.rebuild_share.or(file.rebuild_share).unwrap_or(FillingPace::SHARE_PERCENT_DEFAULT);
+        anyhow::ensure!(
+            (1..=100).contains(&share_percent),
+            "rebuild share {share_percent} is no percentage from 1 to 100"
+        );
         Ok(Self {
             webhook: url.map(|url| Webhook::new(&url, limit)).transpose()?,
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             port_base,
             listen: options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             standby: options.standby.or(file.standby).unwrap_or_default(),
+            pace: FillingPace { share_percent, ..FillingPace::default() },
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }

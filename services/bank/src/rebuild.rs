@@ -88,7 +88,7 @@ pub async fn run(args: ModelsArgs, operation: &'static str) -> anyhow::Result<Ex
                 writeln!(out, "{projection}@{version}: the service was started again meanwhile")?;
             }
         }
-        for Generation { generation, trouble } in generations {
+        for Generation { generation, trouble, .. } in generations {
             if let Some(trouble) = trouble {
                 writeln!(io::stderr(), "{projection}@{version} generation {generation}: {trouble}")?;
             }
@@ -131,10 +131,15 @@ impl Line {
 }
 
 fn told(model: &ReadModel, in_detail: bool) -> String {
-    let ReadModel { projection, step, progress, trouble, .. } = model;
+    let ReadModel { projection, generations, step, progress, trouble, .. } = model;
     let mut text = format!("{projection} {step}");
     if let Some(progress) = progress.as_ref().filter(|_| step == "filling") {
         text.push_str(&if in_detail { progress.to_string() } else { format!(" {} positions", progress.total) });
+    }
+    // What is kept is fed for good, and no part of this.
+    let share = generations.iter().filter(|one| one.role != "kept").find_map(|one| one.share_percent);
+    if let Some(share) = share {
+        text.push_str(&format!(", {share} % of the time"));
     }
     if let Some(trouble) = trouble {
         text.push_str(&format!(" ({trouble})"));
@@ -151,13 +156,17 @@ mod tests {
     #[test]
     fn what_is_under_way_is_told_with_how_far_it_is() {
         let model: ReadModel = serde_json::from_value(json!({
-            "projection": "totals", "version": 1, "generations": [], "operation": "rebuild", "step": "filling", "trouble": null,
+            "projection": "totals", "version": 1, "generations": [
+                { "generation": 1, "role": "kept", "trouble": null, "share_percent": 75 },
+                { "generation": 2, "role": "live", "trouble": null, "share_percent": null },
+                { "generation": 3, "role": "filling", "trouble": null, "share_percent": 50 },
+            ], "operation": "rebuild", "step": "filling", "trouble": null,
             "progress": { "done": 1_500, "total": 6_000, "per_second": 900, "seconds_left": 5 }, "last": null,
         }))
         .expect("a read model");
-        assert_eq!(told(&model, true), "totals filling 1500 of 6000 (25 %), 900/s, 5 s left");
-        assert_eq!(told(&model, false), "totals filling 6000 positions");
+        assert_eq!(told(&model, true), "totals filling 1500 of 6000 (25 %), 900/s, 5 s left, 50 % of the time");
+        assert_eq!(told(&model, false), "totals filling 6000 positions, 50 % of the time");
         let stuck = ReadModel { trouble: Some("no space".to_owned()), step: "aligning".to_owned(), ..model };
-        assert_eq!(told(&stuck, true), "totals aligning (no space)");
+        assert_eq!(told(&stuck, true), "totals aligning, 50 % of the time (no space)");
     }
 }

@@ -27,7 +27,7 @@ const STATEMENTS_PORT: u16 = 3;
 /// Runs until told to stop.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let settings = Settings::of(options)?;
-    let Settings { port_base, listen, data, standby, webhook, log } = settings;
+    let Settings { port_base, listen, data, standby, webhook, pace, log } = settings;
     log.install();
     refuse_unfinished(&data)?;
     raise_open_files();
@@ -48,6 +48,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
+    let [.., statements] = &services;
+    statements.read_models().set_pace(pace);
     greet(addresses, &data);
     let [accounts, transfers, statements] = &services;
     let failed = tokio::select! {

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use factum::{
     bus::{Bus, LocalBus, LocalBusOptions},
+    rebuild::FillingPace,
     service::STOP_LIMIT_DEFAULT,
 };
 use factum_http::{Bound, Server, raise_open_files};
@@ -29,14 +30,14 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&error),
     };
-    let Settings { data, listen, standby, log } = settings;
+    let Settings { data, listen, standby, pace, log } = settings;
     log.install();
     raise_open_files();
     let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
         Ok(tokio) => tokio,
         Err(error) => return fail(&error),
     };
-    match tokio.block_on(run(data, listen, standby)) {
+    match tokio.block_on(run(data, listen, standby, pace)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -75,7 +76,7 @@ fn one_line(error: &anyhow::Error) -> String {
     line.chars().map(shown).collect()
 }
 
-async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result<()> {
+async fn run(data: PathBuf, listen: SocketAddr, standby: bool, pace: FillingPace) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let data = data.join(statements::NAME);
     let (listener, bus) = tokio::select! {
@@ -84,6 +85,7 @@ async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result
         _ = terminate.recv() => return Ok(()),
     };
     let service = statements::service(statements::Config { data, listener }, Arc::clone(&bus)).await?;
+    service.read_models().set_pace(pace);
     println!("statements listens on http://{listen}");
     let failed = tokio::select! {
         reason = service.failed() => Some(reason),

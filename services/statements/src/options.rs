@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use factum::rebuild::FillingPace;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -33,6 +34,11 @@ pub(crate) struct Options {
     /// While another process has the data open, wait, and take over when it ends
     #[arg(long, env = "STATEMENTS_STANDBY", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     standby: Option<bool>,
+    /// How much of one processor's time, in percent, is given to filling read models beside those that answer, for a
+    /// rebuild or a way back; while they come no nearer they take more by themselves, up to all of it. The more, the sooner
+    /// a rebuild ends and the longer queries wait meanwhile [default: 33]
+    #[arg(long, value_name = "PERCENT", env = "STATEMENTS_REBUILD_SHARE")]
+    rebuild_share: Option<u32>,
     /// What is logged: error, warn, info, debug, trace, or filters such as `factum=debug` [default: info]
     #[arg(long, value_name = "LEVEL", env = "STATEMENTS_LOG_LEVEL")]
     log_level: Option<String>,
@@ -49,6 +55,7 @@ struct File {
     listen: Option<IpAddr>,
     data: Option<PathBuf>,
     standby: Option<bool>,
+    rebuild_share: Option<u32>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
 }
@@ -71,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Whether it waits for whoever has the data open.
     pub(crate) standby: bool,
+    /// How much of the time read models are filled beside those that answer.
+    pub(crate) pace: FillingPace,
     pub(crate) log: Log,
 }
 
@@ -90,10 +99,16 @@ impl Settings {
         let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
         let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
         let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
+        let share_percent = options.rebuild_share.or(file.rebuild_share).unwrap_or(FillingPace::SHARE_PERCENT_DEFAULT);
+        anyhow::ensure!(
+            (1..=100).contains(&share_percent),
+            "rebuild share {share_percent} is no percentage from 1 to 100"
+        );
         Ok(Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
             standby: options.standby.or(file.standby).unwrap_or_default(),
+            pace: FillingPace { share_percent, ..FillingPace::default() },
             log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
         })
     }

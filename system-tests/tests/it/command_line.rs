@@ -123,6 +123,10 @@ async fn a_setting_that_does_not_exist_is_no_setting() -> anyhow::Result<()> {
     is_refused_in_one_line(&missing, "no-such-file.toml");
     let too_high = run(&site, site.command(&["--port-base", "65535"])?).await?;
     is_refused_in_one_line(&too_high, "65535");
+    for share in ["0", "101"] {
+        let no_share = run(&site, site.command(&["--rebuild-share", share])?).await?;
+        is_refused_in_one_line(&no_share, &format!("rebuild share {share}"));
+    }
     Ok(())
 }
 

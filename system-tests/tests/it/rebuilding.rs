@@ -234,6 +234,27 @@ async fn read_models_are_rebuilt_under_load_and_no_query_fails() -> anyhow::Resu
     Ok(())
 }
 
+/// An operator sees why queries wait longer.
+#[tokio::test]
+async fn how_much_of_the_time_read_models_are_filled_is_an_option_and_shown() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let bank = site.start_with(&["--rebuild-share", "100"]).await?;
+    load(&site, "50").await?;
+    models(&site, "rebuild").await?;
+    for model in shown(bank.surfaces()).await? {
+        let told = |one: &Value| (one["role"].as_str().unwrap_or_default().to_owned(), one["share_percent"].as_u64());
+        let told: Vec<_> = model["generations"].as_array().context("generations")?.iter().map(told).collect();
+        // There is no more than all of it.
+        assert_eq!(told, [("kept".to_owned(), Some(100)), ("live".to_owned(), None)], "{model:#}");
+    }
+    let metrics = bank.surfaces().query("/metrics", &[]).await?.accepted()?.text;
+    let shares = metrics.lines().filter(|line| line.starts_with("factum_filling_share_percent{"));
+    let shares: Vec<_> = shares.collect();
+    ensure!(shares.len() >= 3 && shares.iter().all(|line| line.ends_with("role=\"kept\"} 100")), "{metrics}");
+    bank.stop().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_bank_killed_while_it_rebuilds_goes_on_with_it() -> anyhow::Result<()> {
     let site = Site::new()?;

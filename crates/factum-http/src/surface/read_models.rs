@@ -69,6 +69,9 @@ pub struct GenerationAnswer {
     pub role: String,
     /// Of one that is kept: what stands in its way, such as why it is no longer fed and cannot answer again.
     pub trouble: Option<String>,
+    /// Of one that is fed beside the one that answers: how much of the time that takes at present, at most, in percent. It
+    /// rises by itself while the generation comes no nearer, and queries wait longer then.
+    pub share_percent: Option<u32>,
 }
 
 /// How far a filling is.
@@ -128,6 +131,7 @@ impl From<ModelReport> for ReadModelAnswer {
             generation: one.generation.0,
             role: one.role.as_str().to_owned(),
             trouble: one.trouble,
+            share_percent: one.share_percent,
         });
         Self {
             projection: report.projection.name.to_owned(),
@@ -211,6 +215,15 @@ pub(super) fn write_metrics(read_models: &ReadModels, page: &mut Page) {
         let projection = report.projection.to_string();
         for one in &report.generations {
             page.sample("", &[("projection", &projection), ("role", one.role.as_str())], one.generation.0);
+        }
+    }
+    let help = "How much of the time a generation is fed beside the one that answers, at most.";
+    page.family("factum_filling_share_percent", "gauge", help);
+    for report in &reports {
+        let projection = report.projection.to_string();
+        let fed = report.generations.iter().filter_map(|one| Some((one.role, one.share_percent?)));
+        for (role, share) in fed {
+            page.sample("", &[("projection", &projection), ("role", role.as_str())], share);
         }
     }
     type Figure = (&'static str, &'static str, fn(&Progress) -> u64);

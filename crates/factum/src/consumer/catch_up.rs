@@ -69,6 +69,11 @@ impl CatchUp {
         self.partitions.remove(partition);
     }
 
+    /// How many records are left on the way.
+    pub(super) fn left(&self) -> u64 {
+        self.partitions.values().map(|stretch| stretch.target.next().get().saturating_sub(stretch.at.get())).sum()
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.assigned && self.partitions.is_empty()
     }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bus::{Bus, BusError, ConsumerOptions, Offset, Record, TopicPartition},
     model::StoreId,
-    projections::{BatchPace, DynProjection, Feed, Leash, POLITE_FETCH_RECORDS, Phase, Turn, Watermarks},
+    projections::{BatchPace, DynProjection, Feed, Leash, POLITE_FETCH_RECORDS, Phase, Turn, Watermarks, Work},
     quarantine::{Desk, Parking, Parts, Quarantine, Request},
     read::{Epoch, ReadError, ReadStore},
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
@@ -216,9 +216,11 @@ impl ProjectionConsumer {
                     }
                     let took = self.runtime.now().since(before);
                     session.pace.took(took);
+                    let done = (end - start) as u64;
                     start = end;
                     if let Some(leash) = &self.leash {
-                        leash.turns.pause_after(took, &self.runtime, stop).await;
+                        let work = Work { took, done, left: session.catch_up.left() };
+                        session.pace.works(leash.pause(work, &self.watermarks, &self.runtime, stop).await);
                     }
                     drop(turn);
                 }
@@ -295,8 +297,8 @@ impl ProjectionConsumer {
     /// Waits until it may apply what it has: on a leash, as long as it catches up, for its turn.
     async fn turn(&self, caught_up: bool) -> Option<Turn> {
         match &self.leash {
-            Some(leash) if !caught_up => Some(leash.turn().await),
-            _ => None,
+            Some(leash) => leash.turn(!caught_up, &self.runtime).await,
+            None => None,
         }
     }
 

@@ -8,14 +8,15 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::runtime::{Runtime, Stop};
-
 /// How long one transaction should take at most: when one took longer, the next ones take less.
 const BATCH_TIME_MAX: Duration = Duration::from_millis(500);
 /// How much the first transaction takes beside a read model that answers.
 const POLITE_LIMIT_FIRST: usize = 64;
 /// How much each of them takes at least: on a busy machine, less would wait as long, and never arrive.
 const POLITE_LIMIT_MIN: usize = 16;
+/// The same where it works all of the time: what a transaction costs by itself is shared by more, and it comes nearer also
+/// where that is most of it.
+const URGENT_LIMIT_MIN: usize = 256;
 /// How many records one fetch brings beside a read model that answers: reading them from a local bus stops whoever is to be
 /// served on the same thread.
 pub(crate) const POLITE_FETCH_RECORDS: usize = 500;
@@ -28,7 +29,8 @@ const POLITE_PAUSE_MAX: Duration = Duration::from_secs(1);
 pub struct FillingPace {
     /// How long one of its transactions should take at most: whoever feeds what answers waits as long.
     pub transaction_time_max: Duration,
-    /// How much of the time it works, in percent, 1 to 100: it pauses after each transaction accordingly.
+    /// How much of the time it works at least, in percent, 1 to 100: it pauses after each transaction accordingly. While it
+    /// comes no nearer to what answers, it works more by itself, up to all of the time.
     pub share_percent: u32,
 }
 
@@ -38,9 +40,9 @@ impl FillingPace {
     /// The default of [`FillingPace::share_percent`].
     pub const SHARE_PERCENT_DEFAULT: u32 = 33;
 
-    fn pause(self, took: Duration) -> Duration {
-        let share = self.share_percent.clamp(1, 100);
-        (took.saturating_mul(100 - share) / share).min(POLITE_PAUSE_MAX)
+    /// [`FillingPace::share_percent`], within its limits.
+    pub(crate) fn share(self) -> u32 {
+        self.share_percent.clamp(1, 100)
     }
 }
 
@@ -48,6 +50,11 @@ impl Default for FillingPace {
     fn default() -> Self {
         Self { transaction_time_max: Self::TRANSACTION_TIME_MAX_DEFAULT, share_percent: Self::SHARE_PERCENT_DEFAULT }
     }
+}
+
+/// How long it pauses after a transaction that took so long, to work this much of the time, in percent.
+pub(crate) fn pause(took: Duration, share: u32) -> Duration {
+    (took.saturating_mul(100 - share) / share).min(POLITE_PAUSE_MAX)
 }
 
 /// How many events or records the next transaction takes at most.
@@ -67,6 +74,12 @@ impl BatchPace {
     /// Beside a read model that answers.
     pub(crate) const fn polite(limit_max: usize, pace: FillingPace) -> Self {
         Self { limit: POLITE_LIMIT_FIRST, limit_min: POLITE_LIMIT_MIN, limit_max, time_max: pace.transaction_time_max }
+    }
+
+    /// Beside a read model that answers: how much of the time it works from now on, in percent.
+    pub(crate) fn works(&mut self, share: u32) {
+        self.limit_min = if share < 100 { POLITE_LIMIT_MIN } else { URGENT_LIMIT_MIN };
+        self.limit = self.limit.max(self.limit_min);
     }
 
     pub(crate) const fn limit(&self) -> usize {
@@ -118,11 +131,6 @@ impl Turns {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pauses after a transaction beside a read model that answers, until told to stop.
-    pub(crate) async fn pause_after(&self, took: Duration, runtime: &Runtime, stop: &mut Stop) {
-        let _ = stop.unless(runtime.sleep(self.pace().pause(took))).await;
-    }
-
     /// Waits for the turn to compare. Dropping the future, and what it returns, gives it up.
     pub(crate) async fn to_compare(&self) -> Turn {
         Turn(Arc::clone(&self.comparing).acquire_owned().await.ok())
@@ -146,15 +154,24 @@ mod tests {
         assert_eq!(pace.limit(), POLITE_LIMIT_FIRST);
         (0..20).for_each(|_| pace.took(Duration::from_secs(1)));
         assert_eq!(pace.limit(), POLITE_LIMIT_MIN, "it arrives on a busy machine, too");
+        pace.works(99);
+        assert_eq!(pace.limit(), POLITE_LIMIT_MIN);
+        pace.works(100);
+        pace.took(Duration::from_secs(1));
+        assert_eq!(pace.limit(), URGENT_LIMIT_MIN, "and where each transaction costs much");
+        pace.works(66);
+        pace.took(Duration::from_secs(1));
+        assert_eq!(pace.limit(), URGENT_LIMIT_MIN / 2);
     }
 
     #[test]
     fn a_filling_works_no_more_than_its_share_of_the_time() {
         let (took, second) = (Duration::from_millis(3), Duration::from_secs(1));
-        let pause = |share_percent| FillingPace { share_percent, ..FillingPace::default() }.pause(took);
-        assert_eq!([100, 50, 25].map(pause), [Duration::ZERO, took, 3 * took]);
-        assert_eq!([1, 0].map(pause), [99 * took; 2]);
-        assert_eq!(FillingPace::default().pause(second), POLITE_PAUSE_MAX);
+        assert_eq!([100, 50, 25, 1].map(|share| pause(took, share)), [Duration::ZERO, took, 3 * took, 99 * took]);
+        assert_eq!(pause(second, FillingPace::default().share()), POLITE_PAUSE_MAX);
+        let shares =
+            [0, 1, 100, 101].map(|share_percent| FillingPace { share_percent, ..FillingPace::default() }.share());
+        assert_eq!(shares, [1, 1, 100, 100]);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use factum_engine::{Direction, Position};
 
 use super::{
-    DynProjection, Feed, Leash, Phase, Watermarks,
+    DynProjection, Feed, Leash, Phase, Watermarks, Work,
     ahead::ReadAhead,
     end::{ProjectionEnd, Trouble},
     pace::{BatchPace, Turn},
@@ -169,11 +169,14 @@ impl ProjectionRunner {
                     let Some(turn) = stop.unless(self.turn(session.position() >= session.whole_from)).await else {
                         return Ok(());
                     };
-                    let before = self.runtime.now();
+                    let (before, from) = (self.runtime.now(), session.position());
                     self.apply(&mut session, batch?).await?;
                     backoff.reset();
                     if let Some(leash) = &self.leash {
-                        leash.turns.pause_after(self.runtime.now().since(before), &self.runtime, stop).await;
+                        let (took, at) = (self.runtime.now().since(before), session.position());
+                        let (done, left) = (at.get() - from.get(), session.whole_from.get().saturating_sub(at.get()));
+                        let work = Work { took, done, left };
+                        session.pace.works(leash.pause(work, &self.watermarks, &self.runtime, stop).await);
                     }
                     drop(turn);
                 }
@@ -184,8 +187,8 @@ impl ProjectionRunner {
     /// Waits until it may apply what it has: on a leash, as long as it fills, for its turn.
     async fn turn(&self, filled: bool) -> Option<Turn> {
         match &self.leash {
-            Some(leash) if !filled => Some(leash.turn().await),
-            _ => None,
+            Some(leash) => leash.turn(!filled, &self.runtime).await,
+            None => None,
         }
     }
 

@@ -70,6 +70,11 @@ impl Lane {
         Some(Source { store: parts.next()?.parse().ok()?, incarnation: parts.next()?.parse().ok()? })
     }
 
+    /// Whether it counts, one by one, what is read: the events of the own store, or the records of a partition.
+    pub(crate) fn is_place(&self) -> bool {
+        *self.0 == *"own" || self.0.starts_with("offset/")
+    }
+
     /// Whether a checkpoint on this lane is a watermark in force: neither a place to resume reading, nor one of a
     /// history that was replaced since.
     pub(crate) fn is_proof(&self, at: &Checkpoint) -> bool {

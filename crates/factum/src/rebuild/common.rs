@@ -19,7 +19,7 @@ use crate::{
 
 /// How long the live generation rests at most until another one stands where it stands: as long, nothing new is seen.
 const COMMON_WAIT_MAX: Duration = Duration::from_secs(2);
-/// How often that is tried.
+/// How often that is tried in vain: a try that finds it nearer than ever before is none, since it arrives sooner or later.
 const COMMON_TRIES_MAX: u32 = 30;
 /// After how many tries, at which neither got anywhere, it is over: waiting brings them no nearer.
 const COMMON_STILL_MAX: u32 = 4;
@@ -67,11 +67,17 @@ fn behind<'a>(ahead: &'a Proofs, other: &Proofs) -> Option<(&'a Lane, Position, 
     })
 }
 
+/// How far the second generation is behind the first one, over all lanes.
+fn distance(ahead: &Proofs, other: &Proofs) -> u64 {
+    let at = |lane| other.get(lane).map_or(Position::ZERO, |(position, _)| *position);
+    ahead.iter().map(|(lane, (wanted, _))| wanted.get().saturating_sub(at(lane).get())).sum()
+}
+
 impl ReadModel {
     /// Waits until a generation holds everything that was there when it was begun, with nothing left out.
     pub(super) async fn filled(&self, operation: Operation, shadow: &Shadow) -> Result<(), Failure> {
         self.show(operation, Step::Filling);
-        self.show_filling(Some(shadow.shown.clone()));
+        self.show_filling(Some((shadow.generation, shadow.shown.clone())));
         tokio::select! {
             biased;
             whole = self.whole(shadow) => whole,
@@ -127,7 +133,8 @@ impl ReadModel {
         let key = self.key();
         let stand = || (proofs(self.watermarks.lanes(key)), proofs(shadow.shown.lanes(key)));
         let (mut stood, mut still) = (stand(), 0);
-        for _ in 0..COMMON_TRIES_MAX {
+        let (mut nearest, mut tries) = (distance(&stood.0, &stood.1), 0);
+        while tries < COMMON_TRIES_MAX {
             // What is parked stays so until somebody decides about it.
             if let Some(parked) = shadow.shown.parked() {
                 return Err(Failure::Told(format!("generation {} cannot answer: {parked}", shadow.generation)));
@@ -154,6 +161,10 @@ impl ReadModel {
                 reason = shadow.ended() => return Err(Failure::Told(reason)),
                 () = self.runtime.sleep(COMMON_PAUSE) => {}
             }
+            let (live, at) = stand();
+            let left = distance(&live, &at);
+            tries += u32::from(left >= nearest);
+            nearest = nearest.min(left);
         }
         let (generation, (live, at)) = (shadow.generation, stand());
         let live = within(live, self.store_end().await);

@@ -60,7 +60,7 @@ pub(crate) struct ReadModel {
     /// Whatever is under way is to be given up.
     pub(super) given_up: watch::Sender<bool>,
     shown: watch::Sender<Shows>,
-    filling: Mutex<Option<Shown>>,
+    filling: Mutex<Option<(Generation, Shown)>>,
     kept: Mutex<Vec<(Generation, Shown)>>,
 }
 
@@ -264,7 +264,7 @@ impl ReadModel {
     }
 
     /// Shows what is being filled, from now on.
-    pub(super) fn show_filling(&self, shown: Option<Shown>) {
+    pub(super) fn show_filling(&self, shown: Option<(Generation, Shown)>) {
         *self.filling() = shown;
     }
 
@@ -274,15 +274,14 @@ impl ReadModel {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
-    /// What stands in the way of a generation that is kept.
-    fn trouble_of(&self, generation: Generation) -> Option<String> {
+    /// What a generation that is kept shows.
+    fn kept(&self, generation: Generation) -> Option<Shown> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let life = self.read_store.life();
-        let (_, shown) = kept.iter().find(|(known, shown)| *known == generation && shown.life == life)?;
-        shown.trouble()
+        kept.iter().find(|(known, shown)| *known == generation && shown.life == life).map(|(_, shown)| shown.clone())
     }
 
-    fn filling(&self) -> MutexGuard<'_, Option<Shown>> {
+    fn filling(&self) -> MutexGuard<'_, Option<(Generation, Shown)>> {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -290,16 +289,20 @@ impl ReadModel {
         let Shows { generations, operation, step, last } = self.shown.borrow().clone();
         let filling = self.filling().clone();
         let progress = match &filling {
-            Some(shown) => shown.progress(self.key),
+            Some((_, shown)) => shown.progress(self.key),
             None => self.watermarks.progress(self.key),
         };
-        let trouble = match filling {
-            Some(shown) => shown.trouble(),
+        let trouble = match &filling {
+            Some((_, shown)) => shown.trouble(),
             None => self.status.report().alarms.into_values().next(),
         };
         let generations = generations.into_iter().map(|(generation, role)| {
-            let trouble = if role == Role::Kept { self.trouble_of(generation) } else { None };
-            GenerationReport { generation, role, trouble }
+            let kept = if role == Role::Kept { self.kept(generation) } else { None };
+            let trouble = kept.as_ref().and_then(Shown::trouble);
+            let filled = filling.as_ref().filter(|(filled, _)| *filled == generation).map(|(_, shown)| shown);
+            let beside = kept.as_ref().or(filled.filter(|_| role != Role::Live));
+            let share_percent = beside.filter(|shown| shown.end().is_none()).map(Shown::share_percent);
+            GenerationReport { generation, role, trouble, share_percent }
         });
         let generations = generations.collect();
         ModelReport { projection: self.key, generations, operation, step, progress, trouble, last }

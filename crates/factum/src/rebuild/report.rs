@@ -96,6 +96,8 @@ pub struct GenerationReport {
     pub role: Role,
     /// Of one that is kept: what stands in its way, such as why it is no longer fed and cannot answer again.
     pub trouble: Option<String>,
+    /// Of one that is fed beside the one that answers: how much of the time that takes at present, at most, in percent.
+    pub share_percent: Option<u32>,
 }
 
 /// How a read model is.

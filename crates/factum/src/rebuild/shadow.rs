@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{ReadModel, feeder::FeedEnd};
 use crate::{
     model::ProjectionKey,
-    projections::{Feed, Leash, Phase, Progress, Watermarks},
+    projections::{Feed, Leash, Phase, Progress, Share, Watermarks},
     quarantine::QUARANTINE_ALARM,
     read::{Checkpoint, Generation, Lane, ReadError, Role},
     runtime::{LoopState, Status, Stopper, Task},
@@ -33,6 +33,7 @@ pub(super) struct Shadow {
 pub(super) struct Shown {
     pub(super) watermarks: Arc<Watermarks>,
     status: Status,
+    leash: Leash,
     /// Which life of the read store it is fed in: in another one there is nothing of it.
     pub(super) life: u64,
     /// Why feeding has ended by itself.
@@ -42,6 +43,11 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn progress(&self, key: ProjectionKey) -> Option<Progress> {
         self.watermarks.progress(key)
+    }
+
+    /// How much of the time it works at present, at most, in percent.
+    pub(super) fn share_percent(&self) -> u32 {
+        self.leash.share_percent()
     }
 
     /// What stands in its way.
@@ -126,8 +132,9 @@ impl ReadModel {
             watermarks: Arc::clone(&self.watermarks),
             projection: key,
             turns: self.turns.clone(),
+            share: Share::new(self.turns.pace().share()),
         };
-        let feeder = self.feeder(self.view(generation), Arc::clone(&watermarks), status.clone(), Some(leash));
+        let feeder = self.feeder(self.view(generation), Arc::clone(&watermarks), status.clone(), Some(leash.clone()));
         let (stopper, stop) = Stopper::new();
         let stopper = Arc::new(stopper);
         let (report, ended) = watch::channel(None);
@@ -168,6 +175,13 @@ impl ReadModel {
             }
             ending.tell(reason);
         });
-        Shadow { generation, shown: Shown { watermarks, status, life, ended }, is_leashed, stopper, task, warned }
+        Shadow {
+            generation,
+            shown: Shown { watermarks, status, leash, life, ended },
+            is_leashed,
+            stopper,
+            task,
+            warned,
+        }
     }
 }

@@ -253,8 +253,12 @@ pub struct ReadModel {
 pub struct Generation {
     /// Its number.
     pub generation: u32,
+    /// What it is there for.
+    pub role: String,
     /// What stands in its way.
     pub trouble: Option<String>,
+    /// How much of the time it is fed beside the one that answers, at most.
+    pub share_percent: Option<u32>,
 }
 
 /// How far a filling is.
