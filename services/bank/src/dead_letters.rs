@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     client::{Acknowledged, BankAddress, DeadLetter, DeadLetters},
-    print::print,
+    print::{line, print},
 };
 
 /// What to do about records on a topic of commands that are no commands.
@@ -83,8 +83,9 @@ fn told(letter: &DeadLetter) -> String {
     let DeadLetter { event_id, received_at, topic, partition, offset, reason, text, value_bytes, .. } = letter;
     let value = text.as_ref().map_or_else(String::new, |text| format!(": {text:?}"));
     format!(
-        "{event_id} {received_at} {topic}/{partition} at {offset}\n  why     {reason}\n  value   {value_bytes} \
-         bytes{value}\n"
+        "{event_id} {received_at} {topic}/{partition} at {offset}\n  why     {}\n  value   {value_bytes} \
+         bytes{value}\n",
+        line(reason),
     )
 }
 

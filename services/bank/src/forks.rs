@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     client::{AcceptedFork, BankAddress, Fork, Log},
-    print::print,
+    print::{line, print},
 };
 
 /// How many messages and processes of a fork are shown as text; JSON has all that the service tells.
@@ -96,7 +96,7 @@ fn told(service: &str, fork: &Fork) -> String {
     );
     for message in heard.messages.iter().take(SHOWN_MAX) {
         let process = message.process.as_ref().map(|process| format!(", heard by {process}")).unwrap_or_default();
-        text.push_str(&format!("  {} {} of {}{process}\n", message.position, message.name, message.stream));
+        text.push_str(&format!("  {} {} of {}{process}\n", message.position, line(&message.name), message.stream));
     }
     if heard.count > SHOWN_MAX as u64 {
         text.push_str("  … --json shows more\n");

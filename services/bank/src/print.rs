@@ -2,15 +2,37 @@
 
 use std::io::{self, Write};
 
-/// Prints an answer as a JSON document, or its text.
+/// Prints an answer as a JSON document, or its text: in which what others sent commands no terminal.
 ///
 /// # Errors
 /// Standard output fails.
 pub fn print(as_json: bool, answer: &impl serde::Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { text() };
+    let text = if as_json { format!("{}\n", serde_json::to_string_pretty(answer)?) } else { harmless(&text()) };
     match io::stdout().lock().write_all(text.as_bytes()) {
         // Whoever read us has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
+    }
+}
+
+/// What others sent in one line of its own.
+pub fn line(text: &str) -> String {
+    harmless(&text.replace('\n', "\\n"))
+}
+
+/// Without control characters, but for the ends of lines.
+fn harmless(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_sent_moves_no_cursor_and_poses_as_no_line() {
+        assert_eq!(harmless("a\u{1b}[2J\r\u{9b}b\n"), "a\\u{1b}[2J\\r\\u{9b}b\n");
+        assert_eq!(line("{}\n6f1a7c1e nothing is wrong\u{7}"), "{}\\n6f1a7c1e nothing is wrong\\u{7}");
     }
 }

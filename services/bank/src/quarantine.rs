@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{BankAddress, BankClient, ClientError, Handled, ParkedKey, ParkedMessages},
-    print::print,
+    print::{line, print},
 };
 
 /// What to do about messages that could not be taken in.
@@ -130,7 +130,8 @@ fn told(parked: &ParkedKey) -> String {
     let version = version.map(|version| format!("@{version}")).unwrap_or_default();
     format!(
         "{handler}{version} {key}: {messages} messages since {since}\n  first   {name} {event_id}\n  tried   {attempts} \
-         times: {reason}\n"
+         times: {}\n",
+        line(reason),
     )
 }
 
@@ -139,8 +140,14 @@ fn shown(parked: &ParkedMessages) -> String {
     for message in &parked.messages {
         let document = message.data.as_deref().or(message.data_base64.as_deref()).unwrap_or_default();
         text.push_str(&format!(
-            "  {} {} at {}, version {} of {}, {}\n    {document}\n",
-            message.event_id, message.name, message.position, message.version, message.stream, message.recorded_at,
+            "  {} {} at {}, version {} of {}, {}\n    {}\n",
+            message.event_id,
+            message.name,
+            message.position,
+            message.version,
+            message.stream,
+            message.recorded_at,
+            line(document),
         ));
     }
     if let Some(next) = &parked.next {
@@ -153,7 +160,7 @@ fn outcome(decision: &str, handled: &Handled) -> String {
     let Handled { done, left, failed } = handled;
     let done = if decision == "retry" { format!("took {done}") } else { format!("dropped {done}") };
     match failed {
-        Some(reason) => format!("{done}, {left} still parked: {reason}\n"),
+        Some(reason) => format!("{done}, {left} still parked: {}\n", line(reason)),
         None if *left > 0 => format!("{done}, {left} still parked: `bank quarantine retry` tries them again\n"),
         None => format!("{done}, nothing left\n"),
     }

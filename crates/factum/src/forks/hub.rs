@@ -6,6 +6,7 @@ use std::{
 };
 
 use factum_engine::Position;
+use futures_util::future::join_all;
 
 use super::{
     Accepted, Heard, Standing,
@@ -129,20 +130,19 @@ impl Forks {
             let decided = (&*desk.consumer, &standing, &fork.heard);
             record(store.as_ref(), decided, reason, actor.clone(), self.runtime.now()).await?;
             tracing::warn!(consumer = &*desk.consumer, partition = %standing.partition, reason, "fork accepted");
+            // At once: what fails next is no reason to wait for it.
+            desk.decided.notify_one();
             accepted.push((desk, standing, fork));
         }
-        for (desk, ..) in &accepted {
-            desk.decided.notify_one();
-        }
-        let mut told = Vec::new();
-        for (desk, standing, fork) in accepted {
+        // One wait is for all.
+        let told = accepted.into_iter().map(|(desk, standing, fork)| async move {
             let mut still = desk.standing.subscribe();
             // The sender lives in `desk`: the wait cannot fail.
             let gone = still.wait_for(|all| all.get(&standing.partition) != Some(&standing));
             let goes_on = self.runtime.within(GOING_ON_WAIT_MAX, gone).await.is_some();
-            told.push(AcceptedFork { fork, goes_on });
-        }
-        Ok(told)
+            AcceptedFork { fork, goes_on }
+        });
+        Ok(join_all(told).await)
     }
 
     /// From where a consumer was let go on.
@@ -180,5 +180,38 @@ impl Forks {
             standing.into_iter().map(|standing| (Arc::clone(desk), standing))
         });
         Ok(all.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Desk, *};
+    use crate::{
+        bus::Offset,
+        model::Source,
+        store::{History, MemoryStore},
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_do_not_go_on_they_are_waited_for_once() {
+        let forks = Arc::new(Forks::new(Some(Arc::new(MemoryStore::new())), None, Runtime::tokio()));
+        let desk = Desk::open(&forks, "noting");
+        let [store, left, next] = [1, 2, 3].map(uuid::Uuid::from_u128);
+        let left = Source { store: StoreId::from_uuid(store), incarnation: Incarnation::from_uuid(left) };
+        for partition in 0..12 {
+            desk.stands(Standing {
+                partition: TopicPartition::new("topic", partition),
+                offset: Offset::new(9),
+                left,
+                history: History { incarnation: Incarnation::from_uuid(next), lineage: Vec::new() },
+                fork: Position::new(4),
+                watermark: Position::new(7),
+            });
+        }
+        let begun = tokio::time::Instant::now();
+        let reason = Reason::new("restored").unwrap();
+        let accepted = forks.accept(None, reason, ActorId::system()).await.unwrap();
+        assert_eq!(accepted.iter().filter(|accepted| !accepted.goes_on).count(), 12);
+        assert!(begun.elapsed() < GOING_ON_WAIT_MAX * 2, "{:?}", begun.elapsed());
     }
 }

@@ -18,8 +18,10 @@ pub(crate) const DEAD_LETTER_CATEGORY: &str = "dead_letter";
 const NAMESPACE: Uuid = Uuid::from_u128(0x7be0_2f1d_53a9_4f66_a3c4_1e8f_90d7_6b35);
 /// How much of a record's value is kept, in bytes.
 const VALUE_BYTES_MAX: usize = 64 << 10;
-/// How much of its headers is kept, in bytes, names and values.
+/// How much of its headers is kept, in bytes: names, values, and for each what it takes to list it.
 const HEADERS_BYTES_MAX: usize = 16 << 10;
+/// What a header counts for besides its name and its value, in bytes: one without either takes room, too.
+const HEADER_BYTES: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Event)]
 pub(super) enum DeadLetter {
@@ -65,7 +67,7 @@ pub(super) fn append(
     let command = command(from, record);
     let mut room = HEADERS_BYTES_MAX;
     let headers = record.headers.iter().take_while(|(name, value)| {
-        let left = room.checked_sub(name.len() + value.len());
+        let left = room.checked_sub(HEADER_BYTES + name.len() + value.len());
         room = left.unwrap_or_default();
         left.is_some()
     });
@@ -115,4 +117,29 @@ fn command(from: &TopicPartition, record: &Record) -> CommandRecord {
     let name = format!("{from} {} {}", record.offset, hasher.finalize());
     let id = CommandId::from_uuid(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
     CommandRecord { id, fingerprint: Fingerprint([0; 16]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::{Headers, Offset};
+
+    /// A letter that the store refuses would stop its partition, on which commands wait.
+    #[test]
+    fn a_letter_is_bounded_whatever_its_headers_are() {
+        for (name, value) in [("", ""), ("\u{1}", ""), ("name", "\u{1}\u{2}")] {
+            let mut headers = Headers::new();
+            (0..200_000).for_each(|_| headers.push(name, value));
+            let record = Record {
+                offset: Offset::new(3),
+                key: "key".into(),
+                headers,
+                value: vec![0; 1 << 20].into(),
+                timestamp: Timestamp::default(),
+            };
+            let append = append(&TopicPartition::new("topic", 1), &record, "junk", Timestamp::default()).unwrap();
+            let bytes = append.streams[0].events[0].data.len();
+            assert!(bytes < 160 << 10, "{name:?} {value:?}: {bytes}");
+        }
+    }
 }
