@@ -8,7 +8,7 @@ use super::pending::{PENDING_TIMERS_MAX, Pending, SavedTimer};
 use crate::{
     model::{EventId, Incarnation},
     read::Epoch,
-    store::{Direction, EventStore, Fork, Position, ProgressError, Selection, StoreError},
+    store::{Direction, EventStore, Fork, Position, ProgressError, Selection, StoreError, own_progress},
 };
 
 /// What the progress of a keeper is named with, before the category of its processes.
@@ -52,16 +52,7 @@ impl Ledger {
         claimed: Option<Epoch>,
     ) -> Result<(Self, Pending, Position), ProgressError> {
         let name = format!("{PROGRESS_PREFIX}{category}");
-        let progress = match claimed {
-            None => store.claim_progress(&name).await?,
-            Some(epoch) => {
-                let progress = store.progress(&name).await?;
-                if progress.epoch != epoch {
-                    return Err(ProgressError::Fenced { name, epoch: epoch.0, current: progress.epoch.0 });
-                }
-                progress
-            }
-        };
+        let progress = own_progress(store.as_ref(), &name, claimed).await?;
         let saved = progress.value.as_deref().and_then(|json| serde_json::from_slice::<Saved>(json).ok());
         let mut ledger =
             Self { store, name, epoch: progress.epoch, stored: progress.value, stored_as_of: Position::ZERO };

@@ -8,7 +8,7 @@ use super::{PROGRESS_PREFIX, ReactorEnd, Since, end::Trouble, open::OPEN_EVENTS_
 use crate::{
     model::{EventId, Incarnation},
     read::Epoch,
-    store::{Direction, EventStore, Fork, Position, ProgressError, RecordedEvent, Selection, StoreError},
+    store::{Direction, EventStore, Fork, Position, ProgressError, RecordedEvent, Selection, StoreError, own_progress},
 };
 
 /// How many bytes one open position takes in JSON at most.
@@ -74,17 +74,7 @@ impl Ledger {
         claimed: &mut Option<Epoch>,
     ) -> Result<Opened, Trouble> {
         let name = format!("{PROGRESS_PREFIX}{reactor}");
-        let progress = match *claimed {
-            None => store.claim_progress(&name).await?,
-            Some(epoch) => {
-                let progress = store.progress(&name).await?;
-                // Claiming again would take it back from whoever took over: the two would take turns for ever.
-                if progress.epoch != epoch {
-                    return Err(ReactorEnd::StoodDown.into());
-                }
-                progress
-            }
-        };
+        let progress = own_progress(store.as_ref(), &name, *claimed).await?;
         *claimed = Some(progress.epoch);
         let mut ledger = Self { store, name, epoch: progress.epoch, stored: progress.value, stored_read_to: 0 };
         let (saved, orphaned) = match &ledger.stored {

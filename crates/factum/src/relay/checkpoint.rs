@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::end::{RelayEnd, RelayHalt, Trouble};
+use super::end::{RelayHalt, Trouble};
 use crate::{
     bus::Offset,
     model::{EventId, Incarnation},
     read::Epoch,
-    store::{Direction, EventStore, Fork, Identity, Position, Selection},
+    store::{Direction, EventStore, Fork, Identity, Position, Selection, own_progress},
 };
 
 /// What is stored under `relay/<topic>`, as JSON.
@@ -79,17 +79,7 @@ impl Ledger {
         name: String,
         claimed: &mut Option<Epoch>,
     ) -> Result<Self, Trouble> {
-        let progress = match *claimed {
-            None => store.claim_progress(&name).await?,
-            Some(epoch) => {
-                let progress = store.progress(&name).await?;
-                // Claiming again would take it back from whoever took over: the two would take turns for ever.
-                if progress.epoch != epoch {
-                    return Err(RelayEnd::StoodDown.into());
-                }
-                progress
-            }
-        };
+        let progress = own_progress(store.as_ref(), &name, *claimed).await?;
         *claimed = Some(progress.epoch);
         let checkpoint = match &progress.value {
             None => RelayCheckpoint::empty(store.identity().incarnation),

@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod history;
 mod memory;
+mod owner;
 mod subscription;
 mod types;
 
@@ -22,6 +23,7 @@ pub use factum_engine::{
 pub use factum_engine::{Durability, OpenError, Options as EngineOptions, RecoveryReport, RestoreError};
 pub use history::{Fork, History};
 pub use memory::MemoryStore;
+pub(crate) use owner::own_progress;
 pub use subscription::Subscription;
 pub use types::{
     Append, Batch, CommandRecord, Fingerprint, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress, Receipt,

@@ -13,7 +13,7 @@ use crate::{
     quarantine::EventShelf,
     read::{Checkpoint, Epoch, Lane},
     runtime::Runtime,
-    store::{EventStore, Fork, Position, ProgressError},
+    store::{EventStore, Fork, Position, ProgressError, own_progress},
 };
 
 /// How long one attempt to write progress down waits for the effects to be synced.
@@ -91,17 +91,7 @@ impl Ledger {
         checkpoints: &mut Vec<(Lane, Checkpoint)>,
     ) -> Result<Self, Trouble> {
         let name = format!("{prefix}/{topic}");
-        let progress = match claimed {
-            None => store.claim_progress(&name).await?,
-            Some(epoch) => {
-                let progress = store.progress(&name).await?;
-                // Claiming again would take it back from whoever took over: the two would take turns for ever.
-                if progress.epoch != epoch {
-                    return Err(ConsumerEnd::StoodDown.into());
-                }
-                progress
-            }
-        };
+        let progress = own_progress(store, &name, claimed).await?;
         if let Some(json) = &progress.value {
             let written: Written = serde_json::from_slice(json).map_err(|error| {
                 ConsumerEnd::Progress(ProgressError::Refused(format!("`{name}` cannot be read: {error}")))
