@@ -16,7 +16,7 @@ use crate::{
     model::{EventId, RawEvent},
     quarantine::{EventShelf, Quarantine},
     read::Epoch,
-    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop, finished},
     store::{Batch, BoxFuture, EventStore, Position, RecordedEvent, Selection, StreamName, Subscription},
 };
 
@@ -295,7 +295,7 @@ impl Session {
         tokio::select! {
             biased;
             Some(worked) = work.next() => Next::Worked(worked),
-            ledger = saved(saving) => Next::Saved(ledger),
+            ledger = finished(saving) => Next::Saved(ledger),
             () = open.due(runtime) => Next::Due,
             batch = subscription.next(READ_EVENTS_MAX), if !full => Next::Read(batch),
         }
@@ -317,17 +317,5 @@ impl Session {
         self.unsaved = false;
         self.stored_read_to = read_to.get();
         self.saving = Some(Box::pin(ledger.save(next)));
-    }
-}
-
-/// Waits for what is being saved, if anything is.
-async fn saved(saving: &mut Option<BoxFuture<'static, Result<Ledger, Trouble>>>) -> Result<Ledger, Trouble> {
-    match saving {
-        Some(under_way) => {
-            let done = under_way.await;
-            *saving = None;
-            done
-        }
-        None => std::future::pending().await,
     }
 }

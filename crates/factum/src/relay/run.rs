@@ -13,7 +13,7 @@ use crate::{
     bus::{Bus, Origin, Producer, TOPIC_BYTES_MAX, TopicPartition, TopicSpec},
     model::EventId,
     read::Epoch,
-    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop, finished},
     store::{Batch, BoxFuture, EventStore, Position, Selection, StoreError, Subscription},
 };
 
@@ -63,17 +63,6 @@ impl Session {
 
     fn is_to_be_saved(&self) -> bool {
         (self.unsaved && self.resting.is_none()) || self.ledger.unsaved() >= UNSAVED_EVENTS_MAX
-    }
-}
-
-/// Waits for the end of a rest, if there is one.
-async fn over(resting: &mut Option<BoxFuture<'static, ()>>) {
-    match resting {
-        Some(rest) => {
-            rest.await;
-            *resting = None;
-        }
-        None => std::future::pending().await,
     }
 }
 
@@ -165,7 +154,7 @@ impl Relay {
                     backoff.reset();
                     self.show(batch.read_to, if batch.end { batch.read_to } else { self.head().await? });
                 }
-                () = over(&mut session.resting) => {}
+                () = finished(&mut session.resting) => {}
             }
             if session.is_to_be_saved() {
                 self.save(session).await?;

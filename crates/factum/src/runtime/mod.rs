@@ -118,6 +118,18 @@ pub(crate) async fn meanwhile<T, N>(work: impl Future<Output = T>, next: impl Fu
     }
 }
 
+/// Waits for what is under way, if anything is; nothing is after that. Dropping the future loses nothing.
+pub(crate) async fn finished<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
+    match under_way {
+        Some(future) => {
+            let done = future.await;
+            *under_way = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}
+
 impl Runtime {
     /// The real thing: the system's clock, the tokio runtime of whoever calls.
     pub fn tokio() -> Self {

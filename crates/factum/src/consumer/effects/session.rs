@@ -17,7 +17,7 @@ use crate::{
     bus::{BusError, BusEvent, Consumer, Record, TopicPartition},
     consumer::{book::Book, catch_up::CatchUp, end::Trouble, standstill::Standstill},
     forks::Desk,
-    runtime::Runtime,
+    runtime::{Runtime, finished},
     store::{BoxFuture, EventStore},
 };
 
@@ -111,8 +111,8 @@ impl Session {
         tokio::select! {
             biased;
             Some(end) = work.next() => Next::Worked(end),
-            (topic, ledger) = over(saving) => Next::Saved(topic, ledger),
-            () = over(resting) => Next::Rested,
+            (topic, ledger) = finished(saving) => Next::Saved(topic, ledger),
+            () = finished(resting) => Next::Rested,
             () = standstill.due(runtime) => Next::Due,
             () = forks.decided() => Next::Decided,
             event = consumer.next() => Next::Bus(event),
@@ -169,17 +169,5 @@ impl Session {
         for partition in self.standstill.take_due(runtime.now()) {
             self.consumer.resume(&partition);
         }
-    }
-}
-
-/// Waits for what is under way, if anything is.
-async fn over<T>(under_way: &mut Option<BoxFuture<'static, T>>) -> T {
-    match under_way {
-        Some(future) => {
-            let done = future.await;
-            *under_way = None;
-            done
-        }
-        None => std::future::pending().await,
     }
 }
