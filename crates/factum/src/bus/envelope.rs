@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Headers, NewRecord};
 use crate::{
-    model::{ActorId, CorrelationId, Delivery, EventId, Source, Timestamp},
+    model::{ActorId, CorrelationId, Delivery, EventId, RawEvent, Source, Timestamp},
     store::{Fork, History, Position, StreamName, Version},
 };
 
@@ -167,6 +167,11 @@ impl Envelope {
     /// The history of its store that its position belongs to, as far as it names it.
     pub fn history(&self) -> History {
         History { incarnation: self.origin.source.incarnation, lineage: self.lineage.clone() }
+    }
+
+    /// The message as its type reads it; a message's version is in its name.
+    pub fn raw(&self) -> RawEvent<'_> {
+        RawEvent { name: &self.name, schema: 1, data: &self.data }
     }
 
     /// What a projection is told about the message. The effective command id stays with the publisher.

@@ -207,9 +207,8 @@ impl<A: Aggregate> Loaded<A> {
     fn take(&mut self, stream: &StreamName, event: &RecordedEvent) -> Result<(), LoadError> {
         let (stream, version) = (|| stream.clone(), event.version);
         assert_eq!(version, self.version.next(), "versions of {} are dense", stream());
-        let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
         // The state is dropped after a panic, never used again.
-        match contained(|| fold(&mut self.state, raw)) {
+        match contained(|| fold(&mut self.state, event.raw())) {
             Ok(Ok(Folded::Known)) => {}
             Ok(Ok(Folded::Unknown)) => {
                 return Err(LoadError::UnknownEvent { stream: stream(), version, name: event.name.to_string() });

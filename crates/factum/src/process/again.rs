@@ -3,7 +3,7 @@
 use super::route::route;
 use crate::{
     bus::Envelope,
-    model::{Context, Event as _, Input, ProcessManager, RawEvent},
+    model::{Context, Event as _, Input, ProcessManager},
     runtime::contained,
 };
 
@@ -25,9 +25,8 @@ pub(crate) fn decide_again<P: ProcessManager>(
     let events = match about {
         About::Timer(timer) => contained(|| state.decide(Input::Due { timer }, context))?,
         About::Message(message) => {
-            let (raw, delivery) =
-                (RawEvent { name: &message.name, schema: 1, data: &message.data }, message.delivery());
-            let routed = route::<P>(raw, &delivery).map_err(|error| error.to_string())?;
+            let delivery = message.delivery();
+            let routed = route::<P>(message.raw(), &delivery).map_err(|error| error.to_string())?;
             let Some(routed) = routed else { return Ok(Vec::new()) };
             contained(|| state.decide(routed.what.input(), context))?
         }

@@ -68,10 +68,7 @@ impl Effect for Hears {
         _: &'a Record,
         message: &'a Envelope,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
-        Box::pin(async move {
-            let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
-            self.hear(raw, &message.delivery()).await
-        })
+        Box::pin(async move { self.hear(message.raw(), &message.delivery()).await })
     }
 }
 
@@ -115,7 +112,7 @@ impl Parks for Hears {
                 return self.process.fire(&timer).await.map(drop).map_err(Into::into);
             }
             let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
-            self.hear(RawEvent { name: &message.name, schema: message.schema, data: &data }, &delivery).await
+            self.hear(message.raw(&data), &delivery).await
         })
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     derives::Event,
     dispatch::{Streams, new_events},
-    model::{ActorId, Decoded, Event as _, EventId, Input, ProcessManager, RawEvent, Source, TimerChange},
+    model::{ActorId, Decoded, EventId, Input, ProcessManager, Source, TimerChange},
     runtime::contained,
     store::{Append, Metadata, RecordedEvent, StreamAppend},
 };
@@ -90,8 +90,7 @@ impl<P: ProcessManager> Hearer<P> {
                 if stream.category() != P::CATEGORY {
                     return Ok(Vec::new());
                 }
-                let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
-                Ok(match TimerEvent::decode(raw).map_err(HearError::Unreadable)? {
+                Ok(match event.decode().map_err(HearError::Unreadable)? {
                     Decoded::Known(TimerEvent::Fired(TimerFired { timer: name, set_by })) => {
                         vec![Change::Fired { stream, name, set_by }]
                     }

@@ -54,8 +54,7 @@ impl<P: ProcessManager> Hearer<P> {
     /// # Errors
     /// See [`HearError`].
     pub async fn hear(&self, message: &Envelope) -> Result<Heard, HearError> {
-        let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
-        self.hear_told(raw, &message.delivery()).await
+        self.hear_told(message.raw(), &message.delivery()).await
     }
 
     pub(super) async fn hear_told(&self, raw: RawEvent<'_>, delivery: &Delivery) -> Result<Heard, HearError> {

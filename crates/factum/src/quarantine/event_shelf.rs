@@ -21,7 +21,6 @@ use super::{
     parked_key::{no_room_for_key, show},
 };
 use crate::{
-    bus::TopicPartition,
     consumer::EffectError,
     model::{Delivery, EventId, RawEvent},
     read::Lane,
@@ -270,7 +269,7 @@ impl EventShelf {
         }
         let damaged = |error: crate::read::ReadError| EffectError::Never(error.to_string());
         let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
-        let raw = RawEvent { name: &message.name, schema: message.schema, data: &data };
+        let raw = message.raw(&data);
         let keys = self.parks.keys(raw, &delivery);
         // What is parked under a narrower one came later: while that is parked, what comes does not get here.
         let wider = keys.iter().position(|own| own == key).unwrap_or(keys.len().saturating_sub(1));
@@ -349,13 +348,6 @@ impl EventShelf {
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ParkedMessage {
-    fn partition(&self) -> Option<TopicPartition> {
-        let (topic, partition) = self.topic.clone().zip(self.partition)?;
-        Some(TopicPartition::new(topic, partition))
     }
 }
 

@@ -22,13 +22,11 @@ pub(crate) struct Incoming<'a> {
 
 impl<'a> Incoming<'a> {
     pub(crate) fn message(message: &'a Envelope, partition: &'a TopicPartition) -> Self {
-        let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
-        Self { raw, delivery: message.delivery(), partition: Some(partition) }
+        Self { raw: message.raw(), delivery: message.delivery(), partition: Some(partition) }
     }
 
     pub(crate) fn event(event: &'a RecordedEvent, source: Source) -> Self {
-        let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
-        Self { raw, delivery: event.delivery(source), partition: None }
+        Self { raw: event.raw(), delivery: event.delivery(source), partition: None }
     }
 }
 
@@ -118,6 +116,12 @@ impl ParkedMessage {
         }
     }
 
+    /// Where it came from; none: the own store.
+    pub(super) fn partition(&self) -> Option<TopicPartition> {
+        let (topic, partition) = self.topic.clone().zip(self.partition)?;
+        Some(TopicPartition::new(topic, partition))
+    }
+
     /// What its handler is told about it, as when it came.
     pub(crate) fn delivery(&self) -> Result<Delivery, ReadError> {
         Ok(Delivery {
@@ -132,6 +136,11 @@ impl ParkedMessage {
             correlation_id: self.correlation_id,
             actor: self.actor.clone(),
         })
+    }
+
+    /// What its type reads it from; `document`: the bytes of its document.
+    pub(crate) fn raw<'a>(&'a self, document: &'a [u8]) -> RawEvent<'a> {
+        RawEvent { name: &self.name, schema: self.schema, data: document }
     }
 
     /// The bytes of its document.

@@ -8,8 +8,7 @@ use super::{
     shelf::{Changes, messages_of},
 };
 use crate::{
-    bus::TopicPartition,
-    model::{RawEvent, Timestamp},
+    model::Timestamp,
     projections::DynProjection,
     read::{Epoch, ReadError, ReadStore, ReadTransaction},
 };
@@ -136,10 +135,9 @@ impl Retry {
         }
         let delivery = message.delivery().map_err(FoldError::Store)?;
         let data = message.document().map_err(FoldError::Store)?;
-        let from =
-            message.topic.clone().zip(message.partition).map(|(topic, number)| TopicPartition::new(topic, number));
-        let raw = RawEvent { name: &message.name, schema: message.schema, data: &data };
-        apply(&**self.projection, &Incoming { raw, delivery, partition: from.as_ref() }, tx)
+        let partition = message.partition();
+        let incoming = Incoming { raw: message.raw(&data), delivery, partition: partition.as_ref() };
+        apply(&**self.projection, &incoming, tx)
     }
 
     /// Takes messages away; `next` is the first one left.

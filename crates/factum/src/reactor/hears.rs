@@ -35,10 +35,7 @@ impl Effect for Reacts {
         _: &'a Record,
         message: &'a Envelope,
     ) -> BoxFuture<'a, Result<(), EffectError>> {
-        Box::pin(async move {
-            let raw = RawEvent { name: &message.name, schema: 1, data: &message.data };
-            self.react(raw, &message.delivery()).await
-        })
+        Box::pin(async move { self.react(message.raw(), &message.delivery()).await })
     }
 }
 
@@ -51,7 +48,7 @@ impl Parks for Reacts {
         Box::pin(async move {
             let damaged = |error: ReadError| EffectError::Never(error.to_string());
             let (delivery, data) = (message.delivery().map_err(damaged)?, message.document().map_err(damaged)?);
-            self.react(RawEvent { name: &message.name, schema: message.schema, data: &data }, &delivery).await
+            self.react(message.raw(&data), &delivery).await
         })
     }
 }

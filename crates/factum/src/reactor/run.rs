@@ -13,7 +13,7 @@ use super::{
     worker::{Worked, Worker},
 };
 use crate::{
-    model::{EventId, RawEvent},
+    model::EventId,
     quarantine::{EventShelf, Quarantine},
     read::Epoch,
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop, finished},
@@ -211,8 +211,7 @@ impl ReactorRunner {
 
     fn plan(&self, event: &RecordedEvent, session: &mut Session) {
         let delivery = event.delivery(self.store.identity().source());
-        let raw = RawEvent { name: &event.name, schema: event.schema, data: &event.data };
-        let todo = self.reactor.plan(raw, &delivery);
+        let todo = self.reactor.plan(event.raw(), &delivery);
         if todo.as_ref().is_ok_and(Vec::is_empty) {
             return;
         }

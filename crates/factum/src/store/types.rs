@@ -201,7 +201,12 @@ impl RecordedEvent {
     /// # Errors
     /// See [`Event::decode`].
     pub fn decode<E: Event>(&self) -> Result<Decoded<E>, DecodeError> {
-        E::decode(RawEvent { name: &self.name, schema: self.schema, data: &self.data })
+        E::decode(self.raw())
+    }
+
+    /// What its type reads it from.
+    pub fn raw(&self) -> RawEvent<'_> {
+        RawEvent { name: &self.name, schema: self.schema, data: &self.data }
     }
 
     /// What a projection on the store itself is told about it.
