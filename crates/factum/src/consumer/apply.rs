@@ -175,10 +175,7 @@ fn write(
     Ok(written.map_err(|(index, error)| {
         let (record, message) = &plan.messages[index];
         match error {
-            FoldError::Full(reason) => {
-                let (position, name) = (message.position, message.name.clone());
-                Written::Refused(*record, PartitionStop::Quarantine { position, name, reason })
-            }
+            FoldError::Full(reason) => Written::Refused(*record, PartitionStop::quarantine(message, reason)),
             other => Written::Failed(*record, other.to_string()),
         }
     }))

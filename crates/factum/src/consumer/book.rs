@@ -89,8 +89,7 @@ impl Book {
     pub(super) fn refill_move(&self, refilling: bool) -> Option<CheckpointMove> {
         let lane = Lane::refilled();
         let previous = self.stored.get(&lane).copied();
-        let position = Position::new(u64::from(!refilling));
-        let next = Checkpoint { position, incarnation: Incarnation::from_uuid(Uuid::nil()), event_id: None };
+        let next = Checkpoint::of_no_history(Position::new(u64::from(!refilling)));
         let told = previous.map_or(!refilling, |at| at == next);
         (!told).then_some(CheckpointMove { lane, previous, next })
     }
@@ -230,9 +229,7 @@ impl Book {
     pub(super) fn moves(&self, mut draft: Draft, partition: &TopicPartition, resume: Offset) -> Vec<CheckpointMove> {
         draft.settle();
         let lane = Lane::offset(&partition.topic, partition.partition);
-        // An offset belongs to the topic, which has no history of its own to name.
-        let incarnation = Incarnation::from_uuid(Uuid::nil());
-        let at = Checkpoint { position: Position::new(resume.get()), incarnation, event_id: None };
+        let at = Checkpoint::of_no_history(Position::new(resume.get()));
         let moves = draft.next.into_iter().chain([(lane, at)]);
         moves
             .map(|(lane, next)| CheckpointMove { previous: self.stored.get(&lane).copied(), lane, next })

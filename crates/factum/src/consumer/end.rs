@@ -1,7 +1,7 @@
 //! How a consumer ends before it is told to, what stops one of its partitions, and what it mends by itself.
 
 use crate::{
-    bus::{BusError, EnvelopeError},
+    bus::{BusError, Envelope, EnvelopeError},
     model::{EventId, Incarnation, Source},
     read::ReadError,
     runtime::Ending,
@@ -90,6 +90,14 @@ pub enum PartitionStop {
 }
 
 impl PartitionStop {
+    pub(super) fn quarantine(message: &Envelope, reason: String) -> Self {
+        Self::Quarantine { position: message.position, name: message.name.clone(), reason }
+    }
+
+    pub(super) fn effect(message: &Envelope, reason: String) -> Self {
+        Self::Effect { position: message.position, name: message.name.clone(), reason }
+    }
+
     /// What helps; `left`: where the source has left the history followed so far.
     pub(super) fn remedy<'a>(&self, left: &'a str) -> Option<&'a str> {
         match self {

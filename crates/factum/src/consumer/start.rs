@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     bus::{Bus, BusError, Envelope, Offset, TopicPartition},
-    model::Incarnation,
     read::{Checkpoint, Lane},
     runtime::Status,
     store::{Position, ProgressError},
@@ -52,10 +51,7 @@ pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkp
             Checkpoint { position: last.position, incarnation, event_id },
         ));
         let next = Position::new(tail.offset.next().get());
-        ends.push((
-            Lane::offset(topic, partition),
-            Checkpoint { position: next, incarnation: Incarnation::from_uuid(uuid::Uuid::nil()), event_id: None },
-        ));
+        ends.push((Lane::offset(topic, partition), Checkpoint::of_no_history(next)));
     }
     Ok(ends)
 }

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use factum_engine::Position;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::model::{EventId, Incarnation, Source};
 
@@ -109,6 +110,13 @@ pub struct Checkpoint {
     pub incarnation: Incarnation,
     /// The event at `position`, where one is there: another id at the same position is damage.
     pub event_id: Option<EventId>,
+}
+
+impl Checkpoint {
+    /// Of what belongs to no history of a store: an offset belongs to its topic.
+    pub(crate) const fn of_no_history(position: Position) -> Self {
+        Self { position, incarnation: Incarnation::from_uuid(Uuid::nil()), event_id: None }
+    }
 }
 
 /// One compare-and-set of a checkpoint, in the transaction of the effects it stands for.

@@ -154,22 +154,27 @@ impl Ledger {
 }
 
 /// What a book has of a topic, to be stored.
-pub(super) struct Draft(Vec<Source>, BTreeMap<u32, WrittenPartition>, Option<WrittenParked>);
+#[derive(Default)]
+pub(super) struct Draft {
+    sources: Vec<Source>,
+    partitions: BTreeMap<u32, WrittenPartition>,
+    parked: Option<WrittenParked>,
+}
 
 impl Draft {
     pub(super) fn of(book: &Book, topic: &str) -> Self {
-        let mut draft = Self(Vec::new(), BTreeMap::new(), None);
+        let mut draft = Self::default();
         let mut stored: Vec<_> = book.of_topic(topic).collect();
         stored.sort_by_key(|(lane, _)| *lane);
         for (lane, at) in stored {
             let Some((_, partition)) = lane.of_topic() else { continue };
-            let lanes = lane.source().map(|source| {
+            let own = lane.source().map(|source| {
                 let now = draft.place(Source { incarnation: at.incarnation, ..source });
                 let position = at.position.get();
                 WrittenLane { source: draft.place(source), now, position, event_id: at.event_id }
             });
-            let written = draft.1.entry(partition).or_default();
-            match lanes {
+            let written = draft.partitions.entry(partition).or_default();
+            match own {
                 Some(lane) => written.lanes.push(lane),
                 None => written.offset = Some(at.position.get()),
             }
@@ -188,20 +193,21 @@ impl Draft {
             }
         }
         let recorded_to = recorded_to.get();
-        self.2 = (!of_topic.is_empty()).then_some(WrittenParked { oldest: of_topic, recorded_to });
+        self.parked = (!of_topic.is_empty()).then_some(WrittenParked { oldest: of_topic, recorded_to });
         self
     }
 
     fn place(&mut self, source: Source) -> usize {
-        self.0.iter().position(|known| *known == source).unwrap_or_else(|| {
-            self.0.push(source);
-            self.0.len() - 1
+        self.sources.iter().position(|known| *known == source).unwrap_or_else(|| {
+            self.sources.push(source);
+            self.sources.len() - 1
         })
     }
 
     fn at(self, incarnation: Incarnation, head: u64) -> Written {
-        let sources = self.0.into_iter().map(|source| (source.store, source.incarnation)).collect();
-        Written { incarnation, head, sources, partitions: self.1, parked: self.2 }
+        let Self { sources, partitions, parked } = self;
+        let sources = sources.into_iter().map(|source| (source.store, source.incarnation)).collect();
+        Written { incarnation, head, sources, partitions, parked }
     }
 }
 
@@ -245,8 +251,7 @@ impl Written {
         };
         for (partition, written) in self.partitions {
             if let Some(offset) = written.offset {
-                let incarnation = Incarnation::from_uuid(uuid::Uuid::nil());
-                let at = Checkpoint { position: Position::new(offset), incarnation, event_id: None };
+                let at = Checkpoint::of_no_history(Position::new(offset));
                 checkpoints.push((Lane::offset(topic, partition), at));
             }
             for lane in written.lanes {

@@ -61,15 +61,10 @@ impl Worker {
         }
         ChainEnd::Ended(partition, None)
     }
-}
 
-impl Worker {
     /// Takes in a message, or parks it: when it fails for good, or stands behind one that did.
     async fn take(&self, from: &TopicPartition, record: &Record, message: &Envelope) -> Result<(), NotTaken> {
-        let full = |reason| {
-            let (position, name) = (message.position, message.name.clone());
-            PartitionStop::Quarantine { position, name, reason }
-        };
+        let full = |reason| PartitionStop::quarantine(message, reason);
         let incoming = || Incoming::message(message, from);
         if let Some(shelf) = &self.shelf
             && !shelf.is_empty()
@@ -84,12 +79,7 @@ impl Worker {
                 tracing::error!(consumer = self.status.name(), event_id = %message.id, reason, "a message is parked");
                 shelf.failed(&incoming(), &reason).await.map_err(|error| NotTaken::parking(error, full))
             }
-            (taken, _) => taken.map_err(|error| {
-                NotTaken::of(error, |reason| {
-                    let (position, name) = (message.position, message.name.clone());
-                    PartitionStop::Effect { position, name, reason }
-                })
-            }),
+            (taken, _) => taken.map_err(|error| NotTaken::of(error, |reason| PartitionStop::effect(message, reason))),
         }
     }
 }
