@@ -89,5 +89,6 @@ pub use surface::{
     AcceptedForkAnswer, AcceptedForksAnswer, AcknowledgedAnswer, CommandAnswer, DeadLetterAnswer, DeadLettersAnswer,
     DoneAnswer, ForkAnswer, ForksAnswer, GenerationAnswer, HandledAnswer, HeardAnswer, HeardMessageAnswer, LoopAnswer,
     ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer, ProgressAnswer, QuarantineAnswer,
-    ReadModelAnswer, ReadModelsAnswer, ReadSurface, ReadyAnswer, WriteSurface, read_surface, write_surface,
+    ReadModelAnswer, ReadModelsAnswer, ReadSurface, ReadyAnswer, RetriedKeyAnswer, RetriedKeysAnswer, WriteSurface,
+    read_surface, write_surface,
 };

@@ -1,6 +1,6 @@
 //! What a tool says: as JSON for programs, or as text.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 /// Prints an answer as a JSON document, or its text: in which what others sent commands no terminal.
 ///
@@ -24,6 +24,45 @@ pub fn line(text: &str) -> String {
 fn harmless(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\n' { c.escape_default().to_string() } else { c.to_string() };
     text.chars().map(shown).collect()
+}
+
+/// A line on standard error that is written over again on a terminal; elsewhere a line each time it changes.
+#[derive(Default)]
+pub struct HowFar {
+    shown: String,
+}
+
+impl HowFar {
+    /// Shows how far it is.
+    ///
+    /// # Errors
+    /// Standard error fails.
+    pub fn show(&mut self, text: String) -> io::Result<()> {
+        if text != self.shown {
+            let mut err = io::stderr().lock();
+            if err.is_terminal() {
+                // Back to the beginning, and whatever was there is cleared.
+                write!(err, "\r\x1b[2K{text}")?;
+                err.flush()?;
+            } else {
+                writeln!(err, "{text}")?;
+            }
+            self.shown = text;
+        }
+        Ok(())
+    }
+
+    /// Makes room for what follows.
+    ///
+    /// # Errors
+    /// Standard error fails.
+    pub fn end(&self) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        if err.is_terminal() && !self.shown.is_empty() {
+            write!(err, "\r\x1b[2K")?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::client::{BankAddress, Generation, ReadModel};
+use crate::{
+    client::{BankAddress, Generation, ReadModel},
+    print::HowFar,
+};
 
 /// How often it is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -62,17 +65,17 @@ pub async fn run(args: ModelsArgs, operation: &'static str) -> anyhow::Result<Ex
     let begun = client.begin_on_read_models(operation, projection).await;
     let meant = |model: &ReadModel| projection.is_none_or(|name| model.projection == name);
     let mut models = begun.with_context(|| format!("beginning to {operation}"))?;
-    let mut line = Line::default();
+    let mut how_far = HowFar::default();
     loop {
         models.retain(meant);
         if models.iter().all(|model| model.operation.is_none()) {
             break;
         }
-        line.show(&models)?;
+        how_far.show(under_way(&models))?;
         tokio::time::sleep(LOOK_INTERVAL).await;
         models = client.read_models().await.context("asking how far it is")?;
     }
-    line.end()?;
+    how_far.end()?;
     let mut out = io::stdout().lock();
     let mut ok = true;
     for model in &models {
@@ -97,37 +100,10 @@ pub async fn run(args: ModelsArgs, operation: &'static str) -> anyhow::Result<Ex
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A line on standard error that is written over again on a terminal; elsewhere a line each time something else is done.
-#[derive(Default)]
-struct Line {
-    shown: String,
-}
-
-impl Line {
-    fn show(&mut self, models: &[ReadModel]) -> io::Result<()> {
-        let terminal = io::stderr().is_terminal();
-        let parts = models.iter().filter(|model| model.operation.is_some());
-        let text = parts.map(|model| told(model, terminal)).collect::<Vec<_>>().join("; ");
-        if text != self.shown {
-            let mut err = io::stderr().lock();
-            if terminal {
-                // Back to the beginning, and whatever was there is cleared.
-                write!(err, "\r\x1b[2K{text}")?;
-                err.flush()?;
-            } else {
-                writeln!(err, "{text}")?;
-            }
-            self.shown = text;
-        }
-        Ok(())
-    }
-
-    fn end(&self) -> io::Result<()> {
-        if io::stderr().is_terminal() && !self.shown.is_empty() {
-            write!(io::stderr().lock(), "\r\x1b[2K")?;
-        }
-        Ok(())
-    }
+fn under_way(models: &[ReadModel]) -> String {
+    let terminal = io::stderr().is_terminal();
+    let parts = models.iter().filter(|model| model.operation.is_some());
+    parts.map(|model| told(model, terminal)).collect::<Vec<_>>().join("; ")
 }
 
 fn told(model: &ReadModel, in_detail: bool) -> String {

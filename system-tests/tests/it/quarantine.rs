@@ -72,6 +72,11 @@ async fn who_is_gone_for_good_is_passed_by_the_command_line() -> anyhow::Result<
 
     let retried = quarantine(&site, &["retry", HANDLER, &key]).await?;
     ensure!(!retried.status.success() && retried.stdout.starts_with("took 0, 2 still parked"), "{}", retried.stdout);
+    let every = quarantine(&site, &["retry", HANDLER, "--all", "--json"]).await?;
+    let told: Value = serde_json::from_str(&every.stdout)?;
+    let counts = ["keys", "done", "left"].map(|name| told[name].as_u64());
+    assert_eq!((every.status.success(), counts), (false, [Some(1), Some(0), Some(2)]), "{}", every.stderr);
+    assert_eq!(told["failed"][0]["key"], key.as_str());
     let why = "nobody is there any more";
     for left in ["1 still parked", "nothing left"] {
         let first = listed(&site).await?[0]["event_id"].as_str().unwrap_or_default().to_owned();
@@ -84,6 +89,8 @@ async fn who_is_gone_for_good_is_passed_by_the_command_line() -> anyhow::Result<
         );
     }
     assert!(listed(&site).await?.is_empty());
+    let every = quarantine(&site, &["retry", HANDLER, "--all"]).await?;
+    ensure!(every.status.success() && every.stdout.starts_with("nothing is quarantined"), "{}", every.stdout);
     let unknown = quarantine(&site, &["retry", "reactor/mails", &key]).await?;
     ensure!(
         !unknown.status.success() && unknown.stderr.contains("no handler `reactor/mails` parks"),

@@ -9,7 +9,8 @@ use super::{
     refusals,
 };
 use crate::surface::{
-    DiscardBody, HandledAnswer, PARKED_DEFAULT, PARKED_MAX, ParkedAnswer, QuarantineAnswer, RetryBody,
+    DiscardBody, HandledAnswer, PARKED_DEFAULT, PARKED_MAX, ParkedAnswer, QuarantineAnswer, RetriedKeysAnswer,
+    RetryAllBody, RetryBody,
 };
 
 /// Path, method and operation of each.
@@ -33,6 +34,13 @@ pub(super) fn routes(components: &mut Components) -> Vec<(&'static str, &'static
     let what = "Tries a key's messages again, in order, until one fails again. For callers on the same machine.";
     let mut retry = operation("admin-quarantine-retry", what, ("HandledAnswer", &answer), components);
     take(&mut retry, ("QuarantineRetry", &schemars::schema_for!(RetryBody)), components);
+    let answer = schemars::schema_for!(RetriedKeysAnswer);
+    let what = "Tries the keys of a handler again, one after the other; one that fails again keeps none of the others from \
+                being tried. At most 100 keys and 5 seconds: `next` says where the rest begins. For callers on the same \
+                machine.";
+    let mut all = operation("admin-quarantine-retry-all", what, ("RetriedKeysAnswer", &answer), components);
+    take(&mut all, ("QuarantineRetryAll", &schemars::schema_for!(RetryAllBody)), components);
+    let answer = schemars::schema_for!(HandledAnswer);
     let what = "Drops a key's first message for good, also in every rebuild; what stands behind it stays parked until it \
                 is tried again. For callers on the same machine.";
     let mut discard = operation("admin-quarantine-discard", what, ("HandledAnswer", &answer), components);
@@ -41,6 +49,7 @@ pub(super) fn routes(components: &mut Components) -> Vec<(&'static str, &'static
         ("/admin/quarantine", "get", list),
         ("/admin/quarantine/messages", "get", show),
         ("/admin/quarantine/retry", "post", retry),
+        ("/admin/quarantine/retry-all", "post", all),
         ("/admin/quarantine/discard", "post", discard),
     ]
 }

@@ -40,9 +40,10 @@ pub use dead_letters::{AcknowledgedAnswer, DeadLetterAnswer, DeadLettersAnswer};
 pub(crate) use forks::AcceptBody;
 pub use forks::{AcceptedForkAnswer, AcceptedForksAnswer, ForkAnswer, ForksAnswer, HeardAnswer, HeardMessageAnswer};
 pub use health::{LoopAnswer, ReadyAnswer};
-pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryBody};
+pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryAllBody, RetryBody};
 pub use quarantine::{
     HandledAnswer, ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer, QuarantineAnswer,
+    RetriedKeyAnswer, RetriedKeysAnswer,
 };
 pub use read_models::{DoneAnswer, GenerationAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer};
 
@@ -171,6 +172,7 @@ fn parked(shared: &Arc<Shared>, quarantine: Arc<Quarantine>) -> Router {
         .route("/admin/quarantine", get(quarantine::list))
         .route("/admin/quarantine/messages", get(quarantine::show))
         .route("/admin/quarantine/retry", post(quarantine::retry))
+        .route("/admin/quarantine/retry-all", post(quarantine::retry_all))
         .route("/admin/quarantine/discard", post(quarantine::discard))
         .with_state(quarantine::Admin { shared: Arc::clone(shared), quarantine })
 }

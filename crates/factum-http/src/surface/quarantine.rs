@@ -9,7 +9,10 @@ use axum::{
 };
 use factum::{
     input::from_query_string,
-    quarantine::{Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError, Shown},
+    quarantine::{
+        Handled, Listed, PARKED_MESSAGES_MAX, ParkedMessage, Quarantine, QuarantineError, RETRY_KEYS_MAX, RetriedKey,
+        RetriedKeys, Shown,
+    },
 };
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -144,6 +147,47 @@ pub struct HandledAnswer {
     pub failed: Option<String>,
 }
 
+/// What became of keys of a handler that were tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct RetriedKeysAnswer {
+    /// Each key, in order.
+    pub keys: Vec<RetriedKeyAnswer>,
+    /// Where the rest begins: what to ask for next, as `after`. None: these were the last ones.
+    pub next: Option<String>,
+}
+
+/// What became of one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct RetriedKeyAnswer {
+    /// The key.
+    pub key: String,
+    /// How many messages are parked no longer.
+    pub done: u64,
+    /// How many are still parked.
+    pub left: u64,
+    /// Why the first of those failed again, or why that is not known yet.
+    pub failed: Option<String>,
+}
+
+/// The body of `POST /admin/quarantine/retry-all`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct RetryAllBody {
+    /// The handler's name: a projection's, `process/` and a process manager's, or `reactor/` and a reactor's.
+    #[schemars(example = "account-summaries")]
+    handler: String,
+    /// Only the keys after this one: `next` of the answer before.
+    #[schemars(example = &"account-6f1a7c1e-0000-4000-8000-000000000001")]
+    after: Option<String>,
+    /// How many keys at most: 100 unless told otherwise. Fewer when they take longer than 5 seconds.
+    #[schemars(range(min = 1, max = 100))]
+    limit: Option<usize>,
+    /// Who decides, where the surface does not know who asks: 1 to 128 visible ASCII characters.
+    #[schemars(example = &"ada", regex(pattern = "^[!-~]{1,128}$"))]
+    actor: Option<String>,
+}
+
 /// The body of `POST /admin/quarantine/retry`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub(crate) struct RetryBody {
@@ -248,6 +292,14 @@ impl From<Handled> for HandledAnswer {
     }
 }
 
+impl From<RetriedKeys> for RetriedKeysAnswer {
+    fn from(RetriedKeys { keys, next }: RetriedKeys) -> Self {
+        let answered =
+            |RetriedKey { key, handled: Handled { done, left, failed } }| RetriedKeyAnswer { key, done, left, failed };
+        Self { keys: keys.into_iter().map(answered).collect(), next }
+    }
+}
+
 impl From<QuarantineError> for Problem {
     fn from(error: QuarantineError) -> Self {
         let text = error.to_string();
@@ -314,6 +366,21 @@ pub(super) async fn retry(
     let RetryBody { handler, key, actor } = document(&shared, &headers, body).await?;
     let actor = who(&shared, &headers, actor)?;
     let work = async move { quarantine.retry(&handler, &key, actor).await };
+    Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
+}
+
+/// Tries keys of a handler again.
+pub(super) async fn retry_all(
+    State(Admin { shared, quarantine }): State<Admin>,
+    peer: Peer,
+    owner: Option<Extension<Work>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<RetriedKeysAnswer>, Problem> {
+    nobody_else(SHOWN, peer, &headers)?;
+    let RetryAllBody { handler, after, limit: said, actor } = document(&shared, &headers, body).await?;
+    let (limit, actor) = (limit(said, (RETRY_KEYS_MAX, RETRY_KEYS_MAX))?, who(&shared, &headers, actor)?);
+    let work = async move { quarantine.retry_all(&handler, after.as_deref(), limit, actor).await };
     Ok(Json(shared.gate.run(owner, AFTER_TIMEOUT, work).await??.into()))
 }
 

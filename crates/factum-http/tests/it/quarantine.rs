@@ -56,6 +56,10 @@ async fn says_and_refuses(app: &Router) {
     );
     let retry = json!({ "handler": "totals", "key": "a" }).to_string();
     assert_eq!(refused(post("/admin/quarantine/retry", retry)).await, told(400, "invalid", "handler"));
+    let all = |body: serde_json::Value| post("/admin/quarantine/retry-all", body.to_string());
+    assert_eq!(refused(all(json!({ "handler": "totals" }))).await, told(400, "invalid", "handler"));
+    assert_eq!(refused(all(json!({ "handler": "totals", "limit": 101 }))).await, told(400, "invalid", "limit"));
+    assert_eq!(refused(all(json!({ "handler": "totals", "key": "a" }))).await, told(400, "unknown-field", "key"));
 }
 
 #[tokio::test]
@@ -66,6 +70,7 @@ async fn it_is_for_callers_on_the_same_machine() {
         get("/admin/quarantine"),
         get("/admin/quarantine/messages?handler=totals&key=a"),
         post("/admin/quarantine/retry", body.clone()),
+        post("/admin/quarantine/retry-all", json!({ "handler": "totals" }).to_string()),
         post("/admin/quarantine/discard", body.clone()),
     ];
     for request in far {

@@ -309,9 +309,11 @@ impl EventShelf {
         Ok(Handled { done: before.saturating_sub(left), left, failed: None })
     }
 
-    /// The keys that are parked, in order, at most `limit`.
-    pub(super) fn keys(&self, limit: usize) -> Vec<ParkedKey> {
-        self.lines().abouts().take(limit).cloned().collect()
+    /// The keys that are parked, in order, at most `limit`, those after `after`.
+    pub(super) fn keys(&self, after: Option<&str>, limit: usize) -> Vec<ParkedKey> {
+        let lines = self.lines();
+        let behind = lines.abouts().filter(|about| after.is_none_or(|after| about.key.as_str() > after));
+        behind.take(limit).cloned().collect()
     }
 
     pub(super) fn about(&self, key: &str) -> Option<ParkedKey> {

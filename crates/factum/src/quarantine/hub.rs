@@ -28,7 +28,7 @@ use crate::{
 /// service's event store.
 pub struct Quarantine {
     store: Option<Arc<dyn EventStore>>,
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     /// Each lives as long as its loop.
     wards: Mutex<Vec<Weak<dyn Ward>>>,
     /// Each lives as long as its service.
@@ -118,7 +118,7 @@ impl Quarantine {
     pub async fn list(&self, limit: usize) -> Result<Vec<Listed>, QuarantineError> {
         let mut all = Vec::new();
         for ward in self.all(None).await? {
-            let keys = ward.keys(limit).await?;
+            let keys = ward.keys(None, limit).await?;
             all.extend(keys.into_iter().map(|about| listed(ward.as_ref(), about)));
         }
         all.sort_by(|a, b| (&a.loop_name, &a.about.key).cmp(&(&b.loop_name, &b.about.key)));
@@ -339,7 +339,7 @@ impl Quarantine {
         Ok(all)
     }
 
-    async fn wards_of(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
+    pub(super) async fn wards_of(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
         {
             let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
             if !handlers.contains_key(handler) {

@@ -5,6 +5,7 @@
 //! recorded before progress moves. What an operator decides (retry, discard) is recorded in the event store in either case,
 //! so that a discard holds in every rebuild.
 
+mod bulk;
 mod decisions;
 mod desk;
 mod error;
@@ -22,6 +23,7 @@ mod shelf;
 mod shown;
 mod ward;
 
+pub use bulk::{RETRY_KEYS_MAX, RetriedKey, RetriedKeys};
 pub(crate) use decisions::QUARANTINE_CATEGORY;
 pub use decisions::{DISCARDED, Discards, RETRIED};
 pub use desk::Handled;

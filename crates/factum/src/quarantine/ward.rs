@@ -36,8 +36,8 @@ pub(super) trait Ward: Send + Sync {
     fn version(&self) -> Option<u32>;
     /// The loop that parks, as it calls itself.
     fn loop_name(&self) -> &str;
-    /// The keys that are parked, in order, at most `limit`.
-    fn keys(&self, limit: usize) -> Answer<'_, Vec<ParkedKey>>;
+    /// The keys that are parked, in order, at most `limit`, those after `after`.
+    fn keys<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<ParkedKey>>;
     /// One of them.
     fn key<'a>(&'a self, key: &'a str) -> Answer<'a, Option<ParkedKey>>;
     /// Its messages, in order: the first `limit`, or fewer, of those after a message. None: that one is not parked.
@@ -148,9 +148,9 @@ impl Ward for ReadModelWard {
         &self.loop_name
     }
 
-    fn keys(&self, limit: usize) -> Answer<'_, Vec<ParkedKey>> {
-        let of = self.projection;
-        Box::pin(self.read(move |read| parked_keys(read, of, None, limit)))
+    fn keys<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<ParkedKey>> {
+        let (of, after) = (self.projection, after.map(str::to_owned));
+        Box::pin(self.read(move |read| parked_keys(read, of, after.as_deref(), limit)))
     }
 
     fn key<'a>(&'a self, key: &'a str) -> Answer<'a, Option<ParkedKey>> {
@@ -232,11 +232,11 @@ impl Ward for EventShelf {
         Self::loop_name(self)
     }
 
-    fn keys(&self, limit: usize) -> Answer<'_, Vec<ParkedKey>> {
+    fn keys<'a>(&'a self, after: Option<&'a str>, limit: usize) -> Answer<'a, Vec<ParkedKey>> {
         Box::pin(async move {
             // Its loop may not have begun to.
             self.catch_up().await?;
-            Ok(Self::keys(self, limit))
+            Ok(Self::keys(self, after, limit))
         })
     }
 

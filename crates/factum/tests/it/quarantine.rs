@@ -1,5 +1,7 @@
 //! Messages that fail for good: their key is parked, the others flow on; and what operators do about it.
 
+mod all;
+
 use std::{
     borrow::Cow,
     sync::{

@@ -174,6 +174,25 @@ pub struct ParkedMessage {
     pub others: Map<String, Value>,
 }
 
+/// The answer to `/admin/quarantine/retry-all`.
+#[derive(Debug, Deserialize)]
+pub struct RetriedKeys {
+    /// Each key that was tried, in order.
+    pub keys: Vec<RetriedKey>,
+    /// After which key to ask for the rest; none: these were the last ones.
+    pub next: Option<String>,
+}
+
+/// What became of a quarantined key's messages, when all keys were tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetriedKey {
+    /// The key.
+    pub key: String,
+    /// What became of its messages.
+    #[serde(flatten)]
+    pub handled: Handled,
+}
+
 /// What became of a quarantined key's messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handled {

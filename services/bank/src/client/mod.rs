@@ -14,8 +14,8 @@ mod tests;
 pub use address::BankAddress;
 pub use answer::{
     AcceptedFork, AccountsPage, Acknowledged, DayOfTotals, DeadLetter, DeadLetters, Fork, Generation, Handled,
-    LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt, Statement, StatementLine, Summary,
-    TransferStatus,
+    LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt, RetriedKey, RetriedKeys, Statement,
+    StatementLine, Summary, TransferStatus,
 };
 use answer::{AcceptedForks, Forks, Parked, Quarantine, ReadModels};
 pub use error::{ClientError, Problem};
@@ -318,6 +318,24 @@ impl BankClient {
     ) -> Result<Handled, ClientError> {
         let (to, _) = self.parked_at(handler, key, None, 1).await?;
         self.decide(to, format!("/admin/quarantine/{decision}"), body).await
+    }
+
+    /// Has keys of a handler tried again, those after one where that is named: as many as one answer tells.
+    ///
+    /// # Errors
+    /// As [`BankClient::query`]; it is sent once.
+    pub async fn retry_keys(&self, body: &Value) -> Result<RetriedKeys, ClientError> {
+        let mut unknown = None;
+        for surface in self.surfaces.all() {
+            match self.decide(surface, "/admin/quarantine/retry-all".to_owned(), body).await {
+                Err(ClientError::Problem(problem)) if problem.code == "invalid" => {
+                    unknown = Some(ClientError::Problem(problem));
+                }
+                answered => return answered,
+            }
+        }
+        // Each says which handlers it has.
+        Err(unknown.expect("there are surfaces"))
     }
 
     /// What came to accounts as a command, is none, and waits to be acknowledged.
