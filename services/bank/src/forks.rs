@@ -7,12 +7,16 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    client::{AcceptedFork, BankAddress, Fork, Log},
+    client::{AcceptedFork, BankAddress, Fork, Service},
     print::{line, print},
 };
 
 /// How many messages and processes of a fork are shown as text; JSON has all that the service tells.
 const SHOWN_MAX: usize = 10;
+
+/// What is said when nobody does.
+const NOBODY: &str =
+    "nobody stands at a fork; read models beyond one say so at /readyz of statements, and are rebuilt\n";
 
 /// What to do about what was heard of a history that was left.
 #[derive(Debug, Args)]
@@ -41,7 +45,7 @@ struct Common {
 #[derive(Debug, Args)]
 struct AcceptArgs {
     /// The service whose consumers go on
-    service: Log,
+    service: Service,
     /// Only this consumer of it, as `list` shows it
     #[arg(long, value_name = "NAME")]
     consumer: Option<String>,
@@ -64,13 +68,13 @@ pub async fn run(ForksArgs { what }: ForksArgs) -> anyhow::Result<ExitCode> {
         What::List(Common { json, bank }) => {
             let client = bank.client();
             let mut all = Vec::new();
-            for service in [Log::Accounts, Log::Transfers] {
+            for service in Service::ALL {
                 let forks = client.forks(service).await.context("listing who stands at a fork")?;
                 all.extend(forks.into_iter().map(|fork| (service.name(), fork)));
             }
             let document: Vec<_> =
                 all.iter().map(|(service, fork)| json!({ "service": service, "fork": fork })).collect();
-            let none = || "nobody stands at a fork\n".to_owned();
+            let none = || NOBODY.to_owned();
             let text = || all.iter().map(|(service, fork)| told(service, fork)).collect();
             print(json, &document, || if all.is_empty() { none() } else { text() })?;
             Ok(ExitCode::SUCCESS)

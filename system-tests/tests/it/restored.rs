@@ -184,6 +184,8 @@ async fn accounts_restored_from_an_older_copy_than_transfers_go_on_when_that_is_
     let accepted = site.run_tool("forks", &accept, TOOL_MAX).await?;
     assert!(accepted.status.success() && accepted.stdout.contains("they go on"), "{accepted:?}");
     assert_eq!(ended(bank.surfaces(), &asked).await?["status"], "completed", "new transfers end");
+    let statements = site.run_tool("forks", &["accept", "statements", "--reason", "nothing to do"], TOOL_MAX).await?;
+    assert!(statements.stdout.starts_with("nobody in statements stands at a fork"), "{statements:?}");
     let again = site.run_tool("forks", &accept, TOOL_MAX).await?;
     assert_eq!(again.stdout, "nobody in transfers stands at a fork\n");
     let recorded = bank.surfaces().events_of(Side::Transfers).await?;

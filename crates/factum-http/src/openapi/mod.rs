@@ -60,6 +60,9 @@ pub(crate) fn of_queries(about: &About, queries: &[QueryInfo]) -> Value {
     for (path, method, operation) in quarantine::routes(&mut document.components) {
         document.path(path, method, operation);
     }
+    for (path, method, operation) in forks::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
     document.finish(about)
 }
 

@@ -96,6 +96,8 @@ pub struct ReadSurface {
     pub read_models: ReadModels,
     /// What `/admin/quarantine` shows and decides about.
     pub quarantine: Arc<Quarantine>,
+    /// What `/admin/forks` shows and decides about.
+    pub forks: Arc<Forks>,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -110,8 +112,8 @@ impl ReadSurface {
     pub fn of(service: &Service) -> Self {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
         let (queries, read_models) = (service.queries().clone(), service.read_models().clone());
-        let quarantine = Arc::clone(service.quarantine());
-        Self { queries, read_models, quarantine, health: service.health().clone(), options }
+        let (quarantine, forks) = (Arc::clone(service.quarantine()), Arc::clone(service.forks()));
+        Self { queries, read_models, quarantine, forks, health: service.health().clone(), options }
     }
 }
 
@@ -125,10 +127,6 @@ pub fn write_surface(surface: WriteSurface) -> Router {
     let document = openapi::of_commands(&options.about, &infos);
     let store = Some(Arc::clone(commands.store()));
     let shared = Arc::new(Shared::new("write", COMMANDS, names, health, options, store));
-    let forks = Router::new()
-        .route("/admin/forks", get(forks::list))
-        .route("/admin/forks/accept", post(forks::accept))
-        .with_state(forks::Admin { shared: Arc::clone(&shared), forks });
     let letters = Router::new()
         .route("/admin/dead-letters", get(dead_letters::list))
         .route("/admin/dead-letters/acknowledge", post(dead_letters::acknowledge))
@@ -139,14 +137,15 @@ pub fn write_surface(surface: WriteSurface) -> Router {
         .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)))
         .merge(letters)
         .merge(parked(&shared, quarantine))
-        .merge(forks);
+        .merge(forked(&shared, forks));
     mounted(routes, shared, &document)
 }
 
 /// The read surface of a service: `GET /queries/{name}` and `GET /queries/{name}/live` for every registered query,
-/// `/admin/read-models` and `/admin/quarantine` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`, `/openapi.json`.
+/// `/admin/read-models`, `/admin/quarantine` and `/admin/forks` for callers on the same machine, and `/healthz`, `/readyz`,
+/// `/metrics`, `/openapi.json`.
 pub fn read_surface(surface: ReadSurface) -> Router {
-    let ReadSurface { queries, read_models, quarantine, health, options } = surface;
+    let ReadSurface { queries, read_models, quarantine, forks, health, options } = surface;
     let infos = queries.queries();
     let names = infos.iter().map(|query| query.name).collect();
     let document = openapi::of_queries(&options.about, &infos);
@@ -156,13 +155,13 @@ pub fn read_surface(surface: ReadSurface) -> Router {
         .route("/admin/read-models", get(read_models::list))
         .route("/admin/read-models/{operation}", post(read_models::begin))
         .with_state(read_models::Admin { shared: Arc::clone(&shared) });
-    let parked = parked(&shared, quarantine);
     let routes = Router::new()
         .route("/queries/{name}", get(queries::query))
         .route("/queries/{name}/live", get(live::live))
         .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries })
         .merge(admin)
-        .merge(parked);
+        .merge(parked(&shared, quarantine))
+        .merge(forked(&shared, forks));
     mounted(routes, shared, &document)
 }
 
@@ -175,6 +174,14 @@ fn parked(shared: &Arc<Shared>, quarantine: Arc<Quarantine>) -> Router {
         .route("/admin/quarantine/retry-all", post(quarantine::retry_all))
         .route("/admin/quarantine/discard", post(quarantine::discard))
         .with_state(quarantine::Admin { shared: Arc::clone(shared), quarantine })
+}
+
+/// Who stands at a fork, on either surface: a service that answers queries only may have reactors and process managers.
+fn forked(shared: &Arc<Shared>, forks: Arc<Forks>) -> Router {
+    Router::new()
+        .route("/admin/forks", get(forks::list))
+        .route("/admin/forks/accept", post(forks::accept))
+        .with_state(forks::Admin { shared: Arc::clone(shared), forks })
 }
 
 /// What stands before the name of a command in a path.

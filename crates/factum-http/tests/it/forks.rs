@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use axum::{body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body, extract::ConnectInfo};
 use http::Request;
 use serde_json::json;
 
@@ -18,16 +18,23 @@ fn near(request: Request<Body>) -> Request<Body> {
     from("127.0.0.1:5000", request)
 }
 
+/// A service that takes no commands has reactors and process managers all the same: whoever stood at a fork there could
+/// be let go on by nobody.
 #[tokio::test]
-async fn with_nobody_at_a_fork_it_says_so_and_refuses_what_names_nobody() {
-    let app = Toy::new().write_app();
-    let listed = send(&app, near(get("/admin/forks"))).await;
+async fn with_nobody_at_a_fork_either_surface_says_so_and_refuses_what_names_nobody() {
+    for app in [Toy::new().write_app(), Toy::new().read_app()] {
+        says_and_refuses(&app).await;
+    }
+}
+
+async fn says_and_refuses(app: &Router) {
+    let listed = send(app, near(get("/admin/forks"))).await;
     assert_eq!((listed.status.as_u16(), listed.json()), (200, json!({ "forks": [] })));
     let accept = |body: serde_json::Value| near(post("/admin/forks/accept", body.to_string()));
-    let accepted = send(&app, accept(json!({ "reason": "nobody is there" }))).await;
+    let accepted = send(app, accept(json!({ "reason": "nobody is there" }))).await;
     assert_eq!((accepted.status.as_u16(), accepted.json()), (200, json!({ "accepted": [] })));
     let refused = async |request| {
-        let answer = send(&app, request).await;
+        let answer = send(app, request).await;
         (answer.refusal(), answer.json()["field"].clone())
     };
     let told = |code: &str, field: &str| ((400, code.to_owned()), json!(field));

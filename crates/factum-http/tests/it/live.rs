@@ -275,6 +275,7 @@ async fn who_never_reads_is_cut_and_makes_place() {
         queries,
         read_models: factum::rebuild::ReadModels::default(),
         quarantine: Arc::new(factum::quarantine::Quarantine::new(None, factum::Runtime::tokio())),
+        forks: Arc::default(),
         health: toy.health.clone(),
         options: toy.options.clone(),
     });

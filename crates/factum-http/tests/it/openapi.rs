@@ -54,7 +54,7 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
         all.sort_unstable();
         all
     };
-    let parked = ["", "/discard", "/messages", "/retry"].map(|path| format!("/admin/quarantine{path}"));
+    let parked = ["", "/discard", "/messages", "/retry", "/retry-all"].map(|path| format!("/admin/quarantine{path}"));
     let letters = ["/admin/dead-letters", "/admin/dead-letters/acknowledge"];
     let own = ["/admin/events", "/admin/forks", "/admin/forks/accept", "/commands/raise", "/commands/raise-again"];
     let own: Vec<_> = parked.iter().map(String::as_str).chain(letters).chain(own).collect();
@@ -62,10 +62,13 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
     assert_eq!(
         paths(&read),
         all(&[
+            "/admin/forks",
+            "/admin/forks/accept",
             "/admin/quarantine",
             "/admin/quarantine/discard",
             "/admin/quarantine/messages",
             "/admin/quarantine/retry",
+            "/admin/quarantine/retry-all",
             "/admin/read-models",
             "/admin/read-models/{operation}",
             "/queries/total",

@@ -253,6 +253,7 @@ impl Toy {
             queries: dispatcher,
             read_models: ReadModels::default(),
             quarantine,
+            forks: Arc::new(Forks::new(Some(Arc::clone(&self.store)), None, factum::Runtime::tokio())),
             health,
             options,
         })

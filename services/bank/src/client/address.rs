@@ -39,3 +39,28 @@ impl BankAddress {
         Self { port_base }
     }
 }
+
+/// A service of the bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Service {
+    /// Accounts.
+    Accounts,
+    /// Transfers between them.
+    Transfers,
+    /// What queries read.
+    Statements,
+}
+
+impl Service {
+    /// Every one of them.
+    pub const ALL: [Self; 3] = [Self::Accounts, Self::Transfers, Self::Statements];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => accounts::NAME,
+            Self::Transfers => transfers::NAME,
+            Self::Statements => statements::NAME,
+        }
+    }
+}

@@ -11,7 +11,7 @@ pub mod fake;
 #[cfg(test)]
 mod tests;
 
-pub use address::BankAddress;
+pub use address::{BankAddress, Service};
 pub use answer::{
     AcceptedFork, AccountsPage, Acknowledged, DayOfTotals, DeadLetter, DeadLetters, Fork, Generation, Handled,
     LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt, RetriedKey, RetriedKeys, Statement,
@@ -83,16 +83,6 @@ pub enum Log {
     Transfers,
 }
 
-impl Log {
-    /// The service's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accounts => accounts::NAME,
-            Self::Transfers => transfers::NAME,
-        }
-    }
-}
-
 /// Where a bank's surfaces listen.
 #[derive(Clone, Copy, Debug)]
 pub struct Surfaces {
@@ -102,6 +92,16 @@ pub struct Surfaces {
     pub transfers: SocketAddr,
     /// Queries.
     pub statements: SocketAddr,
+}
+
+impl Surfaces {
+    const fn of(&self, service: Service) -> SocketAddr {
+        match service {
+            Service::Accounts => self.accounts,
+            Service::Transfers => self.transfers,
+            Service::Statements => self.statements,
+        }
+    }
 }
 
 /// A pool of connections to one bank. Cloning shares the pool.
@@ -371,8 +371,8 @@ impl BankClient {
     ///
     /// # Errors
     /// As [`BankClient::query`].
-    pub async fn forks(&self, service: Log) -> Result<Vec<Fork>, ClientError> {
-        let answer = self.get(self.address(service), "/admin/forks".to_owned(), Vec::new()).await?;
+    pub async fn forks(&self, service: Service) -> Result<Vec<Fork>, ClientError> {
+        let answer = self.get(self.surfaces.of(service), "/admin/forks".to_owned(), Vec::new()).await?;
         Ok(answer.json::<Forks>()?.forks)
     }
 
@@ -380,9 +380,9 @@ impl BankClient {
     ///
     /// # Errors
     /// As [`BankClient::query`].
-    pub async fn accept_forks(&self, service: Log, body: &Value) -> Result<Vec<AcceptedFork>, ClientError> {
+    pub async fn accept_forks(&self, service: Service, body: &Value) -> Result<Vec<AcceptedFork>, ClientError> {
         let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let (to, path_and_query) = (self.address(service), "/admin/forks/accept".to_owned());
+        let (to, path_and_query) = (self.surfaces.of(service), "/admin/forks/accept".to_owned());
         let body = Bytes::from(body.to_string());
         let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: true };
         Ok(self.ask(&ask).await?.json::<AcceptedForks>()?.accepted)
