@@ -186,3 +186,49 @@ pub(super) fn read(event: &RecordedEvent) -> Result<Fact, StoreError> {
         _ => Fact::Discarded(of(event)?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/data-format.md");
+
+    fn fields(document: &Value) -> Vec<String> {
+        let Value::Object(fields) = document else { return Vec::new() };
+        fields.iter().flat_map(|(name, value)| [vec![name.clone()], fields_of_message(name, value)].concat()).collect()
+    }
+
+    fn fields_of_message(name: &str, value: &Value) -> Vec<String> {
+        if name == "message" { fields(value) } else { Vec::new() }
+    }
+
+    /// What is recorded is for ever: whoever reads a store with tools of their own reads that page.
+    #[test]
+    fn every_field_that_is_recorded_is_on_the_page_of_the_data_format() {
+        let id = "6f1a7c1e-0000-4000-8000-000000000001";
+        let at = "2026-01-01T00:00:00Z";
+        let message = json!({
+            "event_id": id, "name": "told", "schema": 1, "store": id, "incarnation": id, "position": 7, "topic": "t",
+            "partition": 3, "stream": "a-1", "version": 2, "recorded_at": at, "command_id": id, "bus_command": "c",
+            "correlation_id": id, "actor": "ada", "parked_at": at, "data": "{}", "data_base64": "e30=",
+        });
+        let whole = json!({ "handler": "h", "key": "k", "event_id": id, "reason": "no", "message": message });
+        fn written<T: Serialize + DeserializeOwned>(document: &Value) -> Value {
+            let fact: T = serde_json::from_value(document.clone()).expect("it is one");
+            serde_json::to_value(fact).expect("it is text and numbers")
+        }
+        let recorded = [
+            (PARKED, written::<Parked>(&whole)),
+            (RELEASED, written::<Released>(&whole)),
+            (FAILED, written::<Failed>(&whole)),
+        ];
+        for (name, document) in recorded {
+            assert!(PAGE.contains(&format!("| `{name}` |")), "{name}");
+            for field in fields(&document) {
+                assert!(PAGE.contains(&format!("`{field}`")), "{name}: {field}");
+            }
+        }
+    }
+}
