@@ -213,6 +213,14 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_works_less_again_when_less_comes() {
+        let mut filling = Filling::new(1_000);
+        assert_eq!(filling.goes_on(300, 450), [33, 50, 75]);
+        assert!(filling.left < 100.0, "{} are left", filling.left);
+        assert_eq!(filling.goes_on(60, 50), [75, 50, 33]);
+    }
+
+    #[test]
     fn a_burst_after_a_quiet_night_is_no_reason_to_work_more() {
         let mut filling = Filling::new(0);
         filling.goes_on(60, 100);
