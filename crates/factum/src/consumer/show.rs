@@ -10,16 +10,6 @@ use crate::{
     store::Position,
 };
 
-/// Something that an operator must look at although the loop goes on.
-pub(super) fn alarm(status: &Status, about: &str, text: String) {
-    status.update(|report| {
-        if report.alarms.get(about) != Some(&text) {
-            tracing::error!(consumer = status.name(), about, text, "alarm");
-            report.alarms.insert(about.to_owned(), text);
-        }
-    });
-}
-
 /// A hole that stayed although the partition was read again.
 pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
     let text = format!(
@@ -27,7 +17,7 @@ pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
          let its relay publish again from position {}",
         gap.source.store, gap.watermark, gap.previous, gap.watermark
     );
-    alarm(status, gap.lane.as_str(), text);
+    status.alarm(gap.lane.as_str(), text);
 }
 
 /// A partition stands still at a record: what is said of it. `remedy`: what helps where the source has left the history followed so far.
@@ -43,7 +33,7 @@ pub(super) fn stands_still(
         text = format!("{text}: {remedy}");
     }
     status.update(|report| report.last_error = Some(text.clone()));
-    alarm(status, &partition.to_string(), text.clone());
+    status.alarm(&partition.to_string(), text.clone());
     text
 }
 

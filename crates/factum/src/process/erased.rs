@@ -14,7 +14,7 @@ use crate::{
     consumer::{Effect, EffectError},
     model::{Delivery, ProcessManager, RawEvent, Source},
     quarantine::{ParkedMessage, Parks},
-    runtime::Status,
+    runtime::{ALARMS_MAX, Status},
     store::{BoxFuture, RecordedEvent},
 };
 
@@ -50,9 +50,6 @@ impl<P: ProcessManager> AnyProcess for Hearer<P> {
     }
 }
 
-/// How many messages are told one by one that answer a process and are not heard.
-const UNHEARD_ALARMS_MAX: usize = 16;
-
 /// That processes hear, as the effect of messages.
 #[derive(Clone)]
 pub(crate) struct Hears {
@@ -87,12 +84,11 @@ impl Hears {
     /// A step that waits for this message never ends, and nothing else would say so.
     fn tell_unheard(&self, name: &str, command: &str) {
         let alarms = self.status.report().alarms;
-        if alarms.contains_key(name) || alarms.len() >= UNHEARD_ALARMS_MAX {
+        if alarms.contains_key(name) || alarms.len() >= ALARMS_MAX {
             return;
         }
         let text = format!("{command} led to `{name}`, which is not among the messages it hears: list it there");
-        tracing::error!(process = self.status.name(), name, command, text, "alarm");
-        self.status.update(|report| drop(report.alarms.insert(name.to_owned(), text)));
+        self.status.alarm(name, text);
     }
 }
 

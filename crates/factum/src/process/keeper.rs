@@ -17,7 +17,7 @@ use crate::{
     model::{EventId, Timestamp},
     quarantine::EventShelf,
     read::Epoch,
-    runtime::{Attempts, Backoff, Ending, LoopState, Runtime, Status, Stop},
+    runtime::{Attempts, Backoff, Ending, LoopState, More, Runtime, Status, Stop},
     store::{Batch, EventStore, Position, ProgressError, Selection, StoreError, StreamName, Subscription},
 };
 
@@ -35,11 +35,8 @@ const CLOCK_LOOK_MAX: Duration = Duration::from_secs(60);
 const RETRY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// The longest wait of a timer that could not fire.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(30);
-/// The most timers whose trouble is told one by one.
-const ALARMS_MAX: usize = 16;
-/// What tells of the trouble of more timers than that.
-const ALARM_OF_OTHERS: &str = "other timers";
-
+/// What tells of the trouble of more timers than are told one by one.
+const MORE: More = More { about: "other timers", text: "more cannot fire: see the log" };
 /// What tells that timers wait for a partition that stands still.
 const ALARM_OF_START: &str = "start";
 
@@ -307,28 +304,12 @@ impl TimerKeeper {
 
     /// Whatever was wrong with a timer is over: it has fired, or what set it does not hold any more.
     fn over(&self, stream: &StreamName, name: &str) {
-        self.status.update(|report| {
-            report.alarms.remove(&about(stream, name));
-            if report.alarms.keys().all(|about| about == ALARM_OF_OTHERS) {
-                report.alarms.clear();
-            }
-        });
+        self.status.alarm_over(&about(stream, name), &MORE);
     }
 
     fn alarm(&self, timer: &Timer, error: &str) {
-        let (about, text) =
-            (about(&timer.stream, &timer.name), format!("it was due at {} and cannot fire: {error}", timer.due));
-        self.status.update(|report| {
-            if report.alarms.get(&about) == Some(&text) {
-                return;
-            }
-            tracing::error!(keeper = self.status.name(), about, text, "alarm");
-            if report.alarms.len() < ALARMS_MAX || report.alarms.contains_key(&about) {
-                report.alarms.insert(about, text);
-            } else {
-                report.alarms.insert(ALARM_OF_OTHERS.to_owned(), "more cannot fire: see the log".to_owned());
-            }
-        });
+        let text = format!("it was due at {} and cannot fire: {error}", timer.due);
+        self.status.alarm_of_many(&about(&timer.stream, &timer.name), text, &MORE);
     }
 
     /// Shows what keeps every timer from firing after a start.
@@ -338,14 +319,10 @@ impl TimerKeeper {
             let why = seen.still.values().next().filter(|_| !seen.start)?;
             Some(format!("no timer fires before what was there at the start is heard, and {why}"))
         });
-        self.status.update(|report| match waits {
-            Some(text) if report.alarms.get(ALARM_OF_START) != Some(&text) => {
-                tracing::error!(keeper = self.status.name(), text, "alarm");
-                report.alarms.insert(ALARM_OF_START.to_owned(), text);
-            }
-            Some(_) => {}
-            None => drop(report.alarms.remove(ALARM_OF_START)),
-        });
+        match waits {
+            Some(text) => self.status.alarm(ALARM_OF_START, text),
+            None => self.status.alarm_over(ALARM_OF_START, &MORE),
+        }
     }
 
     fn show(&self, session: &Session) {

@@ -16,7 +16,7 @@ use crate::{
     model::EventId,
     quarantine::{EventShelf, Quarantine},
     read::Epoch,
-    runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop, finished},
+    runtime::{Attempts, Backoff, LoopState, More, Runtime, Status, Stop, finished},
     store::{Batch, BoxFuture, EventStore, Position, RecordedEvent, Selection, StreamName, Subscription},
 };
 
@@ -24,10 +24,8 @@ use crate::{
 const STREAMS_AT_ONCE_MAX: usize = 64;
 /// How many events that led to nothing may pass before progress is written down all the same.
 const UNSAVED_EVENTS_MAX: u64 = 1_000;
-/// The most streams whose trouble is told one by one.
-const ALARMS_MAX: usize = 16;
-/// What tells of the trouble of more streams than that.
-const ALARM_OF_OTHERS: &str = "other streams";
+/// What tells of the trouble of more streams than are told one by one.
+const MORE: More = More { about: "other streams", text: "more stand still: see the log" };
 /// What tells of effects whose events a restore took away.
 const ALARM_OF_ORPHANS: &str = "restored";
 
@@ -231,11 +229,8 @@ impl ReactorRunner {
                 self.status.update(|report| {
                     report.processed += 1;
                     report.last_error = None;
-                    report.alarms.remove(planned.delivery.stream.as_str());
-                    if report.alarms.keys().all(|about| about == ALARM_OF_OTHERS) {
-                        report.alarms.clear();
-                    }
                 });
+                self.status.alarm_over(planned.delivery.stream.as_str(), &MORE);
                 self.show(session);
             }
             Worked::Never(planned, reason) => {
@@ -249,19 +244,8 @@ impl ReactorRunner {
     }
 
     fn alarm(&self, stream: &StreamName, text: String) {
-        self.status.update(|report| {
-            let about = stream.to_string();
-            report.last_error = Some(format!("{about} {text}"));
-            if report.alarms.get(&about) == Some(&text) {
-                return;
-            }
-            tracing::error!(reactor = self.status.name(), about, text, "alarm");
-            if report.alarms.len() < ALARMS_MAX || report.alarms.contains_key(&about) {
-                report.alarms.insert(about, text);
-            } else {
-                report.alarms.insert(ALARM_OF_OTHERS.to_owned(), "more stand still: see the log".to_owned());
-            }
-        });
+        self.status.update(|report| report.last_error = Some(format!("{stream} {text}")));
+        self.status.alarm_of_many(stream.as_str(), text, &MORE);
     }
 
     /// Nobody but an operator can tell whether what was done must be undone.
@@ -270,10 +254,7 @@ impl ReactorRunner {
             "the store was restored to {fork}: what was done outside about events up to {position} of the history \
              that was left stays done, though those events are gone"
         );
-        tracing::error!(reactor = self.status.name(), text, "alarm");
-        self.status.update(|report| {
-            report.alarms.insert(ALARM_OF_ORPHANS.to_owned(), text);
-        });
+        self.status.alarm(ALARM_OF_ORPHANS, text);
     }
 
     fn show(&self, session: &Session) {

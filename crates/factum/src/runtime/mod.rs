@@ -20,6 +20,7 @@ use uuid::Uuid;
 pub(crate) use attempts::Attempts;
 pub use backoff::Backoff;
 pub use manual::ManualClock;
+pub(crate) use status::{ALARMS_MAX, More};
 pub use status::{LoopState, Status, StatusReport, Stop, Stopper};
 pub(crate) use trouble::{Ending, Trouble};
 

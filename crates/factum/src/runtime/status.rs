@@ -106,6 +106,16 @@ pub struct StatusReport {
     pub alarms: BTreeMap<String, String>,
 }
 
+/// How many alarms a loop shows of things of which there may be many.
+pub(crate) const ALARMS_MAX: usize = 16;
+
+/// How it is told that there are more alarms than those shown.
+pub(crate) struct More {
+    /// What takes the place of what they are about.
+    pub(crate) about: &'static str,
+    pub(crate) text: &'static str,
+}
+
 /// A loop's status, shared between the loop and whoever looks.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -134,9 +144,67 @@ impl Status {
         self.report.send_modify(change);
     }
 
+    /// Shows something that an operator must look at although the loop goes on; it is logged when it is news.
+    pub(crate) fn alarm(&self, about: &str, text: String) {
+        self.report.send_if_modified(|report| {
+            let is_news = report.alarms.get(about) != Some(&text);
+            if is_news {
+                tracing::error!(loop_name = self.name(), about, text, "alarm");
+                report.alarms.insert(about.to_owned(), text);
+            }
+            is_news
+        });
+    }
+
+    /// The same about one of many things: beyond [`ALARMS_MAX`], only that there are more is shown.
+    pub(crate) fn alarm_of_many(&self, about: &str, text: String, more: &More) {
+        let alarms = self.report().alarms;
+        if alarms.len() < ALARMS_MAX || alarms.contains_key(about) {
+            return self.alarm(about, text);
+        }
+        tracing::error!(loop_name = self.name(), about, text, "alarm");
+        self.update(|report| drop(report.alarms.insert(more.about.to_owned(), more.text.to_owned())));
+    }
+
+    /// What an alarm was about is over; with the last one of many goes that there are more.
+    pub(crate) fn alarm_over(&self, about: &str, more: &More) {
+        self.report.send_if_modified(|report| {
+            let before = report.alarms.len();
+            report.alarms.remove(about);
+            if report.alarms.keys().all(|left| left == more.about) {
+                report.alarms.clear();
+            }
+            report.alarms.len() < before
+        });
+    }
+
     /// Waits until what it shows meets a condition.
     pub async fn shows(&self, mut condition: impl FnMut(&StatusReport) -> bool) {
         // The sender lives in `self`: the wait cannot fail.
         let _ = self.report.subscribe().wait_for(|report| condition(report)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_alarms_some_are_shown_and_that_there_are_more_until_those_are_over() {
+        const MORE: More = More { about: "others", text: "see the log" };
+        let status = Status::new("a loop");
+        let about = |number: usize| format!("timer {number:02}");
+        for number in 0..=ALARMS_MAX {
+            status.alarm_of_many(&about(number), "late".to_owned(), &MORE);
+        }
+        let alarms = status.report().alarms;
+        assert_eq!((alarms.len(), alarms["others"].as_str()), (ALARMS_MAX + 1, "see the log"));
+        assert!(!alarms.contains_key(&about(ALARMS_MAX)));
+        status.alarm_of_many(&about(0), "later".to_owned(), &MORE);
+        assert_eq!(status.report().alarms[&about(0)], "later");
+        (1..ALARMS_MAX).for_each(|number| status.alarm_over(&about(number), &MORE));
+        assert!(status.report().alarms.keys().eq(["others", "timer 00"]));
+        status.alarm_over(&about(0), &MORE);
+        assert!(status.report().alarms.is_empty());
     }
 }
