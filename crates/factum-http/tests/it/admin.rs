@@ -1,31 +1,20 @@
 //! `GET /admin/events`.
 
-use std::net::SocketAddr;
-
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::Router;
 use factum::{
     ActorId, CorrelationId, EventId, Timestamp,
     store::{Append, ExpectedVersion, Metadata, NewEvent, StreamName},
 };
-use http::Request;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    toy::{Answer, Toy, get, post, raise, send, with},
+    toy::{Answer, Toy, from, get, near, post, raise, send, with},
     troubled::{Trouble, Troubled},
 };
 
-const NEAR: &str = "127.0.0.1:5000";
-
-fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
-    let peer: SocketAddr = peer.parse().unwrap();
-    request.extensions_mut().insert(ConnectInfo(peer));
-    request
-}
-
 async fn events(app: &Router, parameters: &str) -> Answer {
-    send(app, from(NEAR, get(&format!("/admin/events{parameters}")))).await
+    send(app, near(get(&format!("/admin/events{parameters}")))).await
 }
 
 fn lines(answer: &Answer) -> Vec<Value> {
@@ -127,7 +116,7 @@ async fn a_page_of_large_events_is_cut_short_and_nothing_is_lost() {
 #[tokio::test]
 async fn only_callers_on_the_same_machine_see_the_log() {
     let app = Toy::new().write_app();
-    for peer in [NEAR, "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+    for peer in ["127.0.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
         assert_eq!(send(&app, from(peer, get("/admin/events"))).await.status, 200, "{peer}");
     }
     for peer in ["10.0.0.1:5000", "[2001:db8::1]:5000", "[::ffff:10.0.0.1]:5000"] {
@@ -152,7 +141,7 @@ async fn only_callers_on_the_same_machine_see_the_log() {
         ("x-forwarded-for", "10.0.0.1", 403),
         ("forwarded", "for=10.0.0.1", 403),
     ] {
-        let answer = send(&app, from(NEAR, with(get("/admin/events"), &[(header, value)]))).await;
+        let answer = send(&app, near(with(get("/admin/events"), &[(header, value)]))).await;
         assert_eq!(answer.status, status, "{header}: {value}");
     }
 }

@@ -8,10 +8,7 @@ use factum::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
-    quarantine::{from, near},
-    toy::{Toy, get, post, send},
-};
+use crate::toy::{Toy, from, get, near, post, send};
 
 const TOPIC: &str = "toys.counters.commands.shops";
 

@@ -1,22 +1,9 @@
 //! `/admin/forks`: what is taken and refused there. What it does is told where a consumer stands at one.
 
-use std::net::SocketAddr;
-
-use axum::{Router, body::Body, extract::ConnectInfo};
-use http::Request;
+use axum::Router;
 use serde_json::json;
 
-use crate::toy::{Toy, get, post, send, with};
-
-fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
-    let peer: SocketAddr = peer.parse().unwrap();
-    request.extensions_mut().insert(ConnectInfo(peer));
-    request
-}
-
-fn near(request: Request<Body>) -> Request<Body> {
-    from("127.0.0.1:5000", request)
-}
+use crate::toy::{Toy, from, get, near, post, send, with};
 
 /// A service that takes no commands has reactors and process managers all the same: whoever stood at a fork there could
 /// be let go on by nobody.

@@ -1,25 +1,16 @@
 //! `/healthz`, `/readyz`, `/metrics`.
 
-use std::net::SocketAddr;
-
-use axum::{body::Body, extract::ConnectInfo};
 use factum::{
     runtime::{LoopState, Status},
     store::Position,
 };
-use http::Request;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    toy::{Toy, get, post, raise, send, with},
+    toy::{Toy, get, near, post, raise, send, with},
     troubled::{Trouble, Troubled},
 };
-
-fn near(mut request: Request<Body>) -> Request<Body> {
-    request.extensions_mut().insert(ConnectInfo::<SocketAddr>("127.0.0.1:5000".parse().unwrap()));
-    request
-}
 
 /// What a panic or an error says may quote anybody's data, and be as long as it likes.
 #[tokio::test]

@@ -1,22 +1,9 @@
 //! `/admin/quarantine`: what is taken and refused there. What it does is told where something is parked.
 
-use std::net::SocketAddr;
-
-use axum::{Router, body::Body, extract::ConnectInfo};
-use http::Request;
+use axum::Router;
 use serde_json::json;
 
-use crate::toy::{Toy, get, post, send, with};
-
-pub fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
-    let peer: SocketAddr = peer.parse().unwrap();
-    request.extensions_mut().insert(ConnectInfo(peer));
-    request
-}
-
-pub fn near(request: Request<Body>) -> Request<Body> {
-    from("127.0.0.1:5000", request)
-}
+use crate::toy::{Toy, from, get, near, post, send, with};
 
 #[tokio::test]
 async fn with_nothing_parked_it_says_so_and_refuses_what_names_nothing() {

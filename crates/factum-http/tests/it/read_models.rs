@@ -1,21 +1,6 @@
 //! `/admin/read-models`.
 
-use std::net::SocketAddr;
-
-use axum::{body::Body, extract::ConnectInfo};
-use http::Request;
-
-use crate::toy::{Toy, get, post, send, with};
-
-fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
-    let peer: SocketAddr = peer.parse().unwrap();
-    request.extensions_mut().insert(ConnectInfo(peer));
-    request
-}
-
-fn near(request: Request<Body>) -> Request<Body> {
-    from("127.0.0.1:5000", request)
-}
+use crate::toy::{Toy, from, get, near, post, send, with};
 
 /// A page of any site could discard, roll back and rebuild what a service on the reader's own machine answers from: a
 /// browser sends a POST without a body anywhere, and only keeps the answer from the page.

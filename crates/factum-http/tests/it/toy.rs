@@ -1,10 +1,11 @@
 //! A service small enough to know by heart: counters that are raised up to a limit.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
+    extract::ConnectInfo,
 };
 use factum::{
     Aggregate, Answers, Command, Context, Delivery, Event, Events, Handle, InvalidField, Projection, ProjectionKey,
@@ -321,6 +322,18 @@ pub fn with(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Req
         request.headers_mut().append(*name, value.parse().unwrap());
     }
     request
+}
+
+/// From an address, as the server tells it.
+pub fn from(peer: &str, mut request: Request<Body>) -> Request<Body> {
+    let peer: SocketAddr = peer.parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request
+}
+
+/// From the same machine.
+pub fn near(request: Request<Body>) -> Request<Body> {
+    from("127.0.0.1:5000", request)
 }
 
 pub fn raise(counter: Uuid, by: u32) -> Request<Body> {
