@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    client::{Acknowledged, BankAddress, DeadLetter, DeadLetters},
-    print::{line, print},
+    client::{Acknowledged, DeadLetter, DeadLetters},
+    print::{Common, line, print},
 };
 
 /// What to do about records on a topic of commands that are no commands.
@@ -24,15 +24,6 @@ enum What {
     List(Common),
     /// Say that a letter, and those before it on its partition, are dealt with: the alarm about them ends.
     Acknowledge(AcknowledgeArgs),
-}
-
-#[derive(Debug, Args)]
-struct Common {
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    bank: BankAddress,
 }
 
 #[derive(Debug, Args)]

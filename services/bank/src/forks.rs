@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
-    client::{AcceptedFork, BankAddress, Fork, Service},
-    print::{line, print},
+    client::{AcceptedFork, Fork, Service},
+    print::{Common, line, print},
 };
 
 /// How many messages and processes of a fork are shown as text; JSON has all that the service tells.
@@ -31,15 +31,6 @@ enum What {
     List(Common),
     /// Let the consumers of a service go on from the forks they stand at; what they dealt with beyond them stays.
     Accept(AcceptArgs),
-}
-
-#[derive(Debug, Args)]
-struct Common {
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    bank: BankAddress,
 }
 
 #[derive(Debug, Args)]

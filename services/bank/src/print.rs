@@ -2,6 +2,21 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use clap::Args;
+
+use crate::client::BankAddress;
+
+/// What every tool for operators is told: whom to ask, and how to answer.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub bank: BankAddress,
+}
+
 /// Prints an answer as a JSON document, or its text: in which what others sent commands no terminal.
 ///
 /// # Errors

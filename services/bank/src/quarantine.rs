@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{BankAddress, BankClient, ClientError, Handled, ParkedKey, ParkedMessages, RetriedKey, RetriedKeys},
-    print::{HowFar, line, print},
+    client::{BankClient, ClientError, Handled, ParkedKey, ParkedMessages, RetriedKey, RetriedKeys},
+    print::{Common, HowFar, line, print},
 };
 
 /// Who decides, unless told otherwise.
@@ -34,15 +34,6 @@ enum What {
     Retry(RetryArgs),
     /// Drop a key's first message for good, also in every rebuild; then `retry` tries what stands behind it.
     Discard(DiscardArgs),
-}
-
-#[derive(Debug, Args)]
-struct Common {
-    /// JSON instead of text
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    bank: BankAddress,
 }
 
 #[derive(Debug, Args)]
