@@ -82,18 +82,24 @@ async fn a_partition_that_grows_back_while_a_projection_begins_is_read_anew() {
     }
 }
 
-/// As long as before, and nothing in it that was not applied: but for what is told later, and for whoever compares it with a
-/// read model that is filled anew, it stands in another history.
-#[tokio::test]
-async fn a_partition_made_anew_after_a_restore_is_heard_of_in_its_new_history() {
+/// Two messages are applied; then their source is restored to a position, and the topic made anew: as long as before.
+async fn made_anew(fork: u64) -> (World, Running<ConsumerEnd>) {
     let (world, bus) = quiet_world().await;
     let consumer = world.consumer();
     send(&bus, [letter(0, 1), letter(1, 2)]).await;
     folds(&world, &bus, &[1, 2]).await;
     consumer.stop().await.unwrap();
     bus.lose_records(&home(), Offset::new(0));
-    send(&bus, [letter(0, 1), letter(1, 2)].map(|letter| letter.restored(2, &[(1, 2)]))).await;
+    send(&bus, [letter(0, 1), letter(1, 2)].map(|letter| letter.restored(2, &[(1, fork)]))).await;
     let consumer = world.consumer();
+    (world, consumer)
+}
+
+/// Nothing is in it that was not applied: but for what is told later, and for whoever compares it with a
+/// read model that is filled anew, it stands in another history.
+#[tokio::test]
+async fn a_partition_made_anew_after_a_restore_is_heard_of_in_its_new_history() {
+    let (world, consumer) = made_anew(2).await;
     let lane = Lane::topic(&source(2), TOPIC, 0);
     let heard = || checkpoint(&world, &lane).filter(|at| at.position == Position::new(2));
     eventually(heard, || format!("{:?}", world.read_store.checkpoints(ProjectionKey::of::<Totals>()))).await;
@@ -104,14 +110,7 @@ async fn a_partition_made_anew_after_a_restore_is_heard_of_in_its_new_history() 
 /// The same where the restore lost what was applied: nothing was shown of it, and nobody told.
 #[tokio::test]
 async fn a_partition_made_anew_after_a_restore_that_lost_what_was_applied_stands_still() {
-    let (world, bus) = quiet_world().await;
-    let consumer = world.consumer();
-    send(&bus, [letter(0, 1), letter(1, 2)]).await;
-    folds(&world, &bus, &[1, 2]).await;
-    consumer.stop().await.unwrap();
-    bus.lose_records(&home(), Offset::new(0));
-    send(&bus, [letter(0, 1), letter(1, 2)].map(|letter| letter.restored(2, &[(1, 1)]))).await;
-    let consumer = world.consumer();
+    let (world, consumer) = made_anew(1).await;
     alarm(&consumer, "forked at 1").await;
     assert_eq!(folded(&world), [1, 2]);
 }
