@@ -1,7 +1,7 @@
 //! How a relay ends before it is told to, and what it mends by itself.
 
 use crate::{
-    bus::{BusError, EnvelopeError, Offset, TopicPartition},
+    bus::{BusError, TopicPartition},
     model::{DecodeError, Incarnation, StoreId},
     runtime::Ending,
     store::{Position, ProgressError, StoreError},
@@ -40,15 +40,13 @@ pub enum RelayHalt {
         /// The other history.
         found: Incarnation,
     },
-    /// The topic has a record that is no message of ours.
-    #[error("{partition} has a record at offset {offset} that is no message: {source}")]
-    NoMessage {
-        /// Where it is.
+    /// A partition ends with records that are no messages, more than are passed over.
+    #[error("{partition} ends with {records} records or more that are no messages: who else writes there?")]
+    NoMessages {
+        /// Where they are.
         partition: TopicPartition,
-        /// Its offset.
-        offset: Offset,
-        /// Why it is none.
-        source: EnvelopeError,
+        /// How many were looked at.
+        records: usize,
     },
     /// More was published than the store holds: it went back, by a copied folder or lost files.
     #[error("position {published} was published already, the store ends at {head}: it went back; restore it properly")]

@@ -7,13 +7,16 @@ use super::{
     end::{RelayHalt, Trouble},
 };
 use crate::{
-    bus::{Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, Offset, Record, TopicPartition},
+    bus::{Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, EnvelopeError, Offset, TopicPartition},
     runtime::Runtime,
     store::{EventStore, Fork, Position},
 };
 
 /// How long to wait for the next records of a partition that is known to have some.
 const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How many records at the end of a partition are passed over that are no messages.
+const NO_MESSAGES_MAX: usize = 1_000;
 
 /// How far one partition is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,12 +76,13 @@ impl Survey<'_> {
     /// Compares a partition with the checkpoint: what the topic lost is behind the lane's `sent` and will be sent
     /// again.
     pub(super) async fn lane(&self, partition: &TopicPartition) -> Result<Lane, Trouble> {
-        let Some(tail) = self.bus.tail(partition, None).await? else { return Ok(Lane::default()) };
+        let (end, last) = self.last(partition).await?;
+        let Some(end) = end else { return Ok(Lane::default()) };
         // Looked at after the tail: a twin may have published meanwhile what was appended meanwhile.
         let head = self.store.heads().await?.synced;
-        let last = self.message(partition, &tail, head)?;
-        let untold = last.origin.source.incarnation != self.store.identity().incarnation;
-        let last_offset = Some(tail.offset);
+        let last = last.map(|last| self.message(partition, last, head)).transpose()?;
+        let untold = last.is_some_and(|last| last.origin.source.incarnation != self.store.identity().incarnation);
+        let last_offset = Some(end);
         let believed = self.checkpoint.last_sent(partition.partition);
         if believed == Position::ZERO {
             return Ok(Lane { last_offset, untold, ..Lane::default() });
@@ -87,13 +91,30 @@ impl Survey<'_> {
         // at the offset that was acknowledged for the last message must be that message.
         if let Some(offset) = self.checkpoint.offset(partition.partition) {
             let mark = self.bus.tail(partition, Some(offset.next())).await?.filter(|mark| mark.offset == offset);
-            let mark = mark.map(|mark| self.message(partition, &mark, head)).transpose()?;
+            let mark = mark.and_then(|mark| Envelope::decode(&mark.headers, &mark.value).ok());
+            let mark = mark.map(|mark| self.message(partition, mark, head)).transpose()?;
             if mark.is_some_and(|mark| self.is_shared(&mark) && mark.position == believed) {
                 return Ok(Lane::whole(believed, Some(offset), (last_offset, untold)));
             }
         }
-        let (sent, sent_at) = self.scan(partition, believed, tail.offset, head).await?;
+        let (sent, sent_at) = self.scan(partition, believed, end, head).await?;
         Ok(Lane::whole(sent, sent_at, (last_offset, untold)))
+    }
+
+    /// The offset of a partition's last record, and its last message. What is no message is nobody's evidence: of what was
+    /// put there by mistake nothing follows about what was sent.
+    async fn last(&self, partition: &TopicPartition) -> Result<(Option<Offset>, Option<Envelope>), Trouble> {
+        let (mut end, mut below) = (None, None);
+        for _ in 0..NO_MESSAGES_MAX {
+            let Some(record) = self.bus.tail(partition, below).await? else { return Ok((end, None)) };
+            end = end.or(Some(record.offset));
+            match Envelope::decode(&record.headers, &record.value) {
+                Ok(message) => return Ok((end, Some(message))),
+                Err(error) => passed_over(partition, record.offset, &error),
+            }
+            below = Some(record.offset);
+        }
+        Err(RelayHalt::NoMessages { partition: partition.clone(), records: NO_MESSAGES_MAX }.into())
     }
 
     /// Something is missing: how far a new reader would get, by its watermark. What follows a hole does not count,
@@ -119,7 +140,13 @@ impl Survey<'_> {
                 }
                 BusEvent::Records(_, records) => {
                     for record in records.iter().filter(|record| record.offset <= end) {
-                        let message = self.message(partition, record, head)?;
+                        let message = match Envelope::decode(&record.headers, &record.value) {
+                            Ok(message) => self.message(partition, message, head)?,
+                            Err(error) => {
+                                passed_over(partition, record.offset, &error);
+                                continue;
+                            }
+                        };
                         let Envelope { previous, position, .. } = message;
                         let is_next = previous <= watermark && watermark < position && position <= believed;
                         if is_next && self.is_shared(&message) {
@@ -133,13 +160,8 @@ impl Survey<'_> {
         Ok((watermark, at))
     }
 
-    /// A record's message: of this store, and of a history that it descends from.
-    fn message(&self, partition: &TopicPartition, record: &Record, head: Position) -> Result<Envelope, RelayHalt> {
-        let message = Envelope::decode(&record.headers, &record.value).map_err(|source| RelayHalt::NoMessage {
-            partition: partition.clone(),
-            offset: record.offset,
-            source,
-        })?;
+    /// A message, if it is of this store, and of a history that it descends from.
+    fn message(&self, partition: &TopicPartition, message: Envelope, head: Position) -> Result<Envelope, RelayHalt> {
         let source = message.origin.source;
         let identity = self.store.identity();
         if source.store != identity.store {
@@ -161,4 +183,8 @@ impl Survey<'_> {
         incarnation == identity.incarnation
             || Fork::shared_up_to(&identity.forks, incarnation).is_some_and(|shared| message.position <= shared)
     }
+}
+
+fn passed_over(partition: &TopicPartition, offset: Offset, error: &EnvelopeError) {
+    tracing::error!(%partition, %offset, %error, "a record on our topic is no message: passed over");
 }

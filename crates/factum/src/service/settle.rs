@@ -120,10 +120,21 @@ async fn lasts(bus: &dyn Bus, topic: &str) -> Result<Vec<Awaited>, SettleError> 
     };
     let mut lasts = Vec::new();
     for partition in 0..partitions {
-        let Some(last) = bus.tail(&TopicPartition::new(topic, partition), None).await? else { continue };
-        let message = Envelope::decode(&last.headers, &last.value)?;
+        let Some(message) = last_message(bus, &TopicPartition::new(topic, partition)).await? else { continue };
         let (store, history, position) = (message.origin.source.store, message.history(), message.position);
         lasts.push(Awaited { store, history, topic: topic.to_owned(), partition, position });
     }
     Ok(lasts)
+}
+
+/// The last message on a partition: behind it there may be what is none.
+async fn last_message(bus: &dyn Bus, partition: &TopicPartition) -> Result<Option<Envelope>, SettleError> {
+    let mut below = None;
+    while let Some(record) = bus.tail(partition, below).await? {
+        if let Ok(message) = Envelope::decode(&record.headers, &record.value) {
+            return Ok(Some(message));
+        }
+        below = Some(record.offset);
+    }
+    Ok(None)
 }
