@@ -10,7 +10,7 @@ use super::{
     DynPublication, OutgoingMessage,
     checkpoint::RelayCheckpoint,
     end::{RelayHalt, Trouble},
-    survey::{self, Lane},
+    survey::{self, Lane, Mark},
 };
 use crate::{
     bus::{Bus, Envelope, HISTORY_LEFT_NAME, NewRecord, Offset, Origin, TopicPartition, partition_of},
@@ -140,6 +140,8 @@ impl Lanes {
             if *position > lane.sent {
                 (lane.sent, lane.sent_at) = (*position, Some(*offset));
             }
+            // Where nothing was before, the first one is what the next look is for.
+            lane.seen = lane.seen.or(Some(Mark { position: lane.sent, offset: *offset }));
             (lane.last_offset, lane.untold) = (Some(*offset), false);
         }
         Ok(())
@@ -229,5 +231,34 @@ impl Publisher {
             actor: event.metadata.actor.clone(),
             data: message.data.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bus::{Headers, MemoryBus, TopicSpec},
+        testing::NOW,
+    };
+
+    /// The first message of a partition was lost before the checkpoint said that it was sent, and a twin that was displaced
+    /// sent something in its place: the next one's offset is above the first one's, as it should be.
+    #[tokio::test]
+    async fn the_first_message_of_a_partition_is_looked_for_before_more_is_said_to_be_sent() {
+        let topic: Arc<str> = "shop.counters.counter.events".into();
+        let bus = MemoryBus::new();
+        bus.ensure_topics(&[TopicSpec::new(&topic, 1).unwrap()]).await.unwrap();
+        let of_the_twin =
+            NewRecord { key: "k".into(), headers: Headers::new(), value: "another".into(), timestamp: NOW };
+        let partition = TopicPartition::new(topic.clone(), 0);
+        bus.producer().await.unwrap().produce(vec![(partition, of_the_twin)]).await.unwrap();
+        let mut lanes = Lanes::new(vec![Lane::default()], &[]);
+        lanes.acknowledged(&[(0, Position::new(1))], &[Offset::new(0)], &topic).unwrap();
+        assert!(lanes.look_back(&bus, &topic).await.is_ok(), "nothing was sent behind it that could be in vain");
+        let mut lanes = Lanes::new(vec![Lane::default()], &[]);
+        lanes.acknowledged(&[(0, Position::new(1))], &[Offset::new(0)], &topic).unwrap();
+        lanes.acknowledged(&[(0, Position::new(2))], &[Offset::new(1)], &topic).unwrap();
+        assert!(lanes.look_back(&bus, &topic).await.is_err());
     }
 }
