@@ -117,6 +117,7 @@ impl ProjectionConsumer {
     /// After the commit: what was written is known to the book, to waiting queries and to whoever looks.
     fn written(&self, partition: &TopicPartition, plan: &Plan, changes: Changes, session: &mut Session) {
         session.book.written(&plan.moves);
+        session.book.note_holes(&plan.gaps, &plan.filled);
         session.parking.show(changes, &self.parts());
         let moved = plan.moves.iter().map(|CheckpointMove { lane, next, .. }| (lane.clone(), *next));
         self.watermarks.moved(self.projection.key(), moved);

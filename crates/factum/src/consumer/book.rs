@@ -19,6 +19,8 @@ pub(super) struct Book {
     stored: HashMap<Lane, Checkpoint>,
     /// Lanes whose partition was read again from its beginning because of a gap above this watermark.
     reread: HashMap<Lane, Position>,
+    /// Gaps that stayed all the same: the last one seen on each lane, until it is filled.
+    holes: HashMap<Lane, Gap>,
     /// The newest history known of a store on a partition, before its messages come.
     histories: HashMap<(TopicPartition, StoreId), History>,
     /// Where an operator lets it go on with another history than the one whose messages it has dealt with.
@@ -223,6 +225,30 @@ impl Book {
     /// Notes that the partition is read again because of a gap.
     pub(super) fn note_reread(&mut self, gap: &Gap) {
         self.reread.insert(gap.lane.clone(), gap.watermark);
+    }
+
+    /// Lanes with a hole that these moves fill, on the lane itself or in a later history that their source goes on in. What
+    /// stood there in the history before may be sent again in the later one, and never again in its own.
+    pub(super) fn filled(&self, moves: &[CheckpointMove], histories: &[(StoreId, History)]) -> Vec<Lane> {
+        let fills = |step: &CheckpointMove, lane: &Lane, hole: &Gap| {
+            let Some(source) = step.lane.source().filter(|_| step.lane.of_topic() == lane.of_topic()) else {
+                return false;
+            };
+            let Source { store, incarnation } = source;
+            let history = histories.iter().find(|(of, seen)| *of == store && seen.incarnation == incarnation);
+            let shared = history.and_then(|(_, history)| Fork::shared_up_to(&history.lineage, hole.source.incarnation));
+            let descends = store == hole.source.store && incarnation != hole.source.incarnation;
+            descends && shared.is_some_and(|fork| step.next.position >= hole.previous.min(fork))
+        };
+        let is_filled =
+            |(lane, hole): &(&Lane, &Gap)| moves.iter().any(|step| step.lane == **lane || fills(step, lane, hole));
+        self.holes.iter().filter(is_filled).map(|(lane, _)| lane.clone()).collect()
+    }
+
+    /// These gaps stayed, and these are filled.
+    pub(super) fn note_holes(&mut self, seen: &[Gap], filled: &[Lane]) {
+        filled.iter().for_each(|lane| drop(self.holes.remove(lane)));
+        self.holes.extend(seen.iter().map(|gap| (gap.lane.clone(), gap.clone())));
     }
 
     /// The moves of a draft, and of the place to resume reading.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     bus::{Envelope, EnvelopeError, Offset, Record, Remains, TopicPartition},
     model::{Source, StoreId},
-    read::CheckpointMove,
+    read::{CheckpointMove, Lane},
     store::History,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) repeated: u64,
     /// Gaps that stayed although the partition was read again: their records are discarded.
     pub(super) gaps: Vec<Gap>,
+    /// Lanes of which nothing is missing any more.
+    pub(super) filled: Vec<Lane>,
     /// The histories seen, each once in a row; a store that was never restored has none to tell of.
     pub(super) histories: Vec<(StoreId, History)>,
     pub(super) end: PlanEnd,
@@ -65,6 +67,7 @@ impl Plan {
             resume: Offset::new(0),
             repeated: 0,
             gaps: Vec::new(),
+            filled: Vec::new(),
             histories: Vec::new(),
             end: PlanEnd::Done,
         };
@@ -79,6 +82,7 @@ impl Plan {
             plan.resume = record.offset.next();
         }
         plan.moves = book.moves(draft, partition, plan.resume);
+        plan.filled = book.filled(&plan.moves, &plan.histories);
         plan
     }
 

@@ -59,8 +59,8 @@ pub(super) fn done(
         if over {
             report.alarms.remove(&partition.to_string());
         }
-        for step in &plan.moves {
-            report.alarms.remove(step.lane.as_str());
+        for lane in plan.moves.iter().map(|step| &step.lane).chain(&plan.filled) {
+            report.alarms.remove(lane.as_str());
         }
     });
 }

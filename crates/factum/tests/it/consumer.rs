@@ -202,6 +202,24 @@ async fn a_gap_is_reported_and_nothing_after_it_applied_until_it_is_filled() {
     no_alarm(&consumer).await;
 }
 
+/// A partition lost everything but what was sent on top just then; after a restore all of it was sent again, in the history
+/// that goes on. In the one before nothing is missing any more, and nobody would ever fill it: the alarm stayed, and what was
+/// filled anew could not answer.
+#[tokio::test]
+async fn a_gap_that_was_left_in_an_earlier_history_is_filled_by_the_later_one() {
+    let (world, bus) = quiet_world().await;
+    let consumer = world.consumer();
+    send(&bus, [letter(5, 6)]).await;
+    alarm(&consumer, "publish again from position 0").await;
+    let again = |previous, position| letter(previous, position).restored(2, &[(1, 8)]);
+    send(&bus, [again(0, 1)]).await;
+    folds(&world, &bus, &[1]).await;
+    alarm(&consumer, "up to 5").await;
+    send(&bus, [again(1, 5), again(5, 6), again(6, 9)]).await;
+    folds(&world, &bus, &[1, 5, 6, 9]).await;
+    no_alarm(&consumer).await;
+}
+
 #[tokio::test]
 async fn a_gap_that_the_partition_itself_can_fill_is_filled() {
     let (world, bus) = quiet_world().await;

@@ -335,6 +335,7 @@ impl EffectConsumer {
         let Outcome { plan, tally, end } = batch.outcome(&session.book, partition);
         if let Some(plan) = plan {
             session.book.written(&plan.moves);
+            session.book.note_holes(&plan.gaps, &plan.filled);
             session.catch_up.reached(partition, plan.resume);
             if !plan.moves.is_empty() {
                 session.unsaved.insert(partition.topic.clone());
