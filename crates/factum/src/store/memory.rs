@@ -101,6 +101,25 @@ impl MemoryStore {
         Self { shared: Arc::new(Shared { identity, log: Mutex::new(log), state }) }
     }
 
+    /// A copy of it as it is now, with its progress, as of a folder while no process has it open: the same history. A
+    /// backup is one, until it is restored.
+    #[must_use]
+    pub fn copied(&self) -> Self {
+        let log = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state = watch::Sender::new(State { head: log.head(), closed: false });
+        Self { shared: Arc::new(Shared { identity: self.shared.identity.clone(), log: Mutex::new(log), state }) }
+    }
+
+    /// As [`MemoryStore::restored_at`], with the progress that there is now: what a restore of a folder takes over. Where
+    /// its log had lost its end, that may be of events beyond it.
+    #[must_use]
+    pub fn restored_with_progress_at(&self, position: Position) -> Self {
+        let restored = self.restored_at(position);
+        let progress = self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).progress_of_all();
+        restored.shared.log.lock().unwrap_or_else(PoisonError::into_inner).take_over(progress);
+        restored
+    }
+
     /// The log of an open store. A panic under the lock leaves no half of an append: all is judged before anything
     /// is changed.
     fn log(&self) -> Result<MutexGuard<'_, Log>, StoreError> {

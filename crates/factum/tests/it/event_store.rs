@@ -93,6 +93,16 @@ async fn a_restored_memory_store_has_whole_appends_and_goes_on_beside_the_old_on
     assert_ne!(after.incarnation, before.incarnation);
     assert_eq!(after.forks, [Fork { parent: before.incarnation, position: Position::new(2) }]);
     assert_ne!(restored.progress("relay/a").await.unwrap(), claimed);
+    // A copy is as old as it is; what is restored from it knows how far its relays were then.
+    let copy = old.copied();
+    old.advance_progress("relay/a", claimed.epoch, None, b"later").await.unwrap();
+    let whole = copy.restored_with_progress_at(Position::MAX);
+    assert_eq!((copy.identity(), whole.heads().await.unwrap().synced), (before, Position::new(6)));
+    assert_eq!(whole.progress("relay/a").await.unwrap(), claimed);
+    assert_eq!(whole.identity().forks, [Fork { parent: before.incarnation, position: Position::new(6) }]);
+    let cut = old.restored_with_progress_at(Position::new(3));
+    assert_eq!(cut.progress("relay/a").await.unwrap().value.as_deref(), Some(&b"later"[..]));
+    assert_eq!(cut.heads().await.unwrap().synced, Position::new(2));
     // What was kept is known, what was lost is new.
     assert!(append(&restored, 1).await.repeated);
     let again = append(&restored, 2).await;

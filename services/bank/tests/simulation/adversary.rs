@@ -3,28 +3,32 @@
 use std::time::Duration;
 
 use factum::{
-    bus::{Bus as _, Offset, TopicPartition},
+    bus::{Bus as _, Headers, NewRecord, Offset, TopicPartition},
     runtime::Task,
 };
 
-use crate::world::{Kind, World};
+use crate::world::{COMMAND_TOPIC, Kind, World};
 
 /// The longest time between two strokes.
 const WAIT_MAX: Duration = Duration::from_secs(6);
 /// The most records that a partition loses at once.
 const LOST_MAX: u64 = 20;
-const TOPICS: [&str; 4] = [
-    "bank.accounts.account.events",
-    "bank.accounts.outcome.events",
-    "bank.transfers.transfer.events",
-    "bank.accounts.commands.transfers",
-];
+const TOPICS: [&str; 4] =
+    ["bank.accounts.account.events", "bank.accounts.outcome.events", "bank.transfers.transfer.events", COMMAND_TOPIC];
+/// The header that names a command.
+const COMMAND_ID_HEADER: &str = "ce_commandid";
 
 /// The most events that a backup lacks.
 const MISSED_MAX: u64 = 15;
+/// How old a backup is at most.
+const BACKUP_AGE_MAX: Duration = Duration::from_secs(4);
 
-/// Strikes once: the accounts come back from a backup that lacks the last events.
+/// Strikes once: the accounts come back without their last events, in half of the worlds from a backup.
 pub(crate) async fn lose_history(world: &World) {
+    if world.random_below(2) == 0 {
+        world.back_up(Kind::Accounts);
+        world.pause(BACKUP_AGE_MAX).await;
+    }
     world.restore(Kind::Accounts, 1 + world.random_below(MISSED_MAX)).await;
     world.note_loss();
 }
@@ -36,15 +40,19 @@ pub(crate) fn begin(world: &World) -> Task {
         loop {
             world.pause(WAIT_MAX).await;
             let kind = Kind::ALL[world.random_below(3) as usize];
-            match world.random_below(10) {
+            match world.random_below(13) {
                 0..=3 => world.kill(kind),
                 4 => world.twin(kind).await,
                 5 | 6 => lose_records(&world).await,
                 7 => {
-                    world.bus().delete_topic(TOPICS[world.random_below(4) as usize]);
-                    world.note_loss();
+                    let topic = TOPICS[world.random_below(4) as usize];
+                    world.bus().delete_topic(topic);
+                    world.note_loss_on(topic);
                 }
                 8 => world.lose_read_database(),
+                9 => world.suspend(kind).await,
+                10 => world.kill_twin(),
+                11 => write_junk(&world).await,
                 _ if kind == Kind::Statements => world.lose_read_database(),
                 _ => world.restore(kind, 0).await,
             }
@@ -60,6 +68,23 @@ async fn lose_records(world: &World) {
     if let Some(last) = world.bus().records(&partition).last() {
         let from = last.offset.get().saturating_sub(world.random_below(LOST_MAX));
         world.bus().lose_records(&partition, Offset::new(from));
-        world.note_loss();
+        world.note_loss_on(topic);
+    }
+}
+
+/// Somebody writes what is no command where commands are expected; sometimes at least an id can be read.
+async fn write_junk(world: &World) {
+    let Ok(partitions) = world.bus().partitions(COMMAND_TOPIC).await else { return };
+    let partition = TopicPartition::new(COMMAND_TOPIC, world.random_below(partitions.into()) as u32);
+    let text = format!("junk {}", world.random_below(u64::MAX));
+    let mut headers = Headers::new();
+    if world.random_below(2) == 0 {
+        headers.push(COMMAND_ID_HEADER, text.replace(' ', "-"));
+    }
+    let timestamp = world.runtime().now();
+    let record = NewRecord { key: "junk".into(), headers, value: text.clone().into(), timestamp };
+    let Ok(mut producer) = world.bus().producer().await else { return };
+    if producer.produce(vec![(partition, record)]).await.is_ok() {
+        world.note_junk(text);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use factum::{
     EventStore, Position, Reactor as _, Selection,
     bus::{Bus as _, Envelope, TopicPartition, partition_of},
@@ -15,7 +16,7 @@ use crate::{
     Tally,
     client::{Ledger, decimal},
     outside::{OfHeard, OfOwn},
-    world::{Kind, World, lock},
+    world::{COMMAND_TOPIC, Kind, World, lock},
 };
 
 /// How many events one read asks for.
@@ -68,6 +69,9 @@ pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
     day(world, &accounts).await;
     told_outside(world, true).await;
     diary(world, &accounts).await;
+    clerks(world).await;
+    answered(world).await;
+    put_aside(world).await;
     let count = |wanted| ends.values().filter(|end| **end == wanted).count() as u64;
     Tally {
         acknowledged: ledger.acknowledged,
@@ -78,24 +82,24 @@ pub(crate) async fn audit(world: &World, ledger: &Ledger) -> Tally {
     }
 }
 
-/// After the accounts came back without their last events: what is shown is what is recorded now, or somebody says that
-/// it cannot be; and once the read database is filled anew, all of it is. Where nothing was published since, nobody
-/// behind the bus can know.
+/// After the accounts came back without their last events: each partition says so; what is shown is what is recorded now,
+/// or somebody says that it cannot be; and once the read database is filled anew, all of it is.
 pub(crate) async fn after_a_loss(world: &World) {
     world.come_to_rest().await;
     told_outside(world, false).await;
-    let mut recorded = accounts(world).await;
+    answered(world).await;
+    let recorded = accounts(world).await;
     let now = world.store(Kind::Accounts).identity().source();
-    for id in recorded.keys().copied().collect::<Vec<_>>() {
+    for partition in 0..PARTITIONS {
+        let partition = TopicPartition::new(ACCOUNT_TOPIC, partition);
+        let Some(last) = world.bus().tail(&partition, None).await.unwrap() else { continue };
+        let last = Envelope::decode(&last.headers, &last.value).expect("is ours");
+        assert_eq!(last.origin.source, now, "{partition} ends with the history that was left");
+    }
+    for id in recorded.keys() {
         let partition =
             TopicPartition::new(ACCOUNT_TOPIC, partition_of(format!("account-{id}").as_bytes(), PARTITIONS));
-        let last = world.bus().tail(&partition, None).await.unwrap();
-        let told = last.is_some_and(|last| {
-            Envelope::decode(&last.headers, &last.value).is_ok_and(|message| message.origin.source == now)
-        });
-        if !told {
-            recorded.remove(&id);
-        }
+        assert!(world.bus().tail(&partition, None).await.unwrap().is_some(), "nothing is told of {id}");
     }
     let service = world.service(Kind::Statements).expect("runs");
     let mut loops = service.health().loops().into_iter();
@@ -183,10 +187,10 @@ async fn told_outside(world: &World, only: bool) {
     }
 }
 
-/// What operators discarded, by the ids of the events.
-pub(crate) async fn discarded(world: &World) -> BTreeSet<String> {
+/// What operators discarded in a service, by the ids of the events.
+pub(crate) async fn discarded(world: &World, by: Kind) -> BTreeSet<String> {
     let mut discarded = BTreeSet::new();
-    for event in events(world, Kind::Statements).await {
+    for event in events(world, by).await {
         if &*event.name == "quarantine.discarded" {
             let data: Value = serde_json::from_slice(&event.data).unwrap();
             discarded.insert(data["event_id"].as_str().unwrap().to_owned());
@@ -197,7 +201,7 @@ pub(crate) async fn discarded(world: &World) -> BTreeSet<String> {
 
 /// Nothing that was discarded is written down, as it is where all was written down anew since.
 pub(crate) async fn without_discarded(world: &World) {
-    let discarded = discarded(world).await;
+    let discarded = discarded(world, Kind::Statements).await;
     for event in events(world, Kind::Accounts).await {
         if event.stream.category() == "account" && discarded.contains(&event.id.to_string()) {
             let page = ask(world, "diary", &format!("account_id={}", event.stream.id())).await;
@@ -210,7 +214,7 @@ pub(crate) async fn without_discarded(world: &World) {
 /// What happened to each account was written down once and in order, but for what operators discarded: that may have
 /// been written down just before.
 async fn diary(world: &World, accounts: &BTreeMap<Uuid, Account>) {
-    let discarded = discarded(world).await;
+    let discarded = discarded(world, Kind::Statements).await;
     let mut expected: BTreeMap<Uuid, Vec<(u64, bool)>> = accounts.keys().map(|id| (*id, Vec::new())).collect();
     for event in events(world, Kind::Accounts).await {
         if event.stream.category() == "account" {
@@ -225,6 +229,62 @@ async fn diary(world: &World, accounts: &BTreeMap<Uuid, Account>) {
         let expected: Vec<u64> = expected.into_iter().map(|(version, _)| version).collect();
         assert_eq!(page, expected, "diary of {id}");
     }
+}
+
+/// What happened to each account was counted by its clerk, once and in order, but for what operators discarded; and each
+/// clerk rang for the last time after that.
+async fn clerks(world: &World) {
+    let discarded = discarded(world, Kind::Transfers).await;
+    let mut expected: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
+    for event in events(world, Kind::Accounts).await {
+        if event.stream.category() == "account" {
+            expected.entry(event.stream.id().to_owned()).or_default().push(event.id.as_uuid());
+        }
+    }
+    let mut counted: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
+    for event in events(world, Kind::Transfers).await {
+        if &*event.name == "clerk.counted" {
+            counted.entry(event.stream.id().to_owned()).or_default().extend(event.metadata.causation_id);
+        }
+    }
+    for (account, mut expected) in expected {
+        let counted = counted.remove(&account).unwrap_or_default();
+        expected.retain(|event| counted.contains(event) || !discarded.contains(&event.to_string()));
+        assert_eq!(counted, expected, "what the clerk of {account} counted");
+    }
+    assert!(counted.is_empty(), "counted what never happened: {counted:?}");
+}
+
+/// Every command that is on its topic has its outcome recorded, also where a restore had lost it.
+async fn answered(world: &World) {
+    let events = events(world, Kind::Accounts).await;
+    let answered: BTreeSet<_> = events.into_iter().filter_map(|event| event.metadata.bus_command).collect();
+    for partition in 0..PARTITIONS {
+        for record in world.bus().records(&TopicPartition::new(COMMAND_TOPIC, partition)) {
+            let Ok(message) = Envelope::decode(&record.headers, &record.value) else { continue };
+            let id = message.command_id.unwrap_or_default();
+            assert!(id.is_empty() || answered.contains(&id), "{} {id} has no outcome", message.name);
+        }
+    }
+}
+
+/// What was no command was put aside, once: as a dead letter, or refused where an id could be read.
+async fn put_aside(world: &World) {
+    let mut letters: BTreeMap<String, u64> = BTreeMap::new();
+    for event in events(world, Kind::Accounts).await {
+        let data: Value = serde_json::from_slice(&event.data).unwrap();
+        if &*event.name == "dead-letter.received" {
+            *letters.entry(data["value"].as_str().unwrap().to_owned()).or_default() += 1;
+        } else if let Some(id) = event.metadata.bus_command.filter(|id| id.starts_with("junk-")) {
+            assert_eq!((&*event.name, &data["code"]), ("outcome.refused", &Value::from("malformed")));
+            *letters.entry(id.replace('-', " ")).or_default() += 1;
+        }
+    }
+    for text in world.junk() {
+        let count = letters.get(&STANDARD.encode(&text)).or_else(|| letters.get(&text));
+        assert_eq!(count, Some(&1), "{text} was put aside so often");
+    }
+    assert!(letters.values().all(|count| *count == 1), "put aside more than once: {letters:?}");
 }
 
 /// The days' totals together are what moved.
@@ -328,7 +388,8 @@ async fn counts_once(world: &World) {
     for event in events(world, Kind::Transfers).await {
         let data: Value = serde_json::from_slice(&event.data).unwrap();
         match event.stream.category() {
-            "transfer" => {
+            "quarantine" => {}
+            "transfer" | "clerk" => {
                 let cause = (event.stream.as_str().to_owned(), event.metadata.causation_id);
                 // What a client asked for has no cause among messages.
                 let first = *causes.entry(cause).or_insert(event.command_id);

@@ -24,7 +24,7 @@ const THINK_MAX: Duration = Duration::from_secs(2);
 const SENDS_MAX: u32 = 2_000;
 const CLIENTS_MAX: u64 = 4;
 const COMMANDS_MAX: u64 = 12;
-/// Its name.
+/// The name of the first late comer.
 const LATE_COMER: u128 = 100;
 /// What an account begins with, in minor units.
 const FIRST_DEPOSIT: u64 = 10_000;
@@ -82,8 +82,9 @@ pub(crate) fn all(world: &World) -> Clients {
 
 /// One more client, who sends commands for certain.
 pub(crate) fn late_comer(world: &World, ledger: Ledger) -> Clients {
+    let name = LATE_COMER + ledger.accounts.len() as u128;
     let ledger = Arc::new(Mutex::new(ledger));
-    let client = Client { world: world.clone(), name: LATE_COMER, sent: 0, ledger: Arc::clone(&ledger) };
+    let client = Client { world: world.clone(), name, sent: 0, ledger: Arc::clone(&ledger) };
     Clients { tasks: vec![world.runtime().spawn(client.work(COMMANDS_MAX))], ledger }
 }
 

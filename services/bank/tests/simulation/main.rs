@@ -8,6 +8,7 @@
 
 mod adversary;
 mod audit;
+mod clerk;
 mod client;
 mod diary;
 mod operator;
@@ -87,7 +88,10 @@ fn run(seed: u64) -> (Tally, u64) {
         let world = World::new(&told, odds);
         let loses_history = told.random_below(LOST_HISTORIES_ONE_IN) == 0;
         let unlucky = !loses_history && told.random_below(FAILING_ONE_IN) == 0;
-        diary::fails_on(unlucky.then(|| (client::any_account(&world), 1 + world.random_below(FAILING_AT_MAX))));
+        // The diary, the clerks, or both.
+        let who = if unlucky { 1 + world.random_below(3) } else { 0 };
+        diary::fails_on((who & 1 > 0).then(|| (client::any_account(&world), 1 + world.random_below(FAILING_AT_MAX))));
+        clerk::fails_on((who & 2 > 0).then(|| client::any_account(&world)));
         world.open();
         let clients = client::all(&world);
         let adversary = adversary::begin(&world);
@@ -100,6 +104,7 @@ fn run(seed: u64) -> (Tally, u64) {
         adversary.abort();
         operator.abort();
         diary::fails_on(None);
+        clerk::fails_on(None);
         let mut tally = if loses_history {
             audit::after_a_loss(&world).await;
             Tally { histories: 1, ..Tally::default() }

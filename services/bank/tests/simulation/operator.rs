@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use factum::{ActorId, Reason, Service, quarantine::QuarantineError, rebuild::Operation, runtime::Task};
+use factum::{
+    ActorId, Reason, Service, quarantine::QuarantineError, rebuild::Operation, receiver::DeadLetterError, runtime::Task,
+};
 
 use crate::{
     audit,
@@ -28,8 +30,11 @@ pub(crate) fn begin(world: &World) -> Task {
     world.runtime().spawn(async move {
         loop {
             world.pause(WAIT_MAX).await;
-            let Some(service) = world.service(Kind::Statements) else { continue };
-            if world.random_below(2) == 0 {
+            let kind = Kind::ALL[world.random_below(3) as usize];
+            let Some(service) = world.service(kind) else { continue };
+            if kind == Kind::Accounts {
+                let _ = world.runtime().within(ANSWER_WAIT, acknowledge(&service)).await;
+            } else if kind == Kind::Statements && world.random_below(3) == 0 {
                 let model = READ_MODELS[world.random_below(READ_MODELS.len() as u64) as usize];
                 let operation = Operation::ALL[world.random_below(Operation::ALL.len() as u64) as usize];
                 // Another one may be under way.
@@ -59,6 +64,14 @@ async fn decide(world: &World, service: &Service) -> Result<(), QuarantineError>
     decided.map(drop)
 }
 
+/// The first dead letter, if there is one.
+async fn acknowledge(service: &Service) -> Result<bool, DeadLetterError> {
+    let (_, first) = service.dead_letters().list(1).await?;
+    let Some(letter) = first.first() else { return Ok(false) };
+    let seen = Reason::new("seen").expect("is a reason");
+    service.dead_letters().acknowledge(letter.event_id, seen, operator()).await.map(|_| true)
+}
+
 fn operator() -> ActorId {
     ActorId::new("operator").expect("is an actor")
 }
@@ -66,7 +79,17 @@ fn operator() -> ActorId {
 /// In the calm, once nothing fails any more: what is quarantined is tried again until nothing is, and operations on read
 /// models come to their ends.
 pub(crate) async fn clear(world: &World) {
-    let service = world.service(Kind::Statements).expect("runs");
+    release(world, Kind::Transfers).await;
+    release(world, Kind::Statements).await;
+    let accounts = world.service(Kind::Accounts).expect("runs");
+    while acknowledge(&accounts).await.expect("is calm") {}
+    let alarms =
+        |service: &Service| service.health().loops().iter().any(|(_, at)| at.alarms.contains_key("dead letters"));
+    assert!(!alarms(&accounts), "an alarm for letters that are acknowledged");
+}
+
+async fn release(world: &World, kind: Kind) {
+    let service = world.service(kind).expect("runs");
     for _ in 0..RETRIES_MAX {
         let mut listed = service.quarantine().list(LISTED_MAX).await.expect("is calm");
         if listed.is_empty() {

@@ -1,12 +1,15 @@
 //! Two owners of everything: the older one stands down.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use factum::runtime::{LoopState, StatusReport};
+use factum::{
+    Service,
+    runtime::{LoopState, StatusReport},
+};
 
 use crate::{
     client::{self, Ledger},
-    world::World,
+    world::{Kind, World},
 };
 
 /// Within this long after the last command whoever is displaced has noticed it: an attempt to write something down, at
@@ -24,13 +27,26 @@ pub(crate) async fn second_ones(world: &World, ledger: Ledger) -> Ledger {
     let ledger = client::late_comer(world, ledger).finish().await;
     world.ended(&ledger).await;
     world.runtime().sleep(NOTICED_WITHIN).await;
+    stood_down(&first_ones, before);
+    if !world.is_shared() {
+        return ledger;
+    }
+    // The lease runs out, and the first ones return.
+    world.first_ones_again();
+    let ledger = client::late_comer(world, ledger).finish().await;
+    world.ended(&ledger).await;
+    ledger
+}
+
+type Loops = Vec<(String, StatusReport)>;
+
+fn stood_down(first_ones: &[(Kind, Arc<Service>)], before: Vec<Loops>) {
     for ((kind, service), before) in first_ones.iter().zip(before) {
         for ((name, after), (_, before)) in service.health().loops().into_iter().zip(before) {
             let worked = after.processed > before.processed && !name.starts_with(ONLY_READS);
             assert!(!worked || is_out(&after), "{kind:?}: {name} was displaced, and goes on: {after:?}");
         }
     }
-    ledger
 }
 
 fn is_out(report: &StatusReport) -> bool {

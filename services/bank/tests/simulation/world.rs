@@ -23,6 +23,7 @@ use statements::messages::ACCOUNT_TOPIC;
 
 use crate::{
     Tally, audit,
+    clerk::Clerk,
     client::Ledger,
     diary::{Diary, ReadDiary},
     outside::{OfHeard, OfOwn, Teller, Told},
@@ -38,6 +39,10 @@ const OUTAGE_MAX: Duration = Duration::from_secs(90);
 const REST_MAX: Duration = Duration::from_secs(3_600);
 /// How long one look at whether everything has come to rest may take.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
+/// How long a process may stand still before it goes on.
+const SUSPENDED_MAX: Duration = Duration::from_secs(40);
+/// The topic of commands.
+pub(crate) const COMMAND_TOPIC: &str = "bank.accounts.commands.transfers";
 
 /// Which service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +67,15 @@ struct Inner {
     outside: Runtime,
     odds: Odds,
     calm: Arc<AtomicBool>,
+    /// The services' instances share their stores: one that was displaced returns when the other one is gone.
+    shared: bool,
     bus: MemoryBus,
+    /// A copy of the accounts' store, as long as it is of the present history.
+    backup: Mutex<Option<(Kind, MemoryStore)>>,
+    /// What was put on the topic of commands and is none.
+    junk: Mutex<Vec<String>>,
+    /// That topic lost records, perhaps before anybody had seen them.
+    commands_lost: AtomicBool,
     stores: Mutex<BTreeMap<Kind, MemoryStore>>,
     read: Mutex<Arc<dyn ReadStore>>,
     running: Mutex<BTreeMap<Kind, Running>>,
@@ -82,6 +95,7 @@ struct Inner {
 /// A service, and the process it lives in.
 #[derive(Clone)]
 struct Running {
+    kind: Kind,
     service: Arc<Service>,
     process: Process,
 }
@@ -95,7 +109,11 @@ impl World {
             outside: simulation.process().runtime(),
             odds,
             calm: Arc::default(),
+            shared: simulation.random_below(2) == 0,
             bus: MemoryBus::new(),
+            backup: Mutex::default(),
+            junk: Mutex::default(),
+            commands_lost: AtomicBool::new(false),
             stores: Mutex::new(stores.into()),
             read: Mutex::new(Arc::new(MemoryReadStore::new())),
             running: Mutex::default(),
@@ -225,14 +243,27 @@ impl World {
         lock(&self.inner.starting).values().filter(|(of, _)| *of == kind).for_each(|(_, process)| process.kill());
     }
 
-    /// The event store comes back from a backup that lacks the last `lost` events, under a new incarnation and without
-    /// progress.
+    /// A backup is made.
+    pub(crate) fn back_up(&self, kind: Kind) {
+        *lock(&self.inner.backup) = Some((kind, self.store(kind).copied()));
+    }
+
+    /// The event store comes back under a new incarnation: from the backup, if there is one of it, or from what is left of
+    /// it, without its last `lost` events. With the progress that is there, or without any, as when that is damaged.
     pub(crate) async fn restore(&self, kind: Kind, lost: u64) {
         self.kill(kind);
         lock(&self.inner.twins).drain(..).for_each(|twin| twin.process.kill());
-        let store = self.store(kind);
-        let head = store.heads().await.expect("is in memory").synced.get();
-        let restored = store.restored_at(Position::new(head.saturating_sub(lost)));
+        let backup = lock(&self.inner.backup).take().filter(|(of, _)| *of == kind && lost > 0);
+        let restored = match backup {
+            Some((_, copy)) => copy.restored_with_progress_at(Position::MAX),
+            None => {
+                let store = self.store(kind);
+                let head = store.heads().await.expect("is in memory").synced.get();
+                let to = Position::new(head.saturating_sub(lost));
+                let with_progress = self.random_below(2) == 0;
+                if with_progress { store.restored_with_progress_at(to) } else { store.restored_at(to) }
+            }
+        };
         lock(&self.inner.stores).insert(kind, restored);
     }
 
@@ -260,6 +291,29 @@ impl World {
         self.inner.decisions.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether displaced instances return.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.inner.shared
+    }
+
+    /// Something is put on the topic of commands that is none.
+    pub(crate) fn note_junk(&self, text: String) {
+        lock(&self.inner.junk).push(text);
+    }
+
+    /// What of that must have been put aside: all of it, unless the topic lost some before anybody saw it.
+    pub(crate) fn junk(&self) -> Vec<String> {
+        let lost = self.inner.commands_lost.load(Ordering::SeqCst);
+        if lost { Vec::new() } else { lock(&self.inner.junk).clone() }
+    }
+
+    pub(crate) fn note_loss_on(&self, topic: &str) {
+        if topic == COMMAND_TOPIC {
+            self.inner.commands_lost.store(true, Ordering::SeqCst);
+        }
+        self.note_loss();
+    }
+
     pub(crate) fn note_loss(&self) {
         self.inner.losses.fetch_add(1, Ordering::SeqCst);
     }
@@ -269,6 +323,37 @@ impl World {
         let Some(running) = self.start(kind).await else { return };
         self.inner.twin_count.fetch_add(1, Ordering::SeqCst);
         lock(&self.inner.twins).push(running);
+    }
+
+    /// A process stands still for a while, as on a machine that is suspended; meanwhile a second one takes over. Then it goes
+    /// on where it was, with what it had in hand.
+    pub(crate) async fn suspend(&self, kind: Kind) {
+        let Some(first) = lock(&self.inner.running).get(&kind).map(|running| running.process.clone()) else { return };
+        first.pause();
+        let world = self.clone();
+        drop(self.runtime().spawn(async move {
+            world.pause(SUSPENDED_MAX).await;
+            first.resume();
+        }));
+        self.twin(kind).await;
+    }
+
+    /// One of the second processes dies.
+    pub(crate) fn kill_twin(&self) {
+        let mut twins = lock(&self.inner.twins);
+        let index = self.random_below(twins.len() as u64) as usize;
+        if index < twins.len() {
+            twins.swap_remove(index).process.kill();
+        }
+    }
+
+    /// In the calm: the second processes are gone, and clients know the first ones again.
+    pub(crate) fn first_ones_again(&self) {
+        let mut first_ones = std::mem::take(&mut *lock(&self.inner.twins));
+        for (kind, running) in lock(&self.inner.running).iter_mut() {
+            let index = first_ones.iter().position(|first| first.kind == *kind).expect("each has a first one");
+            std::mem::replace(running, first_ones.swap_remove(index)).process.kill();
+        }
     }
 
     /// In the calm: a second process of each service on the same stores, which is the one that clients know from then
@@ -304,7 +389,10 @@ impl World {
         let chaos = Chaos::new(&self.inner.simulation, &process, self.inner.odds, &self.inner.calm);
         let bus: Arc<dyn Bus> = Arc::new(self.inner.bus.clone());
         let teller = Teller { world: self.clone(), process: process.clone() };
-        let builder = self.on_stores(kind, &chaos, teller).bus(chaos.bus(&bus)).runtime(process.runtime());
+        let mut builder = self.on_stores(kind, &chaos, teller).bus(chaos.bus(&bus)).runtime(process.runtime());
+        if self.inner.shared {
+            builder = builder.shares_stores();
+        }
         let start = self.inner.starts.fetch_add(1, Ordering::SeqCst);
         lock(&self.inner.starting).insert(start, (kind, process.clone()));
         let started = tokio::select! {
@@ -315,7 +403,7 @@ impl World {
         lock(&self.inner.starting).remove(&start);
         let started = started?;
         let service = Arc::new(started.unwrap_or_else(|error| panic!("{kind:?} does not start: {error}")));
-        Some(Running { service, process })
+        Some(Running { kind, service, process })
     }
 
     fn on_stores(&self, kind: Kind, chaos: &Chaos, teller: Teller) -> ServiceBuilder {
@@ -325,7 +413,7 @@ impl World {
         };
         match kind {
             Kind::Accounts => accounts::builder().store(store()).reacts(OfOwn(teller)),
-            Kind::Transfers => transfers::builder().store(store()),
+            Kind::Transfers => transfers::builder().store(store()).manages::<Clerk>(),
             Kind::Statements => statements::builder()
                 .store(store())
                 .read_store(chaos.read_store(&lock(&self.inner.read)))

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Log {
     /// The event at position n has index n - 1.
     events: Vec<RecordedEvent>,
@@ -52,6 +52,14 @@ impl Log {
             appends,
             progress: HashMap::new(),
         }
+    }
+
+    pub(super) fn progress_of_all(&self) -> HashMap<String, Progress> {
+        self.progress.clone()
+    }
+
+    pub(super) fn take_over(&mut self, progress: HashMap<String, Progress>) {
+        self.progress = progress;
     }
 
     /// Judges everything, then changes everything.

@@ -30,6 +30,8 @@ struct State {
     next_task: u64,
     next_process: u64,
     dead: BTreeSet<u64>,
+    /// Processes that stand still, each with those of its tasks that would go on.
+    paused: BTreeMap<u64, BTreeSet<u64>>,
     /// Who waits for the death of which process.
     mourners: Vec<(u64, Waker)>,
     steps: u64,
@@ -94,6 +96,17 @@ impl Executor {
             state.mourners.extract_if(.., |(of, _)| *of == process).collect::<Vec<_>>()
         };
         mourners.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(super) fn pause(&self, process: u64) {
+        self.state().paused.entry(process).or_default();
+    }
+
+    pub(super) fn resume(&self, process: u64) {
+        let mut state = self.state();
+        if let Some(tasks) = state.paused.remove(&process) {
+            state.ready.extend(tasks);
+        }
     }
 
     pub(super) fn poll_dead(&self, process: u64, context: &Context<'_>) -> Poll<()> {
@@ -187,7 +200,12 @@ impl Executor {
             let index = usize::try_from(chance % state.ready.len() as u64).expect("is an index");
             let task = *state.ready.iter().nth(index).expect("is an index");
             state.ready.remove(&task);
-            let Some(slot) = state.tasks.get_mut(&task) else { continue };
+            let State { tasks, paused, .. } = &mut *state;
+            let Some(slot) = tasks.get_mut(&task) else { continue };
+            if let Some(later) = paused.get_mut(&slot.process) {
+                later.insert(task);
+                continue;
+            }
             let Some(future) = slot.future.take() else { continue };
             let (waker, end) = (slot.waker.clone(), Arc::clone(&slot.end));
             state.steps += 1;

@@ -100,6 +100,17 @@ impl Process {
         self.executor.kill(self.id);
     }
 
+    /// Lets it stand still, as a machine does that is suspended: none of its tasks is polled until [`Process::resume`]; then
+    /// they go on where they were, however late it is by then. What is being polled now is polled to its next await point.
+    pub fn pause(&self) {
+        self.executor.pause(self.id);
+    }
+
+    /// Lets it go on after [`Process::pause`].
+    pub fn resume(&self) {
+        self.executor.resume(self.id);
+    }
+
     /// Waits until it is killed.
     pub async fn died(&self) {
         std::future::poll_fn(|context| self.executor.poll_dead(self.id, context)).await;
@@ -201,6 +212,30 @@ mod tests {
             runtime.sleep(Duration::from_millis(10)).await;
         });
         assert!((9..=10).contains(&*done.lock().unwrap()));
+    }
+
+    #[test]
+    fn a_process_that_is_paused_goes_on_where_it_was_and_knows_how_late_it_is() {
+        let simulation = Simulation::new(1);
+        let (pausing, living) = (simulation.process(), simulation.process());
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let (log, runtime) = (Arc::clone(&woken), pausing.runtime());
+        let began = runtime.now();
+        drop(pausing.runtime().spawn(async move {
+            for _ in 0..3 {
+                runtime.sleep(Duration::from_secs(1)).await;
+                log.lock().unwrap().push(runtime.now().since(began).as_secs());
+            }
+        }));
+        let runtime = living.runtime();
+        simulation.run(async move {
+            runtime.sleep(Duration::from_millis(1_500)).await;
+            pausing.pause();
+            runtime.sleep(Duration::from_secs(10)).await;
+            pausing.resume();
+            runtime.sleep(Duration::from_secs(10)).await;
+        });
+        assert_eq!(*woken.lock().unwrap(), [1, 11, 12]);
     }
 
     #[test]
