@@ -43,6 +43,7 @@ pub(crate) fn run(RestoreArgs { from, data }: &RestoreArgs) -> anyhow::Result<Ex
     let again = mark.exists();
     // Where there is nothing to restore from, nothing is left behind either.
     let begun = due.iter().any(|due| due.copied);
+    let made = missing(data);
     if begun {
         begin(data)?;
     }
@@ -53,6 +54,7 @@ pub(crate) fn run(RestoreArgs { from, data }: &RestoreArgs) -> anyhow::Result<Ex
                 // What it was is what it is.
                 if begun && index == 0 && !again {
                     end(&mark)?;
+                    unmake(&made)?;
                 }
                 return Err(error);
             }
@@ -123,6 +125,26 @@ pub(crate) fn refuse_unfinished(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The folders that are to be made for this one, itself included, the innermost first.
+fn missing(folder: &Path) -> Vec<PathBuf> {
+    let above = folder.ancestors().filter(|folder| !folder.as_os_str().is_empty());
+    above.take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
+}
+
+/// Removes folders that were made, the innermost first, as far as nothing is in them.
+fn unmake(folders: &[PathBuf]) -> anyhow::Result<()> {
+    for folder in folders {
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{} cannot be removed", folder.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 #[expect(clippy::disallowed_methods, reason = "a tool of operators, on the folder that it was told")]
 fn begin(data: &Path) -> anyhow::Result<()> {
     let write = || {
@@ -141,5 +163,30 @@ fn end(mark: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("{} cannot be removed", mark.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy of a bank that runs was refused, and an empty folder was left as if there were a bank in it.
+    #[test]
+    fn a_copy_that_is_open_is_refused_and_leaves_no_folder() {
+        let folder = tempfile::tempdir().expect("there is a place for it");
+        let (from, into) = (folder.path().join("copy"), folder.path().join("new").join("data"));
+        let events = from.join(accounts::NAME).join(EVENTS);
+        let open = EngineStore::open(&events, factum::store::EngineOptions::default()).expect("it is made");
+        let args = RestoreArgs { from: from.clone(), data: into.clone() };
+        let refused = run(&args).expect_err("somebody has it open");
+        assert!(format!("{refused:#}").contains("open"), "{refused:#}");
+        assert!(!folder.path().join("new").exists(), "nothing half-made remains");
+        // What was there before stays.
+        fs::create_dir_all(&into).expect("it is made");
+        run(&args).expect_err("somebody has it open");
+        assert_eq!(fs::read_dir(&into).expect("it is there").count(), 0);
+        drop(open);
+        run(&args).expect("now it can be copied");
+        assert!(into.join(accounts::NAME).join(EVENTS).is_dir());
     }
 }

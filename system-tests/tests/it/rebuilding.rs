@@ -219,7 +219,8 @@ async fn read_models_are_rebuilt_under_load_and_no_query_fails() -> anyhow::Resu
     let at = generations(bank.surfaces()).await?;
     ensure!(at.iter().all(|one| one == "1 live, 2 kept"), "{at:?}");
     models(&site, "verify").await?;
-    models(&site, "discard").await?;
+    let dropped = models(&site, "discard").await?;
+    ensure!(dropped.lines().all(|line| line.contains(": dropped ") && line.contains("generation 2")), "{dropped}");
     models(&site, "rebuild").await?;
     over.store(true, Ordering::SeqCst);
     let deposits: u64 = moving.await??;

@@ -53,6 +53,7 @@ async fn a_lost_event_store_is_restored_from_a_copy_and_nobody_takes_the_two_his
     let kept = bank.surfaces().command("deposit-funds", &euros(&account, "10.00"), &[]).await?.accepted()?;
     let open_copy = restore_into(&site, &site.folder().join("elsewhere"), &site.data()).await?;
     assert!(open_copy.stderr.contains("open"), "no copy of a bank that runs: {open_copy:?}");
+    assert!(!site.folder().join("elsewhere").exists(), "nothing half-made remains");
     bank.stop().await?;
     copy_folder(&site.data(), &copy)?;
 

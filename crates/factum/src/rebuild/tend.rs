@@ -255,7 +255,10 @@ impl ReadModel {
             Ok(discarded)
         });
         let discarded = discarded.await?;
-        let text = if discarded.is_empty() { "nothing to discard".to_owned() } else { discarded.join(", ") };
+        let text = match discarded.is_empty() {
+            true => "nothing to discard".to_owned(),
+            false => format!("dropped {}", discarded.join(", ")),
+        };
         Ok(Outcome { text, checksum: None })
     }
 
