@@ -6,10 +6,12 @@
 mod batch;
 mod ledger;
 mod run;
+mod seen;
 mod session;
 mod worker;
 
-pub use run::{EffectConsumer, Seen};
+pub use run::EffectConsumer;
+pub use seen::Seen;
 
 use std::future::ready;
 

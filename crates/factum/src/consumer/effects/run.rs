@@ -1,15 +1,12 @@
 //! The loop of effects.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
 use super::{
-    Effect,
+    Effect, Seen,
     batch::{Batch, Outcome},
     ledger::{Draft, Ledger},
     session::{Next, Session, UNSAVED_RECORDS_MAX},
@@ -26,10 +23,9 @@ use crate::{
         start::{self, Beginning},
     },
     forks::{Desk, Forks, Standing},
-    projections::Awaited,
     quarantine::EventShelf,
     reactor::Since,
-    read::{Checkpoint, Epoch, Lane},
+    read::Epoch,
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop},
     store::EventStore,
 };
@@ -59,16 +55,6 @@ pub struct EffectConsumer {
     forks: Desk,
     /// Where what fails for good is parked; none: its partition stands still.
     shelf: Option<Arc<EventShelf>>,
-}
-
-/// What an [`EffectConsumer`] has dealt with.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Everything that each partition had when the loop started. Stays so until it ends.
-    pub start: bool,
-    /// The partitions that stand still, each with why.
-    pub(crate) still: BTreeMap<String, String>,
-    lanes: HashMap<Lane, Checkpoint>,
 }
 
 impl EffectConsumer {
@@ -401,12 +387,5 @@ impl EffectConsumer {
             seen.start |= caught_up;
             first
         });
-    }
-}
-
-impl Seen {
-    /// Whether a message is dealt with. One beyond a fork is not by who stands still there, however far that is.
-    pub fn reached(&self, message: &Awaited) -> bool {
-        message.is_dealt_with(&self.lanes)
     }
 }
