@@ -7,6 +7,7 @@ use super::{
     book::Book,
     catch_up::CatchUp,
     end::{ConsumerEnd, Trouble},
+    show,
     standstill::Standstill,
     start::{self, Beginning},
 };
@@ -152,6 +153,7 @@ impl ProjectionConsumer {
         if !start::any_topic(self.bus.as_ref(), &self.options.topics, &self.status).await? {
             catch_up.nothing_there();
         }
+        show::begins(&self.status, &self.options.topics);
         let mut session = Session {
             epoch,
             book,

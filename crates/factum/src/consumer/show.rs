@@ -1,5 +1,7 @@
 //! What consumers show of themselves.
 
+use std::sync::Arc;
+
 use super::{book::Gap, end::PartitionStop, plan::Plan};
 use crate::{
     bus::{Offset, TopicPartition},
@@ -9,6 +11,18 @@ use crate::{
     runtime::{LoopState, Status},
     store::Position,
 };
+
+/// Nothing is known yet: what was said of partitions is of a run that is over, perhaps of another generation.
+pub(super) fn begins(status: &Status, topics: &[Arc<str>]) {
+    let is_of_partition = |about: &str| {
+        let place = about.strip_prefix("topic/").unwrap_or(about);
+        topics.iter().any(|topic| place.strip_prefix(&**topic).is_some_and(|rest| rest.starts_with('/')))
+    };
+    status.update(|report| {
+        report.last_error = None;
+        report.alarms.retain(|about, _| !is_of_partition(about));
+    });
+}
 
 /// A hole that stayed although the partition was read again.
 pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {

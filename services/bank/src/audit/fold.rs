@@ -26,6 +26,10 @@ const QUARANTINE_PREFIX: &str = "quarantine-";
 /// What may happen to that.
 const QUARANTINED: [&str; 5] =
     ["quarantine.parked", "quarantine.failed", "quarantine.retried", "quarantine.released", "quarantine.discarded"];
+/// What stands before an id in the name of a stream that holds what was decided about a fork.
+const FORK_PREFIX: &str = "fork-";
+/// What may be decided about one.
+const FORKS: [&str; 1] = ["fork.accepted"];
 /// What stands before the transfer's UUID in a stream's name.
 const TRANSFER_PREFIX: &str = "transfer-";
 /// What stands before a transfer's stream in the name of the one of its timers.
@@ -156,26 +160,36 @@ impl Ledger {
         match log {
             // They move no money; what is parked there is not done yet.
             _ if event.stream.starts_with(QUARANTINE_PREFIX) => {
-                match log {
-                    Log::Accounts => self.of_accounts.go_on(event, &mut broken),
-                    Log::Transfers => self.of_transfers.go_on(event, &mut broken),
-                }
+                self.go_on(log, event, &mut broken);
                 if !QUARANTINED.contains(&event.name.as_str()) {
                     broken.push("is nothing that happens in a quarantine".to_owned());
                 }
             }
+            _ if event.stream.starts_with(FORK_PREFIX) => {
+                self.go_on(log, event, &mut broken);
+                if event.version != 1 || !FORKS.contains(&event.name.as_str()) {
+                    broken.push("is no decision about a fork, or not the only one".to_owned());
+                }
+            }
             Log::Accounts => {
-                self.of_accounts.go_on(event, &mut broken);
+                self.go_on(log, event, &mut broken);
                 self.of_accounts.note_command(event, &mut broken);
                 self.apply_of_accounts(event, &mut broken);
             }
             Log::Transfers => {
-                self.of_transfers.go_on(event, &mut broken);
+                self.go_on(log, event, &mut broken);
                 self.apply_of_transfers(event, &mut broken);
             }
         }
         let place = format!("{log} position {}, {} version {}", event.position, event.stream, event.version);
         broken.iter().map(|rule| format!("{place}: {} {rule}", event.name)).collect()
+    }
+
+    fn go_on(&mut self, log: Log, event: &LoggedEvent, broken: &mut Vec<String>) {
+        match log {
+            Log::Accounts => self.of_accounts.go_on(event, broken),
+            Log::Transfers => self.of_transfers.go_on(event, broken),
+        }
     }
 
     fn apply_of_accounts(&mut self, event: &LoggedEvent, broken: &mut Vec<String>) {

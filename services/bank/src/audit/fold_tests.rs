@@ -202,6 +202,23 @@ fn what_is_parked_moves_nothing() {
 }
 
 #[test]
+fn what_is_decided_about_a_fork_moves_nothing() {
+    let decided = |name: &'static str, version| {
+        move |event: &mut LoggedEvent| {
+            event.stream = "fork-ef5b1964-ca9e-507d-90d9-ec3211f89aa7".to_owned();
+            (event.name, event.version) = (name.to_owned(), version);
+        }
+    };
+    let history = || History::opened("EUR").deposited(1, 1);
+    let (ledger, broken) = history().changed(1, decided("fork.accepted", 1)).fold();
+    assert!(broken.is_empty(), "{broken:?}");
+    assert_eq!(ledger.accounts().values().next().unwrap().deposited, 0);
+    for (name, version) in [("fork.accepted", 2), ("account.funds-deposited", 1)] {
+        history().changed(1, decided(name, version)).breaks("is no decision about a fork");
+    }
+}
+
+#[test]
 fn a_command_is_done_or_refused_and_never_both() {
     let refused = |event: &mut LoggedEvent| {
         (event.stream, event.version) = ("outcome-c".to_owned(), 1);

@@ -234,9 +234,12 @@ impl EffectConsumer {
         }
         self.seen.send_if_modified(|seen| {
             seen.lanes.extend(checkpoints.iter().cloned());
-            false
+            let stood = !seen.still.is_empty();
+            seen.still.clear();
+            stood
         });
         self.forks.begins();
+        show::begins(&self.status, &self.options.topics);
         let mut book = Book::new(checkpoints);
         book.accept(self.forks.accepted().await?);
         Ok((ledgers, book))

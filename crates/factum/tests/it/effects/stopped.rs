@@ -62,6 +62,28 @@ async fn what_cannot_be_done_stops_its_partition_with_an_alarm_until_it_can() {
     relay.stop().await.unwrap();
 }
 
+/// The run that goes on does not know that the partition stood still in the one before: nobody took the alarm away.
+#[tokio::test]
+async fn what_is_mended_while_a_consumer_is_interrupted_leaves_no_alarm() {
+    let (world, _bus) = world();
+    let (other, faults, relay) = (other_side(&world), Faults::none(), world.relay());
+    let poison = raise(world.store.as_ref(), 1, 2).await.get();
+    relay.status.shows(|report| report.processed == 1).await;
+    let noting = Noting(other.store.clone());
+    let stubborn = Arc::new(Stubborn { noting, poison, mended: Mutex::new(false) });
+    let (consumer, _seen) = started(&faulty(&other, &faults), stubborn.clone());
+    let home = partition_of(1).to_string();
+    consumer.status.shows(|report| report.alarms.contains_key(&home)).await;
+    faults.bus_is_down(true);
+    consumer.status.shows(|report| report.state == LoopState::BackingOff).await;
+    *stubborn.mended.lock().unwrap() = true;
+    faults.bus_is_down(false);
+    within(noted_everything(&world, &other, &Faults::none())).await;
+    within(consumer.status.shows(|report| report.alarms.is_empty() && report.state == LoopState::Live)).await;
+    consumer.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
 /// Progress went as far as a message that failed, over others of more keys than are worked on at once: those that nobody
 /// had begun were never told.
 #[tokio::test]

@@ -7,11 +7,15 @@ use factum::{
     bus::{Bus, MemoryBus, Offset},
     read::{MemoryReadStore, Role},
     rebuild::Operation,
+    runtime::StatusReport,
     store::{EventStore, MemoryStore},
 };
 
 use super::{COUNTERS, GetSum, KEY, Shop};
-use crate::world::{self, Counters, TOPIC, Totals, WAIT_MAX};
+use crate::{
+    restored::{copy, forked},
+    world::{self, Counters, TOPIC, Totals, WAIT_MAX},
+};
 
 /// What was published is gone from the bus until its publisher notices: what is filled from the rest is a part, and whole
 /// as far as it can tell.
@@ -69,6 +73,27 @@ async fn what_is_asked_for_last_is_what_a_generation_is_filled_for() {
     shop.carry_out(Operation::Rebuild).await.unwrap_err();
     assert_eq!(shop.roles(), [(1, Role::Live), (2, Role::Filling)]);
     shop.carry_out(Operation::Replace).await.unwrap();
+    assert_eq!((shop.roles(), shop.sum().await), (vec![(1, Role::Kept), (2, Role::Live)], 2 * COUNTERS));
+    shop.stop().await;
+}
+
+/// What was said of the generation that stood still was said of whichever answers after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_replaces_one_beyond_a_fork_has_none_of_its_alarms() {
+    let shop = Shop::open().await;
+    shop.raise(2).await;
+    let (store, bus, read_store) = shop.leave().await;
+    let restored = copy(&*store, COUNTERS, forked(store.identity(), COUNTERS)).await;
+    let shop = Shop::on(restored, bus, read_store).await;
+    let loops = || shop.totals.health().loops();
+    let stands = |all: &[(String, StatusReport)]| {
+        all.iter().any(|(_, report)| report.alarms.values().any(|alarm| alarm.contains("source forked at 5")))
+    };
+    world::eventually(|| stands(&loops()).then_some(()), || format!("{:?}", loops())).await;
+    shop.carry_out(Operation::Replace).await.unwrap();
+    let rests = || loops().iter().all(|(_, report)| report.alarms.is_empty() && report.position == report.target);
+    world::eventually(|| rests().then_some(()), || format!("{:?}", loops())).await;
+    shop.raise(1).await;
     assert_eq!((shop.roles(), shop.sum().await), (vec![(1, Role::Kept), (2, Role::Live)], 2 * COUNTERS));
     shop.stop().await;
 }
