@@ -14,8 +14,8 @@ use statements::messages::{ACCOUNT_TOPIC, AccountMessage};
 use uuid::Uuid;
 
 /// After so long without a message it rings.
-const QUIET: Duration = Duration::from_secs(4);
-const BELL: &str = "bell";
+const QUIET: Duration = Duration::from_millis(1_500);
+const BELLS: [&str; 3] = ["bell", "gong", "whistle"];
 
 thread_local! {
     /// The account of which it can read nothing. A world has a thread for itself.
@@ -101,7 +101,9 @@ impl ProcessManager for Clerk {
 
     fn effects(event: &ClerkEvent, delivery: &Delivery) -> Effects {
         match event {
-            ClerkEvent::Counted(_) => Effects::none().due_after(BELL, delivery, QUIET),
+            ClerkEvent::Counted(_) => {
+                BELLS.into_iter().fold(Effects::none(), |effects, bell| effects.due_after(bell, delivery, QUIET))
+            }
             ClerkEvent::Rang(_) => Effects::none(),
         }
     }

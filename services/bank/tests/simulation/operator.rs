@@ -13,7 +13,9 @@ use crate::{
 };
 
 /// The longest time between two decisions.
-const WAIT_MAX: Duration = Duration::from_secs(8);
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// Where the operators of each service look: most of them are those of statements.
+const LOOKS: [Kind; 5] = [Kind::Accounts, Kind::Transfers, Kind::Statements, Kind::Statements, Kind::Statements];
 /// How long an operator waits for an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
 /// How long operations on read models may take.
@@ -30,11 +32,11 @@ pub(crate) fn begin(world: &World) -> Task {
     world.runtime().spawn(async move {
         loop {
             world.pause(WAIT_MAX).await;
-            let kind = Kind::ALL[world.random_below(3) as usize];
+            let kind = LOOKS[world.random_below(LOOKS.len() as u64) as usize];
             let Some(service) = world.service(kind) else { continue };
             if kind == Kind::Accounts {
                 let _ = world.runtime().within(ANSWER_WAIT, acknowledge(&service)).await;
-            } else if kind == Kind::Statements && world.random_below(3) == 0 {
+            } else if kind == Kind::Statements && world.random_below(2) == 0 {
                 let model = READ_MODELS[world.random_below(READ_MODELS.len() as u64) as usize];
                 let operation = Operation::ALL[world.random_below(Operation::ALL.len() as u64) as usize];
                 // Another one may be under way.
