@@ -56,7 +56,7 @@ pub(super) async fn live(
     let work = async move { dispatcher.live(&name, &parameters, options).await };
     let live = shared.gate.run(owner, "ask again", work).await??;
     let subscriber = Subscriber {
-        live,
+        asking: ask(live),
         stop: stop.map(|Extension(stop)| stop),
         heartbeat: shared.options.live_heartbeat,
         is_greeted: false,
@@ -74,11 +74,23 @@ pub(super) async fn live(
 
 /// Somebody who is told.
 struct Subscriber {
-    live: Live,
+    /// Lasts over heartbeats: a query that takes longer than one would else be asked anew after each, and never answer.
+    asking: Asking,
     stop: Option<Stop>,
     heartbeat: Duration,
     is_greeted: bool,
     _place: OwnedSemaphorePermit,
+}
+
+/// The next answer, with whom to ask for the one after it.
+type Asking = Pin<Box<dyn Future<Output = (Live, Result<LiveAnswer, AskError>)> + Send>>;
+
+/// Asks for nothing before it is waited for.
+fn ask(mut live: Live) -> Asking {
+    Box::pin(async move {
+        let answer = live.next().await;
+        (live, answer)
+    })
 }
 
 /// The next bytes for a subscriber; `None` at the end.
@@ -96,8 +108,11 @@ impl Subscriber {
         let bytes = tokio::select! {
             biased;
             () = stopped => return None,
-            answer = self.live.next() => match answer {
-                Ok(answer) => event(&answer, !self.is_greeted),
+            (live, answer) = &mut self.asking => match answer {
+                Ok(answer) => {
+                    self.asking = ask(live);
+                    event(&answer, !self.is_greeted)
+                }
                 Err(error) => {
                     // Whoever comes back is told why, with a status.
                     tracing::debug!(%error, "a live query ends");

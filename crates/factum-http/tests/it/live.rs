@@ -1,6 +1,13 @@
 //! `GET /queries/{name}/live`: events as their readers see them, and what a reader can hold on to.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use factum::{
@@ -140,6 +147,54 @@ async fn silence_is_broken_by_comments() {
     assert_eq!(field(&told, "data"), Some("6"));
 }
 
+/// What a counter stands at; above 5 the answer waits until somebody lets it go.
+#[derive(Serialize, Deserialize, JsonSchema, Query)]
+#[factum(name = "slow", reads(Totals))]
+struct Slow {}
+
+static SLOW_ASKED: AtomicU32 = AtomicU32::new(0);
+static SLOW_MAY_ANSWER: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+impl Answers for Slow {
+    type Answer = u32;
+
+    fn answer(&self, read: &mut dyn ReadSnapshot) -> Result<u32, QueryError> {
+        let total = TOTALS.get(read, &Key::from("a"))?.unwrap_or_default();
+        SLOW_ASKED.fetch_add(1, Ordering::SeqCst);
+        let (may_answer, changed) = &SLOW_MAY_ANSWER;
+        let may_answer = may_answer.lock().unwrap();
+        drop(changed.wait_while(may_answer, |may| !*may && total > 5).unwrap());
+        Ok(total)
+    }
+}
+
+/// A query that takes longer than a heartbeat was given up and asked anew after each, all of them at work at once, and never
+/// answered.
+#[tokio::test]
+async fn a_query_that_outlasts_heartbeats_is_asked_once_and_answers() {
+    let mut toy = Toy::new();
+    toy.options.live_heartbeat = Duration::from_millis(1);
+    stands_at(&toy, 1, "a", 5);
+    let queries = QueryDispatcher::builder(Arc::clone(&toy.read_store), Arc::clone(&toy.watermarks));
+    let queries = queries.answers::<Slow>().live_interval(Duration::ZERO).build().unwrap();
+    let (_, mut events) = open(&surface(&toy, queries), get("/queries/slow/live")).await;
+    assert!(next(&mut events).await.unwrap().contains("data: 5"));
+    stands_at(&toy, 2, "a", 6);
+    while SLOW_ASKED.load(Ordering::SeqCst) < 2 {
+        assert_eq!(next(&mut events).await.as_deref(), Some(":\n\n"));
+    }
+    for _ in 0..3 {
+        assert_eq!(next(&mut events).await.as_deref(), Some(":\n\n"));
+    }
+    *SLOW_MAY_ANSWER.0.lock().unwrap() = true;
+    SLOW_MAY_ANSWER.1.notify_all();
+    let mut told = next(&mut events).await.unwrap();
+    while told == ":\n\n" {
+        told = next(&mut events).await.unwrap();
+    }
+    assert_eq!((field(&told, "data"), SLOW_ASKED.load(Ordering::SeqCst)), (Some("6"), 2));
+}
+
 #[tokio::test]
 async fn only_so_many_are_open_and_who_hangs_up_makes_place() {
     let mut toy = Toy::new();
@@ -251,6 +306,17 @@ async fn when_live_queries_hold_more_than_half_of_all_places_they_give_way_too()
     until(&mut ask(addr, "/healthz").await, "ok\n").await;
 }
 
+fn surface(toy: &Toy, queries: QueryDispatcher) -> Router {
+    read_surface(ReadSurface {
+        queries,
+        read_models: factum::rebuild::ReadModels::default(),
+        quarantine: Arc::new(factum::quarantine::Quarantine::new(None, factum::Runtime::tokio())),
+        forks: Arc::default(),
+        health: toy.health.clone(),
+        options: toy.options.clone(),
+    })
+}
+
 /// What a counter stands at, at length.
 #[derive(Serialize, Deserialize, JsonSchema, Query)]
 #[factum(name = "long", reads(Totals))]
@@ -271,14 +337,7 @@ async fn who_never_reads_is_cut_and_makes_place() {
     stands_at(&toy, 1, "a", 100);
     let queries = QueryDispatcher::builder(Arc::clone(&toy.read_store), Arc::clone(&toy.watermarks));
     let queries = queries.answers::<Long>().live_interval(Duration::ZERO).build().unwrap();
-    let app = read_surface(ReadSurface {
-        queries,
-        read_models: factum::rebuild::ReadModels::default(),
-        quarantine: Arc::new(factum::quarantine::Quarantine::new(None, factum::Runtime::tokio())),
-        forks: Arc::default(),
-        health: toy.health.clone(),
-        options: toy.options.clone(),
-    });
+    let app = surface(&toy, queries);
     let options = ServerOptions { head_timeout: SOON, idle_timeout: SOON * 4, ..ServerOptions::default() };
     let (addr, _stopper, _serving) = serve(app.clone(), options).await;
     let _deaf = ask(addr, "/queries/long/live").await;
