@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client for a running bank: what `load`, `audit` and `events` speak through.
+//! An HTTP/1.1 client for a running bank: what `load`, `audit`, `events` and the tools for operators speak through.
 //!
 //! It knows where the surfaces listen, sends commands and queries, reads problems, and repeats only what cannot do
 //! harm twice: a query, or a command that carries an `Idempotency-Key`, and then always with the same key.
@@ -8,17 +8,21 @@ mod answer;
 mod error;
 #[cfg(test)]
 pub mod fake;
+mod operators;
 #[cfg(test)]
 mod tests;
 
 pub use address::{BankAddress, Service};
+use answer::ReadModels;
 pub use answer::{
-    AcceptedFork, AccountsPage, Acknowledged, DayOfTotals, DeadLetter, DeadLetters, Fork, Generation, Handled,
-    LoggedEvent, ParkedKey, ParkedMessages, ReadModel, Readiness, Receipt, RetriedKey, RetriedKeys, Statement,
-    StatementLine, Summary, TransferStatus,
+    AccountsPage, DayOfTotals, Generation, LoggedEvent, ReadModel, Readiness, Receipt, Statement, StatementLine,
+    Summary, TransferStatus,
 };
-use answer::{AcceptedForks, Forks, Parked, Quarantine, ReadModels};
 pub use error::{ClientError, Problem};
+pub use operators::{
+    AcceptedFork, Acknowledged, DeadLetter, DeadLetters, Fork, Handled, ParkedKey, ParkedMessages, RetriedKey,
+    RetriedKeys,
+};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -50,8 +54,6 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(25);
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The most events the admin surface gives in one page.
 pub const EVENTS_PAGE_MAX: u32 = 1_000;
-/// The most keys of a projection, or messages of a key, an answer about what is quarantined has.
-const PARKED_PAGE_MAX: u32 = 1_000;
 /// The most accounts a page has.
 pub const ACCOUNTS_PAGE_MAX: u32 = 500;
 /// The most lines a statement page has.
@@ -251,141 +253,6 @@ impl BankClient {
     pub async fn read_models(&self) -> Result<Vec<ReadModel>, ClientError> {
         let answer = self.get(self.surfaces.statements, "/admin/read-models".to_owned(), Vec::new()).await?;
         Ok(answer.json::<ReadModels>()?.read_models)
-    }
-
-    /// The keys that are quarantined in any of the services.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`].
-    pub async fn parked(&self) -> Result<Vec<ParkedKey>, ClientError> {
-        let mut keys = Vec::new();
-        for surface in self.surfaces.all() {
-            let path = format!("/admin/quarantine?limit={PARKED_PAGE_MAX}");
-            keys.extend(self.get(surface, path, Vec::new()).await?.json::<Quarantine>()?.keys);
-        }
-        Ok(keys)
-    }
-
-    /// A quarantined key with its messages: as many as one answer has, those after one where that is named.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`].
-    pub async fn parked_messages(
-        &self,
-        handler: &str,
-        key: &str,
-        after: Option<&str>,
-    ) -> Result<Vec<ParkedMessages>, ClientError> {
-        Ok(self.parked_at(handler, key, after, PARKED_PAGE_MAX).await?.1)
-    }
-
-    /// The same, and the service whose handler it is: the one that knows it.
-    async fn parked_at(
-        &self,
-        handler: &str,
-        key: &str,
-        after: Option<&str>,
-        limit: u32,
-    ) -> Result<(SocketAddr, Vec<ParkedMessages>), ClientError> {
-        let mut parameters = form_urlencoded::Serializer::new(String::new());
-        parameters.append_pair("handler", handler).append_pair("key", key);
-        parameters.extend_pairs(after.map(|after| ("after", after)));
-        let limit = limit.to_string();
-        let path = format!("/admin/quarantine/messages?{}", parameters.append_pair("limit", &limit).finish());
-        let mut unknown = None;
-        for surface in self.surfaces.all() {
-            match self.get(surface, path.clone(), Vec::new()).await {
-                Ok(answer) => return Ok((surface, answer.json::<Parked>()?.parked)),
-                Err(ClientError::Problem(problem)) if problem.code == "invalid" => {
-                    unknown = Some(ClientError::Problem(problem));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        // Each says which handlers it has.
-        Err(unknown.expect("there are surfaces"))
-    }
-
-    /// Has a quarantined key tried again (`retry`), or its first message dropped (`discard`).
-    ///
-    /// # Errors
-    /// As [`BankClient::query`]; it is sent once.
-    pub async fn decide_about_parked(
-        &self,
-        decision: &str,
-        (handler, key): (&str, &str),
-        body: &Value,
-    ) -> Result<Handled, ClientError> {
-        let (to, _) = self.parked_at(handler, key, None, 1).await?;
-        self.decide(to, format!("/admin/quarantine/{decision}"), body).await
-    }
-
-    /// Has keys of a handler tried again, those after one where that is named: as many as one answer tells.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`]; it is sent once.
-    pub async fn retry_keys(&self, body: &Value) -> Result<RetriedKeys, ClientError> {
-        let mut unknown = None;
-        for surface in self.surfaces.all() {
-            match self.decide(surface, "/admin/quarantine/retry-all".to_owned(), body).await {
-                Err(ClientError::Problem(problem)) if problem.code == "invalid" => {
-                    unknown = Some(ClientError::Problem(problem));
-                }
-                answered => return answered,
-            }
-        }
-        // Each says which handlers it has.
-        Err(unknown.expect("there are surfaces"))
-    }
-
-    /// What came to accounts as a command, is none, and waits to be acknowledged.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`].
-    pub async fn dead_letters(&self) -> Result<DeadLetters, ClientError> {
-        self.get(self.surfaces.accounts, "/admin/dead-letters".to_owned(), Vec::new()).await?.json()
-    }
-
-    /// Acknowledges a dead letter, and those before it on its partition.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`]; it is sent once.
-    pub async fn acknowledge_dead_letters(&self, body: &Value) -> Result<Acknowledged, ClientError> {
-        self.decide(self.surfaces.accounts, "/admin/dead-letters/acknowledge".to_owned(), body).await
-    }
-
-    /// Sends what an operator decided, once.
-    async fn decide<T: DeserializeOwned>(
-        &self,
-        to: SocketAddr,
-        path_and_query: String,
-        body: &Value,
-    ) -> Result<T, ClientError> {
-        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let body = Bytes::from(body.to_string());
-        let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: false };
-        self.ask(&ask).await?.json()
-    }
-
-    /// Who of a service stands at a fork.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`].
-    pub async fn forks(&self, service: Service) -> Result<Vec<Fork>, ClientError> {
-        let answer = self.get(self.surfaces.of(service), "/admin/forks".to_owned(), Vec::new()).await?;
-        Ok(answer.json::<Forks>()?.forks)
-    }
-
-    /// Lets who of a service stands at a fork go on. Asked again, it changes nothing.
-    ///
-    /// # Errors
-    /// As [`BankClient::query`].
-    pub async fn accept_forks(&self, service: Service, body: &Value) -> Result<Vec<AcceptedFork>, ClientError> {
-        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let (to, path_and_query) = (self.surfaces.of(service), "/admin/forks/accept".to_owned());
-        let body = Bytes::from(body.to_string());
-        let ask = Ask { to, method: Method::POST, path_and_query, headers, body, repeatable: true };
-        Ok(self.ask(&ask).await?.json::<AcceptedForks>()?.accepted)
     }
 
     /// What the services say keeps them from being ready; nothing when all are.
