@@ -8,7 +8,7 @@ use super::{
     plan::{Plan, PlanEnd, Unreadable},
     records::Records,
     run::{ProjectionConsumer, Session},
-    show,
+    show, start,
 };
 use crate::{
     bus::{Offset, TopicPartition},
@@ -92,14 +92,14 @@ impl ProjectionConsumer {
         let mut shelf = session.parking.take_shelf();
         let (failed, now) = (failed.map(str::to_owned), self.runtime.now());
         let (read_store, projection) = (Arc::clone(&self.read_store), Arc::clone(&self.projection));
-        let (partition, records) = (partition.clone(), Arc::clone(records));
+        let (place, records) = (partition.clone(), Arc::clone(records));
         let (epoch, refilling) = (session.epoch, session.catch_up.is_refilling());
         let work = move || {
-            let mut plan = Plan::new(&book, &partition, records.messages(range), Unreadable::Stop);
+            let mut plan = Plan::new(&book, &place, records.messages(range), Unreadable::Stop);
             plan.moves.extend(book.refill_move(refilling));
             let projection = projection.as_ref().as_ref();
             let fold = Fold { projection, shelf: &shelf, discards: &held.discards, now };
-            let written = write(&plan, &fold, (&partition, failed.as_deref()), read_store.as_ref(), epoch);
+            let written = write(&plan, &fold, (&place, failed.as_deref()), read_store.as_ref(), epoch);
             let written = written.map(|written| match written {
                 Ok(draft) => Written::All(shelf.committed(draft)),
                 Err(refused) => refused,
@@ -110,7 +110,10 @@ impl ProjectionConsumer {
         let (book, shelf, mut plan, written): (Book, Shelf, Plan, _) =
             session.beside(&self.runtime, self.runtime.blocking(work)).await?;
         (session.book, session.parking.shelf) = (book, shelf);
-        plan.histories.drain(..).for_each(|(store, history)| self.learned(store, history));
+        for (store, history) in plan.histories.drain(..) {
+            session.book.learn(partition, store, history.clone());
+            self.learned(store, history);
+        }
         Ok((plan, written?))
     }
 
@@ -150,6 +153,9 @@ impl ProjectionConsumer {
         stop: &PartitionStop,
         session: &mut Session,
     ) -> Result<(), Trouble> {
+        if start::learns_where_it_went(self.bus.as_ref(), &mut session.book, partition, stop).await? {
+            return Ok(session.consumer.seek(partition, offset).await?);
+        }
         show::stands_still(&self.status, partition, offset, stop, "rebuild this projection");
         session.consumer.pause(partition);
         session.consumer.seek(partition, offset).await?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::end::PartitionStop;
 use crate::{
-    bus::{Envelope, Mark, Offset, TopicPartition},
+    bus::{Mark, Offset, TopicPartition},
     forks::Accepted,
     model::{Incarnation, Source, StoreId},
     read::{Checkpoint, CheckpointMove, Lane},
@@ -107,10 +107,23 @@ impl Book {
         self.stored.get(&lane).map(|at| Offset::new(at.position.get()))
     }
 
-    /// Learns from a partition's last message in which history its source goes on: a read model that is filled anew
-    /// leaves out what was published and then lost in a restore.
-    pub(super) fn learn(&mut self, partition: &TopicPartition, last: &Envelope) {
-        self.histories.insert((partition.clone(), last.origin.source.store), last.history());
+    /// Learns from a message on a partition, the last one above all, in which history its source goes on: a read model
+    /// that is filled anew leaves out what was published and then lost in a restore. An ancestor of what is known tells
+    /// nothing.
+    pub(super) fn learn(&mut self, partition: &TopicPartition, store: StoreId, history: History) {
+        let place = (partition.clone(), store);
+        if self.histories.get(&place).is_none_or(|known| !known.descends_from(&history)) {
+            self.histories.insert(place, history);
+        }
+    }
+
+    /// Whether a history is known to have gone on, by restores, in this one.
+    pub(super) fn goes_on_in(&self, partition: &TopicPartition, earlier: Source, later: Incarnation) -> bool {
+        let Some(known) = self.histories.get(&(partition.clone(), earlier.store)) else { return false };
+        known
+            .line()
+            .find(|history| history.incarnation == later)
+            .is_some_and(|later| Fork::shared_up_to(&later.lineage, earlier.incarnation).is_some())
     }
 
     /// Whether a message lies beyond the fork at which its history was left.
@@ -149,10 +162,15 @@ impl Book {
             // A later incarnation has replaced this one: shared history was applied, the rest was left behind.
             Some(at) if at.incarnation != source.incarnation => return Verdict::Repeat,
             Some(at) => (Some(at), None),
-            None => match self.carried_over(draft, partition, message) {
-                Ok(None) => (None, None),
-                Ok(Some((from, at))) => (Some(at), Some(from)),
-                Err(stop) => return Verdict::Stop(stop),
+            None => match self.live_lane(draft, partition, source) {
+                None => (None, None),
+                Some(later) if self.goes_on_in(partition, source, later.1.incarnation) => {
+                    return judge_earlier(draft, later, message);
+                }
+                Some((from, at)) => match self.carried_over(partition, message, at) {
+                    Ok(at) => (Some(at), Some(from)),
+                    Err(stop) => return Verdict::Stop(stop),
+                },
             },
         };
         let applied = watermark.map_or(Position::ZERO, |at| at.position);
@@ -181,26 +199,25 @@ impl Book {
         Verdict::Apply
     }
 
-    /// The watermark of an ancestor's lane, if there is one, when the first message of a new incarnation comes.
+    /// The watermark of an ancestor's lane as it holds on, when the first message of a new incarnation comes.
     fn carried_over(
         &self,
-        draft: &Draft,
         partition: &TopicPartition,
         message: Mark<'_>,
-    ) -> Result<Option<(Lane, Checkpoint)>, PartitionStop> {
+        at: Checkpoint,
+    ) -> Result<Checkpoint, PartitionStop> {
         let source = message.source;
-        let Some((lane, at)) = self.live_lane(draft, partition, source) else { return Ok(None) };
         match Fork::shared_up_to(message.lineage, at.incarnation) {
-            Some(fork) if at.position <= fork => Ok(Some((lane, at))),
+            Some(fork) if at.position <= fork => Ok(at),
             Some(fork) => {
                 let left = Source { incarnation: at.incarnation, ..source };
                 if self.accepted.covers(partition, left, fork) {
-                    return Ok(Some((lane, Checkpoint { position: fork, event_id: None, ..at })));
+                    return Ok(Checkpoint { position: fork, event_id: None, ..at });
                 }
                 let history = History { incarnation: source.incarnation, lineage: message.lineage.to_vec() };
                 Err(PartitionStop::ForkedBelow { fork, watermark: at.position, left, history })
             }
-            None => Err(PartitionStop::ForeignHistory { found: source.incarnation, applied: at.incarnation }),
+            None => Err(PartitionStop::ForeignHistory { found: source, applied: at.incarnation }),
         }
     }
 
@@ -294,6 +311,20 @@ impl Draft {
     fn get(&self, book: &Book, lane: &Lane) -> Option<Checkpoint> {
         self.next.get(lane).or_else(|| book.stored.get(lane)).copied()
     }
+}
+
+/// A message of a history that the one followed on a lane came out of, from before the fork: what that history has at
+/// this position, too. So it is judged, and counted, as if it had come in that one.
+fn judge_earlier(draft: &mut Draft, (lane, at): (Lane, Checkpoint), message: Mark<'_>) -> Verdict {
+    let Mark { source, position, previous, id: event_id, .. } = message;
+    if position <= at.position {
+        return repeat(message, Some(at));
+    }
+    if previous > at.position {
+        return Verdict::Gap(Gap { lane, source, watermark: at.position, previous });
+    }
+    draft.next.insert(lane, Checkpoint { position, event_id, ..at });
+    Verdict::Apply
 }
 
 /// A re-send says what was applied; another event at the same position is another history.

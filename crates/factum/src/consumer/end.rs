@@ -69,11 +69,12 @@ pub enum PartitionStop {
         /// The history it goes on with.
         history: History,
     },
-    /// The source's present history does not descend from the one applied here.
-    #[error("the source goes on in history {found}, which does not descend from {applied}")]
+    /// The message's history does not descend from the one applied here, and nothing on the partition tells that this one
+    /// came out of it. Looked for again each time that the partition is tried.
+    #[error("the source goes on in history {}, which does not descend from {applied}", found.incarnation)]
     ForeignHistory {
-        /// The message's history.
-        found: Incarnation,
+        /// The message's source and history.
+        found: Source,
         /// The history applied here.
         applied: Incarnation,
     },

@@ -32,7 +32,7 @@ const BATCH_RECORDS_MAX: usize = 16_000;
 pub struct ProjectionConsumer {
     pub(super) projection: Arc<DynProjection>,
     options: ConsumerOptions,
-    bus: Arc<dyn Bus>,
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) read_store: Arc<dyn ReadStore>,
     pub(super) watermarks: Arc<Watermarks>,
     pub(super) runtime: Runtime,

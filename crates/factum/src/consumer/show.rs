@@ -27,8 +27,9 @@ pub(super) fn begins(status: &Status, topics: &[Arc<str>]) {
 /// A hole that stayed although the partition was read again.
 pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
     let text = format!(
-        "messages of store {} above position {} and up to {} are missing on {partition}: \
-         let its relay publish again from position {}",
+        "messages of store {} above position {} and up to {} are missing on {partition}: nothing after them counts until its \
+         relay has published again from position {} on; it does so by itself where its topic's end is lost or the topic \
+         made anew, and looks for that when it starts",
         gap.source.store, gap.watermark, gap.previous, gap.watermark
     );
     status.alarm(gap.lane.as_str(), text);

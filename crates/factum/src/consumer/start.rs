@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     book::Book,
-    end::{ConsumerEnd, Trouble},
+    end::{ConsumerEnd, PartitionStop, Trouble},
 };
 use crate::{
     bus::{Bus, BusError, Envelope, Offset, TopicPartition},
@@ -12,6 +12,9 @@ use crate::{
     runtime::Status,
     store::{Position, ProgressError},
 };
+
+/// How many records are looked at for one that tells where a history came from.
+const LINEAGE_LOOKS_MAX: usize = 1_000;
 
 /// Whether the bus has any of these topics yet.
 pub(super) async fn any_topic(bus: &dyn Bus, topics: &[Arc<str>], status: &Status) -> Result<bool, BusError> {
@@ -56,6 +59,29 @@ pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkp
     Ok(ends)
 }
 
+/// Looks on a partition, from its end backwards, for a message that tells whether the history that was found is one that
+/// the applied one came out of. True: it is known by now, and what stands still goes on.
+pub(super) async fn learns_where_it_went(
+    bus: &dyn Bus,
+    book: &mut Book,
+    partition: &TopicPartition,
+    stop: &PartitionStop,
+) -> Result<bool, BusError> {
+    let &PartitionStop::ForeignHistory { found, applied } = stop else { return Ok(false) };
+    let mut below = None;
+    for _ in 0..LINEAGE_LOOKS_MAX {
+        let Some(record) = bus.tail(partition, below).await? else { break };
+        below = Some(record.offset);
+        let Ok(message) = Envelope::decode(&record.headers, &record.value) else { continue };
+        let history = message.history();
+        if message.origin.source.store == found.store && history.line().any(|known| known.incarnation == applied) {
+            book.learn(partition, found.store, history);
+            return Ok(book.goes_on_in(partition, found, applied));
+        }
+    }
+    Ok(false)
+}
+
 /// What is on a partition that a consumer is about to read.
 pub(super) struct Beginning {
     /// The last message.
@@ -83,7 +109,7 @@ pub(super) async fn look(
     // What was lost is about to be sent again: once it has grown back to the offset, nothing would tell.
     let mut anew = end < at;
     if let Some(last) = &last {
-        book.learn(partition, last);
+        book.learn(partition, last.origin.source.store, last.history());
         anew |= end <= at && book.lacks(partition, last.mark());
     }
     Ok(Beginning { last, tail, anew })

@@ -1,6 +1,7 @@
 //! The watermark and gap rules, poison, and histories that fork, as a read model sees them.
 
 mod ahead;
+mod earlier;
 mod refill;
 mod regrown;
 
@@ -184,7 +185,7 @@ async fn a_gap_is_reported_and_nothing_after_it_applied_until_it_is_filled() {
     send(&bus, [letter(0, 1), letter(5, 6), letter(6, 7)]).await;
     folds(&world, &bus, &[1]).await;
     let lane = Lane::topic(&source(1), TOPIC, 0);
-    alarm(&consumer, "publish again from position 1").await;
+    alarm(&consumer, "published again from position 1 on").await;
     let (about, text) = consumer.status.report().alarms.pop_first().unwrap();
     assert_eq!(about, lane.as_str());
     for named in [source(1).store.to_string(), format!("{TOPIC}/0"), "up to 6".to_owned()] {

@@ -322,9 +322,12 @@ impl EffectConsumer {
     /// What a batch did is known to the book and to whoever looks, and will be written down.
     fn written(&self, batch: Batch, partition: &TopicPartition, session: &mut Session) -> PlanEnd {
         let Outcome { plan, tally, end } = batch.outcome(&session.book, partition);
-        if let Some(plan) = plan {
+        if let Some(mut plan) = plan {
             session.book.written(&plan.moves);
             session.book.note_holes(&plan.gaps, &plan.filled);
+            for (store, history) in plan.histories.drain(..) {
+                session.book.learn(partition, store, history);
+            }
             session.catch_up.reached(partition, plan.resume);
             if !plan.moves.is_empty() {
                 session.unsaved.insert(partition.topic.clone());
@@ -367,6 +370,12 @@ impl EffectConsumer {
         stop: &PartitionStop,
         session: &mut Session,
     ) -> Result<(), Trouble> {
+        if start::learns_where_it_went(self.bus.as_ref(), &mut session.book, partition, stop).await? {
+            session.rest.remove(partition);
+            session.consumer.seek(partition, offset).await?;
+            session.consumer.resume(partition);
+            return Ok(());
+        }
         let remedy = if self.outside.is_some() { LEFT_OUTSIDE } else { LEFT_RECORDED };
         let why = show::stands_still(&self.status, partition, offset, stop, remedy);
         self.seen.send_modify(|seen| drop(seen.still.insert(partition.to_string(), why)));

@@ -129,7 +129,7 @@ impl Effect for Taking {
     }
 }
 
-fn taking(world: &World) -> Running<ConsumerEnd> {
+pub(super) fn taking(world: &World) -> Running<ConsumerEnd> {
     let options =
         ConsumerOptions { group: "taking".to_owned(), topics: vec![TOPIC.into()], assignment: Assignment::Everything };
     let (store, runtime) = (Arc::clone(&world.store), world.runtime.clone());
