@@ -211,7 +211,7 @@ async fn a_gap_that_was_left_in_an_earlier_history_is_filled_by_the_later_one() 
     let (world, bus) = quiet_world().await;
     let consumer = world.consumer();
     send(&bus, [letter(5, 6)]).await;
-    alarm(&consumer, "publish again from position 0").await;
+    alarm(&consumer, "published again from position 0 on").await;
     let again = |previous, position| letter(previous, position).restored(2, &[(1, 8)]);
     send(&bus, [again(0, 1)]).await;
     folds(&world, &bus, &[1]).await;
