@@ -217,7 +217,7 @@ impl Quarantine {
         key: &str,
         event: EventId,
     ) -> Result<(ParkedMessage, Hush), QuarantineError> {
-        let shut = self.gate(handler).shut().await;
+        let shut = self.known(handler)?.shut().await;
         let mut resting = Vec::new();
         for ward in self.wards_of(handler).await? {
             resting.extend(ward.rest().await?);
@@ -296,6 +296,15 @@ impl Quarantine {
         handlers.entry(handler.to_owned()).or_default().clone()
     }
 
+    /// The gate of a handler that may park: whoever asks for another makes none.
+    fn known(&self, handler: &str) -> Result<Gate, QuarantineError> {
+        let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
+        handlers.get(handler).cloned().ok_or_else(|| {
+            let known = handlers.keys().cloned().collect::<Vec<_>>().join(", ");
+            QuarantineError::UnknownHandler { name: handler.to_owned(), known }
+        })
+    }
+
     fn at_work(&self, handler: &str) -> Vec<Arc<dyn Ward>> {
         let mut wards = self.wards();
         wards.retain(|ward| ward.handler() == handler);
@@ -340,13 +349,7 @@ impl Quarantine {
     }
 
     pub(super) async fn wards_of(&self, handler: &str) -> Result<Vec<Arc<dyn Ward>>, QuarantineError> {
-        {
-            let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
-            if !handlers.contains_key(handler) {
-                let known = handlers.keys().cloned().collect::<Vec<_>>().join(", ");
-                return Err(QuarantineError::UnknownHandler { name: handler.to_owned(), known });
-            }
-        }
+        self.known(handler)?;
         let wards = self.all(Some(handler)).await?;
         if wards.is_empty() && self.homes(Some(handler)).is_empty() {
             // What it has parked is where only its loop knows.

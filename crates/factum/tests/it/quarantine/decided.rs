@@ -88,6 +88,11 @@ async fn who_decides_is_told_what_is_wrong_with_it() {
     let told =
         ward.quarantine.discard("totals", "counter-1", second, because("why not"), operator()).await.unwrap_err();
     assert!(told.to_string().contains("decide about its first message"), "{told}");
+    // Whoever asks for a handler that is not there makes none.
+    for _ in 0..2 {
+        let told = ward.quarantine.discard("sums", "counter-1", second, because("why not"), operator()).await;
+        assert_eq!(told.unwrap_err().to_string(), "no handler `sums` parks here: totals does");
+    }
     ward.parks(1, 2).await;
     assert_eq!(ward.decisions.heads().await.unwrap().synced.get(), 0, "nothing was decided");
 }
