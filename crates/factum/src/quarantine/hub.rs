@@ -301,6 +301,7 @@ impl Quarantine {
         let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
         handlers.get(handler).cloned().ok_or_else(|| {
             let known = handlers.keys().cloned().collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "nobody".to_owned() } else { known };
             QuarantineError::UnknownHandler { name: handler.to_owned(), known }
         })
     }

@@ -50,6 +50,8 @@ pub struct Problem {
     pub code: String,
     /// What a person reads.
     pub detail: String,
+    /// The path of the input that it is about.
+    pub field: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +61,8 @@ struct ProblemBody {
     detail: Option<String>,
     #[serde(default)]
     title: Option<String>,
+    #[serde(default)]
+    field: Option<String>,
 }
 
 impl ClientError {
@@ -77,12 +81,12 @@ impl Problem {
         match serde_json::from_slice::<ProblemBody>(body) {
             Ok(read) => {
                 let detail = read.detail.or(read.title).unwrap_or_default();
-                Self { status, code: read.code, detail }
+                Self { status, code: read.code, detail, field: read.field }
             }
             Err(_foreign) => {
                 let text = String::from_utf8_lossy(body);
                 let detail = text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARACTERS_MAX).collect();
-                Self { status, code: String::new(), detail }
+                Self { status, code: String::new(), detail, field: None }
             }
         }
     }

@@ -10,7 +10,7 @@ use http::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{Ask, BankClient, ClientError, Service};
+use super::{Ask, BankClient, ClientError, Problem, Service};
 
 /// The most keys of a projection, or messages of a key, an answer about what is quarantined has.
 const PARKED_PAGE_MAX: u32 = 1_000;
@@ -64,16 +64,19 @@ impl BankClient {
 
     /// The answer of the service that has the handler asked about; each of the others says which ones it has.
     async fn whose<T>(&self, ask: impl AsyncFn(SocketAddr) -> Result<T, ClientError>) -> Result<T, ClientError> {
-        let mut unknown = None;
+        let mut unknown: Option<Problem> = None;
         for surface in self.surfaces.all() {
             match ask(surface).await {
-                Err(ClientError::Problem(problem)) if problem.code == "invalid" => {
-                    unknown = Some(ClientError::Problem(problem));
-                }
+                Err(ClientError::Problem(problem)) if problem.field.as_deref() == Some("handler") => match &mut unknown
+                {
+                    // Each says which handlers it has.
+                    Some(unknown) => unknown.detail = format!("{}; {}", unknown.detail, problem.detail),
+                    None => unknown = Some(problem),
+                },
                 answered => return answered,
             }
         }
-        Err(unknown.expect("there are surfaces"))
+        Err(ClientError::Problem(unknown.expect("there are surfaces")))
     }
 
     /// Has a quarantined key tried again (`retry`), or its first message dropped (`discard`).

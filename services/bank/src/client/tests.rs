@@ -143,3 +143,20 @@ async fn a_key_that_is_no_header_is_refused_before_it_is_sent() {
     assert!(matches!(refused, ClientError::Unsendable(_)));
     assert!(server.asked().is_empty());
 }
+
+/// The last service asked told of its own handlers only, and what was wrong at another one was taken for that.
+#[tokio::test]
+async fn who_asks_for_an_unknown_handler_hears_of_all_and_of_anything_else_at_once() {
+    let unknown = |known: &str| {
+        let detail = format!("no handler `x` parks here: {known}");
+        Answered::raw(400, &json!({ "code": "invalid", "detail": detail, "field": "handler" }).to_string())
+    };
+    let server = server(vec![unknown("reactor/a does"), unknown("process/b does"), unknown("c does")]).await;
+    let told = client(&server).parked_messages("x", "y", None).await.unwrap_err().to_string();
+    assert!(["reactor/a", "process/b", "c does"].iter().all(|known| told.contains(known)), "{told}");
+    let invalid =
+        Answered::raw(400, &json!({ "code": "invalid", "detail": "no such message", "field": "after" }).to_string());
+    let server = self::server(vec![invalid, unknown("c does")]).await;
+    let told = client(&server).parked_messages("x", "y", Some("z")).await.unwrap_err().to_string();
+    assert!(told.contains("no such message"), "{told}");
+}
