@@ -12,6 +12,7 @@ mod health;
 mod live;
 mod observe;
 mod operators;
+mod parked;
 mod quarantine;
 mod queries;
 mod read_models;
@@ -40,11 +41,11 @@ pub use dead_letters::{AcknowledgedAnswer, DeadLetterAnswer, DeadLettersAnswer};
 pub(crate) use forks::AcceptBody;
 pub use forks::{AcceptedForkAnswer, AcceptedForksAnswer, ForkAnswer, ForksAnswer, HeardAnswer, HeardMessageAnswer};
 pub use health::{LoopAnswer, ReadyAnswer};
-pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryAllBody, RetryBody};
-pub use quarantine::{
+pub use parked::{
     HandledAnswer, ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer, QuarantineAnswer,
     RetriedKeyAnswer, RetriedKeysAnswer,
 };
+pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryAllBody, RetryBody};
 pub use read_models::{DoneAnswer, GenerationAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer};
 
 use self::{gate::Gate, trouble::Trouble};
