@@ -40,7 +40,7 @@ pub(super) struct Publisher {
 /// The lanes of a topic, by partition.
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
-    /// Where the present history began, as long as partitions may end with one that was left.
+    /// Where the present history began, as long as partitions are to say so.
     tells_from: Option<Position>,
 }
 
@@ -79,8 +79,7 @@ impl Lanes {
         self.tells_from.is_some_and(|from| read_to >= from)
     }
 
-    /// The next messages that say where a history was left, each on a partition that ends with one. What was sent again
-    /// on a partition in the present history has said so.
+    /// The next messages that say where a history was left, each on a partition that does not say so yet.
     pub(super) fn tell(&mut self, publisher: &Publisher, now: Timestamp) -> Option<Shipment> {
         let from = self.tells_from?;
         let mut shipment = Shipment::default();
@@ -142,7 +141,9 @@ impl Lanes {
             }
             // Where nothing was before, the first one is what the next look is for.
             lane.seen = lane.seen.or(Some(Mark { position: lane.sent, offset: *offset }));
-            (lane.last_offset, lane.untold) = (Some(*offset), false);
+            lane.last_offset = Some(*offset);
+            // What was sent again from before the fork says nothing about it.
+            lane.untold &= self.tells_from.is_some_and(|from| *position < from);
         }
         Ok(())
     }

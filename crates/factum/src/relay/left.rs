@@ -10,7 +10,7 @@ pub(crate) const EVERYWHERE_MESSAGES: &[MessageType] = &[MessageType::of::<Histo
 
 /// The store of this service was restored from an older copy: whatever came on this partition before, from a history that
 /// `ce_lineage` names and beyond the position it gives for it, was lost and is no longer so. What follows goes on from
-/// there. It stands for no event, and comes on each partition whose last message was of a history that was left.
+/// there. It stands for no event, and comes once on each partition before anything that was recorded since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Message)]
 #[factum(name = "factum.history-left.v1")]
 pub struct HistoryLeft {}

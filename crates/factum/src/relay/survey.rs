@@ -29,7 +29,7 @@ pub(super) struct Lane {
     pub(super) seen: Option<Mark>,
     /// The highest offset seen: the next acknowledgement must be above it.
     pub(super) last_offset: Option<Offset>,
-    /// What stands last is of a history that was left: whoever reads it cannot know yet.
+    /// Whoever reads it cannot know yet, or cannot any more, that a history was left.
     pub(super) untold: bool,
 }
 
@@ -49,9 +49,9 @@ pub(super) struct Survey<'a> {
 }
 
 impl Lane {
-    fn whole(sent: Position, sent_at: Option<Offset>, (last_offset, untold): (Option<Offset>, bool)) -> Self {
+    fn whole(sent: Position, sent_at: Option<Offset>, end: Offset) -> Self {
         let seen = sent_at.map(|offset| Mark { position: sent, offset });
-        Self { sent, sent_at, seen, last_offset, untold }
+        Self { sent, sent_at, seen, last_offset: Some(end), untold: false }
     }
 
     /// The message that was seen last, if others were acknowledged since.
@@ -77,16 +77,29 @@ impl Survey<'_> {
     /// again.
     pub(super) async fn lane(&self, partition: &TopicPartition) -> Result<Lane, Trouble> {
         let (end, last) = self.last(partition).await?;
-        let Some(end) = end else { return Ok(Lane::default()) };
+        let Some(end) = end else {
+            return Ok(Lane { untold: self.is_untold(None, Position::ZERO, false), ..Lane::default() });
+        };
         // Looked at after the tail: a twin may have published meanwhile what was appended meanwhile.
         let head = self.store.heads().await?.synced;
         let last = last.map(|last| self.message(partition, last, head)).transpose()?;
-        let untold = last.is_some_and(|last| last.origin.source.incarnation != self.store.identity().incarnation);
-        let last_offset = Some(end);
         let believed = self.checkpoint.last_sent(partition.partition);
-        if believed == Position::ZERO {
-            return Ok(Lane { last_offset, untold, ..Lane::default() });
-        }
+        let mut lane = match believed {
+            Position::ZERO => Lane { last_offset: Some(end), ..Lane::default() },
+            _ => self.sent(partition, believed, end, head).await?,
+        };
+        lane.untold = self.is_untold(last.as_ref(), lane.sent, lane.sent < believed);
+        Ok(lane)
+    }
+
+    /// How far a partition that is not empty has what the checkpoint says.
+    async fn sent(
+        &self,
+        partition: &TopicPartition,
+        believed: Position,
+        end: Offset,
+        head: Position,
+    ) -> Result<Lane, Trouble> {
         // The tail alone proves nothing: a topic that lost records, or was made anew, may have grown since. The record
         // at the offset that was acknowledged for the last message must be that message.
         if let Some(offset) = self.checkpoint.offset(partition.partition) {
@@ -94,11 +107,24 @@ impl Survey<'_> {
             let mark = mark.and_then(|mark| Envelope::decode(&mark.headers, &mark.value).ok());
             let mark = mark.map(|mark| self.message(partition, mark, head)).transpose()?;
             if mark.is_some_and(|mark| self.is_shared(&mark) && mark.position == believed) {
-                return Ok(Lane::whole(believed, Some(offset), (last_offset, untold)));
+                return Ok(Lane::whole(believed, Some(offset), end));
             }
         }
         let (sent, sent_at) = self.scan(partition, believed, end, head).await?;
-        Ok(Lane::whole(sent, sent_at, (last_offset, untold)))
+        Ok(Lane::whole(sent, sent_at, end))
+    }
+
+    /// Whether a partition is still to say where the present history began: it ends with an earlier one, or what it has of
+    /// the present one ends before that, or has a hole before that. Not only where it said so before: that may be lost, while
+    /// those who heard it are as far as it said, where nobody else would come.
+    fn is_untold(&self, last: Option<&Envelope>, sent: Position, has_hole: bool) -> bool {
+        let identity = self.store.identity();
+        let Some(began) = identity.forks.last().map(|fork| fork.position) else { return false };
+        match last {
+            Some(last) if last.origin.source.incarnation != identity.incarnation => true,
+            Some(last) if last.position >= began && !has_hole => false,
+            _ => sent < began,
+        }
     }
 
     /// The offset of a partition's last record, and its last message. What is no message is nobody's evidence: of what was

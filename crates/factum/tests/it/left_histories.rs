@@ -144,6 +144,54 @@ fn counter_on(partition: &TopicPartition) -> u64 {
     (0..).find(|counter| partition_of(*counter) == *partition).unwrap()
 }
 
+/// Where a new reader of each partition is at its end, by the rules of watermarks: what lies beyond the fork in the history
+/// that was left is dropped.
+fn ends(bus: &MemoryBus, incarnation: Incarnation, fork: u64) -> Vec<u64> {
+    let end = |partition: TopicPartition| {
+        let messages = bus.records(&partition).into_iter().map(|record| message(&record));
+        messages.fold(0, |watermark, at| {
+            let position = at.position.get();
+            let counts = at.origin.source.incarnation == incarnation || position <= fork;
+            if counts && at.previous.get() <= watermark { watermark.max(position) } else { watermark }
+        })
+    };
+    partitions().map(end).collect()
+}
+
+/// Those who heard that a history was left are at the fork. The broker loses the message that said so, with any number of
+/// those before it: what is filled anew comes as far although nothing new happens.
+#[tokio::test]
+async fn what_told_that_a_history_was_left_is_told_again_where_the_broker_lost_it() {
+    let (old, before) = published().await;
+    let fork = old.store.heads().await.unwrap().synced.get() - 4;
+    for saved in [true, false] {
+        let longest = partitions().map(|partition| before.records(&partition).len()).max().unwrap();
+        for kept in 0..=longest {
+            let story = format!("{kept} records kept, progress saved: {saved}");
+            let bus = copy_bus(&before).await;
+            let mut world = World { bus: Arc::new(bus.clone()), ..old.clone() };
+            world.store = restored(&old.store, fork, true).await;
+            let untold = copy(world.store.as_ref(), fork, world.store.identity().clone()).await;
+            put_progress(untold.as_ref(), &progress(world.store.as_ref()).await).await;
+            world.publishes().await;
+            let incarnation = world.store.identity().incarnation;
+            assert_eq!(ends(&bus, incarnation, fork), [fork; 3], "{story}");
+            for partition in partitions() {
+                let lost = bus.records(&partition).get(kept).map(|record| record.offset);
+                if let Some(offset) = lost {
+                    bus.lose_records(&partition, offset);
+                }
+            }
+            if !saved {
+                world.store = untold;
+            }
+            world.publishes().await;
+            assert_eq!(ends(&bus, incarnation, fork), [fork; 3], "{story}");
+            a_new_reader_sees_the_truth(&world, &story).await;
+        }
+    }
+}
+
 /// One story: a restore with loss, a fault somewhere in the relay.
 async fn story(at: u64, fault: Fault, with_progress: bool) -> Option<&'static str> {
     let (mut world, bus) = published().await;
