@@ -16,6 +16,9 @@ use crate::{
 /// How many records are looked at for one that tells where a history came from.
 const LINEAGE_LOOKS_MAX: usize = 1_000;
 
+/// How many records at the end of a partition are passed over that are no messages.
+const NO_MESSAGES_MAX: usize = 1_000;
+
 /// Whether the bus has any of these topics yet.
 pub(super) async fn any_topic(bus: &dyn Bus, topics: &[Arc<str>], status: &Status) -> Result<bool, BusError> {
     let mut any = false;
@@ -42,10 +45,10 @@ pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkp
     let mut ends = Vec::new();
     for partition in 0..partitions {
         let place = TopicPartition::new(topic, partition);
-        let Some(tail) = bus.tail(&place, None).await? else { continue };
-        let last = Envelope::decode(&tail.headers, &tail.value).map_err(|error| {
+        let (Some(tail), last) = last_message(bus, &place).await? else { continue };
+        let last = last.ok_or_else(|| {
             // Without its position, what comes next would look like the end of a gap, and everything be read again.
-            ConsumerEnd::Progress(ProgressError::Refused(format!("the last record on {place} is no message: {error}")))
+            ConsumerEnd::Progress(ProgressError::Refused(format!("no message is among the last records on {place}")))
         })?;
         let source = last.origin.source;
         let (incarnation, event_id) = (source.incarnation, last.mark().id);
@@ -53,7 +56,7 @@ pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkp
             Lane::topic(&source, topic, partition),
             Checkpoint { position: last.position, incarnation, event_id },
         ));
-        let next = Position::new(tail.offset.next().get());
+        let next = Position::new(tail.next().get());
         ends.push((Lane::offset(topic, partition), Checkpoint::of_no_history(next)));
     }
     Ok(ends)
@@ -82,6 +85,24 @@ pub(super) async fn learns_where_it_went(
     Ok(false)
 }
 
+/// The offset of a partition's last record, and its last message: what is none, whoever reads it passes over or stands still
+/// before it, and it tells nothing of what is before it.
+async fn last_message(
+    bus: &dyn Bus,
+    partition: &TopicPartition,
+) -> Result<(Option<Offset>, Option<Envelope>), BusError> {
+    let (mut tail, mut below) = (None, None);
+    for _ in 0..NO_MESSAGES_MAX {
+        let Some(record) = bus.tail(partition, below).await? else { break };
+        tail = tail.or(Some(record.offset));
+        if let Ok(message) = Envelope::decode(&record.headers, &record.value) {
+            return Ok((tail, Some(message)));
+        }
+        below = Some(record.offset);
+    }
+    Ok((tail, None))
+}
+
 /// What is on a partition that a consumer is about to read.
 pub(super) struct Beginning {
     /// The last message.
@@ -102,9 +123,7 @@ pub(super) async fn look(
     partition: &TopicPartition,
     at: Offset,
 ) -> Result<Beginning, BusError> {
-    let record = bus.tail(partition, None).await?;
-    let tail = record.as_ref().map(|record| record.offset);
-    let last = record.and_then(|record| Envelope::decode(&record.headers, &record.value).ok());
+    let (tail, last) = last_message(bus, partition).await?;
     let end = tail.map_or(Offset::new(0), Offset::next);
     // What was lost is about to be sent again: once it has grown back to the offset, nothing would tell.
     let mut anew = end < at;

@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 
 use factum::{
-    bus::{Assignment, BusError, ConsumerOptions, Record},
+    bus::{Assignment, BusError, ConsumerOptions, EnvelopeError, Record},
     consumer::{Effect, EffectConsumer, EffectError},
     store::BoxFuture,
 };
@@ -127,6 +127,15 @@ impl Effect for Taking {
     ) -> BoxFuture<'a, Result<(), EffectError>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn take_unreadable<'a>(
+        &'a self,
+        _: &'a TopicPartition,
+        _: &'a Record,
+        _: &'a EnvelopeError,
+    ) -> BoxFuture<'a, Result<(), EffectError>> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 pub(super) fn taking(world: &World) -> Running<ConsumerEnd> {
@@ -153,4 +162,22 @@ async fn a_partition_that_grows_back_while_effects_begin_is_read_anew() {
         eventually(|| (consumer.status.report().processed == 1).then_some(()), story).await;
         consumer.stop().await.unwrap();
     }
+}
+
+/// What somebody put on the topic that is no message stands last, before and after the broker lost what was there.
+#[tokio::test]
+async fn a_partition_that_has_grown_back_and_ends_with_what_is_no_message_is_read_anew() {
+    let (world, bus) = quiet_world().await;
+    let consumer = taking(&world);
+    send(&bus, [letter(0, 1)]).await;
+    send_junk(&bus).await;
+    consumer.status.shows(|report| report.processed == 2).await;
+    consumer.stop().await.unwrap();
+    bus.lose_records(&home(), Offset::new(0));
+    send(&bus, [letter(1, 2)]).await;
+    send_junk(&bus).await;
+    let consumer = taking(&world);
+    let story = || format!("{:?}", consumer.status.report());
+    eventually(|| (consumer.status.report().processed == 2).then_some(()), story).await;
+    consumer.stop().await.unwrap();
 }
