@@ -168,7 +168,7 @@ async fn a_rebuilt_generation_answers_and_the_way_back_loses_nothing_that_happen
     // And forth again: the one that was left is fed as well.
     shop.carry_out(Operation::RollBack).await.unwrap();
     assert_eq!((shop.roles(), shop.sum().await), (vec![(1, Role::Kept), (2, Role::Live)], 160));
-    assert_eq!(shop.carry_out(Operation::Discard).await.unwrap(), "totals@1 generation 1 (kept)");
+    assert_eq!(shop.carry_out(Operation::Discard).await.unwrap(), "dropped totals@1 generation 1 (kept)");
     assert_eq!(shop.roles(), [(2, Role::Live)]);
     assert!(shop.carry_out(Operation::RollBack).await.unwrap_err().contains("no generation is kept"));
     shop.raise(1).await;
@@ -324,7 +324,7 @@ async fn tables_of_versions_without_code_are_discarded_when_asked_for() {
     for key in [old, other] {
         shop.read_store.claim(key).unwrap();
     }
-    assert_eq!(shop.carry_out(Operation::Discard).await.unwrap(), "totals@0 generation 1 (live)");
+    assert_eq!(shop.carry_out(Operation::Discard).await.unwrap(), "dropped totals@0 generation 1 (live)");
     let left = shop.read_store.generations().unwrap().models().unwrap();
     let left: Vec<_> = left.iter().map(ToString::to_string).collect();
     assert_eq!(left, ["other@1 generation 1 (live)", "totals@1 generation 1 (live)"]);

@@ -38,7 +38,7 @@ async fn a_generation_with_something_in_its_way_does_not_answer_and_can_be_given
     assert_eq!(shop.roles(), [(1, Role::Live), (2, Role::Replacing)]);
     assert_eq!(shop.sum().await, 15);
     models.request(None, Operation::Discard).unwrap();
-    assert_eq!(shop.ended(Operation::Discard).await.unwrap(), "totals@1 generation 2 (replacing)");
+    assert_eq!(shop.ended(Operation::Discard).await.unwrap(), "dropped totals@1 generation 2 (replacing)");
     let alone = || (shop.roles() == [(1, Role::Live)]).then_some(());
     world::eventually(alone, || format!("{:?}", shop.roles())).await;
     shop.stop().await;

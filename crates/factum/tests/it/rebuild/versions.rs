@@ -104,6 +104,9 @@ async fn a_new_version_is_filled_while_the_old_one_is_fed_and_answers() {
     let next = next.consumes::<DoubledTotals>(&[TOPIC]).answers::<GetDoubledSum>().start().await.unwrap();
     next.read_models().request(None, Operation::Discard).unwrap();
     next.read_models().idle().await;
-    assert_eq!(next.read_models().reports()[0].last.clone().unwrap().result.unwrap(), "totals@1 generation 1 (live)");
+    assert_eq!(
+        next.read_models().reports()[0].last.clone().unwrap().result.unwrap(),
+        "dropped totals@1 generation 1 (live)"
+    );
     next.stop(WAIT_MAX).await.unwrap();
 }
