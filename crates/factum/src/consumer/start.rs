@@ -7,7 +7,7 @@ use super::{
     end::{ConsumerEnd, PartitionStop, Trouble},
 };
 use crate::{
-    bus::{Bus, BusError, Envelope, Offset, TopicPartition},
+    bus::{Bus, BusError, Envelope, LastMessage, NO_MESSAGES_MAX, Offset, TopicPartition, last_message},
     read::{Checkpoint, Lane},
     runtime::Status,
     store::{Position, ProgressError},
@@ -15,9 +15,6 @@ use crate::{
 
 /// How many records are looked at for one that tells where a history came from.
 const LINEAGE_LOOKS_MAX: usize = 1_000;
-
-/// How many records at the end of a partition are passed over that are no messages.
-const NO_MESSAGES_MAX: usize = 1_000;
 
 /// Whether the bus has any of these topics yet.
 pub(super) async fn any_topic(bus: &dyn Bus, topics: &[Arc<str>], status: &Status) -> Result<bool, BusError> {
@@ -45,8 +42,12 @@ pub(super) async fn ends(bus: &dyn Bus, topic: &str) -> Result<Vec<(Lane, Checkp
     let mut ends = Vec::new();
     for partition in 0..partitions {
         let place = TopicPartition::new(topic, partition);
-        let (Some(tail), last) = last_message(bus, &place).await? else { continue };
-        let last = last.ok_or_else(|| {
+        let LastMessage { tail: Some(tail), message, .. } =
+            last_message(bus, &place, NO_MESSAGES_MAX, |_, _| {}).await?
+        else {
+            continue;
+        };
+        let last = message.ok_or_else(|| {
             // Without its position, what comes next would look like the end of a gap, and everything be read again.
             ConsumerEnd::Progress(ProgressError::Refused(format!("no message is among the last records on {place}")))
         })?;
@@ -85,24 +86,6 @@ pub(super) async fn learns_where_it_went(
     Ok(false)
 }
 
-/// The offset of a partition's last record, and its last message: what is none, whoever reads it passes over or stands still
-/// before it, and it tells nothing of what is before it.
-async fn last_message(
-    bus: &dyn Bus,
-    partition: &TopicPartition,
-) -> Result<(Option<Offset>, Option<Envelope>), BusError> {
-    let (mut tail, mut below) = (None, None);
-    for _ in 0..NO_MESSAGES_MAX {
-        let Some(record) = bus.tail(partition, below).await? else { break };
-        tail = tail.or(Some(record.offset));
-        if let Ok(message) = Envelope::decode(&record.headers, &record.value) {
-            return Ok((tail, Some(message)));
-        }
-        below = Some(record.offset);
-    }
-    Ok((tail, None))
-}
-
 /// What is on a partition that a consumer is about to read.
 pub(super) struct Beginning {
     /// The last message.
@@ -123,7 +106,7 @@ pub(super) async fn look(
     partition: &TopicPartition,
     at: Offset,
 ) -> Result<Beginning, BusError> {
-    let (tail, last) = last_message(bus, partition).await?;
+    let LastMessage { tail, message: last, .. } = last_message(bus, partition, NO_MESSAGES_MAX, |_, _| {}).await?;
     let end = tail.map_or(Offset::new(0), Offset::next);
     // What was lost is about to be sent again: once it has grown back to the offset, nothing would tell.
     let mut anew = end < at;

@@ -7,16 +7,16 @@ use super::{
     end::{RelayHalt, Trouble},
 };
 use crate::{
-    bus::{Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, EnvelopeError, Offset, TopicPartition},
+    bus::{
+        Assignment, Bus, BusError, BusEvent, ConsumerOptions, Envelope, EnvelopeError, NO_MESSAGES_MAX, Offset,
+        TopicPartition, last_message,
+    },
     runtime::Runtime,
     store::{EventStore, Fork, Position},
 };
 
 /// How long to wait for the next records of a partition that is known to have some.
 const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// How many records at the end of a partition are passed over that are no messages.
-const NO_MESSAGES_MAX: usize = 1_000;
 
 /// How far one partition is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,17 +130,12 @@ impl Survey<'_> {
     /// The offset of a partition's last record, and its last message. What is no message is nobody's evidence: of what was
     /// put there by mistake nothing follows about what was sent.
     async fn last(&self, partition: &TopicPartition) -> Result<(Option<Offset>, Option<Envelope>), Trouble> {
-        let (mut end, mut below) = (None, None);
-        for _ in 0..NO_MESSAGES_MAX {
-            let Some(record) = self.bus.tail(partition, below).await? else { return Ok((end, None)) };
-            end = end.or(Some(record.offset));
-            match Envelope::decode(&record.headers, &record.value) {
-                Ok(message) => return Ok((end, Some(message))),
-                Err(error) => passed_over(partition, record.offset, &error),
-            }
-            below = Some(record.offset);
+        let pass_over = |offset, error: &EnvelopeError| passed_over(partition, offset, error);
+        let last = last_message(self.bus, partition, NO_MESSAGES_MAX, pass_over).await?;
+        if last.message.is_none() && last.passed_over == NO_MESSAGES_MAX {
+            return Err(RelayHalt::NoMessages { partition: partition.clone(), records: NO_MESSAGES_MAX }.into());
         }
-        Err(RelayHalt::NoMessages { partition: partition.clone(), records: NO_MESSAGES_MAX }.into())
+        Ok((last.tail, last.message))
     }
 
     /// Something is missing: how far a new reader would get, by its watermark. What follows a hole does not count,

@@ -4,7 +4,7 @@ use factum_engine::Position;
 
 use super::Service;
 use crate::{
-    bus::{Bus, BusError, Envelope, EnvelopeError, TopicPartition},
+    bus::{Bus, BusError, EnvelopeError, TopicPartition, last_message},
     projections::{Awaited, Feed},
     runtime::{LoopState, Status},
     store::StoreError,
@@ -120,21 +120,10 @@ async fn lasts(bus: &dyn Bus, topic: &str) -> Result<Vec<Awaited>, SettleError> 
     };
     let mut lasts = Vec::new();
     for partition in 0..partitions {
-        let Some(message) = last_message(bus, &TopicPartition::new(topic, partition)).await? else { continue };
+        let partition_end = last_message(bus, &TopicPartition::new(topic, partition), usize::MAX, |_, _| {}).await?;
+        let Some(message) = partition_end.message else { continue };
         let (store, history, position) = (message.origin.source.store, message.history(), message.position);
         lasts.push(Awaited { store, history, topic: topic.to_owned(), partition, position });
     }
     Ok(lasts)
-}
-
-/// The last message on a partition: behind it there may be what is none.
-async fn last_message(bus: &dyn Bus, partition: &TopicPartition) -> Result<Option<Envelope>, SettleError> {
-    let mut below = None;
-    while let Some(record) = bus.tail(partition, below).await? {
-        if let Ok(message) = Envelope::decode(&record.headers, &record.value) {
-            return Ok(Some(message));
-        }
-        below = Some(record.offset);
-    }
-    Ok(None)
 }
