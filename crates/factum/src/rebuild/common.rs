@@ -81,8 +81,8 @@ impl ReadModel {
         tokio::select! {
             biased;
             whole = self.whole(shadow) => whole,
-            failure = self.live_ended(), if shadow.is_leashed => Err(failure),
-            failure = self.live_stands_still(shadow), if shadow.is_leashed => Err(failure),
+            failure = self.live_ended(), if shadow.shown.is_held() => Err(failure),
+            failure = self.live_stands_still(shadow), if shadow.shown.is_held() => Err(failure),
         }
     }
 

@@ -20,8 +20,6 @@ pub(crate) const KEPT_ALARM: &str = "kept generation";
 pub(super) struct Shadow {
     pub(super) generation: Generation,
     pub(super) shown: Shown,
-    /// It gets no farther than the live one.
-    pub(super) is_leashed: bool,
     stopper: Arc<Stopper>,
     task: Task,
     /// Of the loop that feeds the live generation, where an end of this one concerns who looks there.
@@ -43,6 +41,11 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn progress(&self, key: ProjectionKey) -> Option<Progress> {
         self.watermarks.progress(key)
+    }
+
+    /// Whether it gets no farther than the live one.
+    pub(super) const fn is_held(&self) -> bool {
+        self.leash.holds
     }
 
     /// How much of the time it works at present, at most, in percent.
@@ -125,10 +128,9 @@ impl ReadModel {
         watermarks.set_phase(key, Phase::Refilling { done: 0, total: 0 });
         let status = Status::new(&self.loop_of(generation));
         status.update(|report| report.state = LoopState::CatchingUp);
-        // One that is to replace a live one that cannot go on must be able to get ahead of it.
-        let is_leashed = role != Role::Replacing;
         let leash = Leash {
-            holds: is_leashed,
+            // One that is to replace a live one that cannot go on must be able to get ahead of it.
+            holds: role != Role::Replacing,
             watermarks: Arc::clone(&self.watermarks),
             projection: key,
             turns: self.turns.clone(),
@@ -175,13 +177,6 @@ impl ReadModel {
             }
             ending.tell(reason);
         });
-        Shadow {
-            generation,
-            shown: Shown { watermarks, status, leash, life, ended },
-            is_leashed,
-            stopper,
-            task,
-            warned,
-        }
+        Shadow { generation, shown: Shown { watermarks, status, leash, life, ended }, stopper, task, warned }
     }
 }
