@@ -4,7 +4,7 @@ use factum_engine::Position;
 
 use super::Service;
 use crate::{
-    bus::{Bus, BusError, EnvelopeError, TopicPartition, last_message},
+    bus::{Bus, BusError, TopicPartition, last_message},
     projections::{Awaited, Feed},
     runtime::{LoopState, Status},
     store::StoreError,
@@ -22,9 +22,6 @@ pub enum SettleError {
     /// The bus failed.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// A record on the bus is no message of ours.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
 }
 
 /// Waits until nothing is under way between these services: what their stores hold is projected and published, what
