@@ -1,6 +1,6 @@
 //! Ports that no other test uses.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::bail;
@@ -37,7 +37,7 @@ impl PortBase {
             let slot = (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % slots;
             let base = FIRST + slot * STRIDE;
             let Ok(reserved) = listen(base) else { continue };
-            if SURFACES.iter().all(|offset| listen(base + offset).is_ok()) {
+            if SURFACES.iter().all(|offset| is_free(base + offset)) {
                 return Ok(Self { base, _reserved: reserved });
             }
         }
@@ -54,6 +54,12 @@ fn listen(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))
 }
 
+/// Whether nobody listens on it. Listening on it to find out would take it for longer than that: a process that another test
+/// starts at this moment has it, too, until it runs its own program.
+fn is_free(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +72,12 @@ mod tests {
             assert!(listen(one.get() + 1).is_ok(), "a surface is free");
             assert!(taken[..index].iter().all(|other| other.get().abs_diff(one.get()) >= STRIDE));
         }
+    }
+
+    #[test]
+    fn a_port_is_free_when_nobody_listens_on_it() {
+        let ports = PortBase::take().unwrap();
+        assert!(!is_free(ports.get()), "the base is reserved");
+        assert!(SURFACES.iter().all(|offset| is_free(ports.get() + offset)));
     }
 }
