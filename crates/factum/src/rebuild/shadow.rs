@@ -142,7 +142,8 @@ impl ReadModel {
         let (report, ended) = watch::channel(None);
         let (live, read_store, life) =
             (Arc::clone(&self.watermarks), Arc::clone(&self.read_store), self.read_store.life());
-        let (on_damage, warned) = (Arc::clone(&stopper), (role == Role::Kept).then(|| self.status().clone()));
+        // The task does not own what stops it: dropped by whoever does, it ends.
+        let (on_damage, warned) = (Arc::downgrade(&stopper), (role == Role::Kept).then(|| self.status().clone()));
         let to_warn = warned.clone();
         let task = self.runtime.spawn(async move {
             let ending = Ending(report);
@@ -152,7 +153,9 @@ impl ReadModel {
                 end = &mut feeding => end,
                 text = live.damage(life) => {
                     // What is begun in its place has nothing of this generation.
-                    on_damage.stop();
+                    if let Some(stopper) = on_damage.upgrade() {
+                        stopper.stop();
+                    }
                     feeding.await;
                     FeedEnd::Damaged(ReadError::Damaged { place: "a query".to_owned(), source: text.into() })
                 }

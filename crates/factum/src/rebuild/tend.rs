@@ -36,19 +36,26 @@ impl ReadModel {
             stop.stopped().await;
             return Ok(());
         }
-        let mut requested = self.requested.lock().await;
         let mut kept = Vec::new();
-        let Some(interrupted) = stop.unless(self.take_stock(&mut kept)).await else { return Ok(()) };
+        self.carry_out_all(&mut kept, &mut stop).await;
+        // Nobody reads the bus or writes any more when this has ended.
+        self.end(kept).await;
+        Ok(())
+    }
+
+    async fn carry_out_all(&self, kept: &mut Vec<Shadow>, stop: &mut Stop) {
+        let mut requested = self.requested.lock().await;
+        let Some(interrupted) = stop.unless(self.take_stock(kept)).await else { return };
         if let Some(operation) = interrupted {
             self.request(operation);
         }
         while let Some(Some(operation)) = stop.unless(requested.recv()).await {
-            self.forget_lost(&mut kept).await;
+            self.forget_lost(kept).await;
             let outcome = tokio::select! {
-               biased;
-                () = stop.stopped() => return Ok(()),
+                biased;
+                () = stop.stopped() => return,
                 () = self.is_given_up(operation) => Err(Failure::Told("it was given up".to_owned())),
-                outcome = self.carry_out(operation, &mut kept) => outcome,
+                outcome = self.carry_out(operation, kept) => outcome,
             };
             self.show_filling(None);
             // What is there now is shown with the end; who asks is told later where the store cannot be asked now.
@@ -58,7 +65,6 @@ impl ReadModel {
                 Err(failure) => self.ended(operation, Err(failure.to_string()), None),
             }
         }
-        Ok(())
     }
 
     /// What an earlier process left: the kept generation is fed, those that are there for nothing any more go. What was

@@ -42,6 +42,17 @@ async fn one_generation_is_kept_and_it_is_the_one_that_answered_last() {
     shop.stop().await;
 }
 
+/// Whoever goes on reading the bus and writing while both are closed finds everything broken, and says so at every end.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_fed_by_nobody_once_the_service_has_stopped() {
+    let shop = Shop::open().await;
+    shop.raise(3).await;
+    shop.carry_out(Operation::Rebuild).await.unwrap();
+    let (_store, bus, _read_store) = shop.leave().await;
+    let is_left = || (Arc::strong_count(&bus) == 1).then_some(());
+    world::eventually(is_left, || format!("{} still have the bus", Arc::strong_count(&bus) - 1)).await;
+}
+
 /// A process that ends between the switch and the drop leaves a generation that is there for nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_retired_when_the_process_ended_goes_with_the_next_start() {
