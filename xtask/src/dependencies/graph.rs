@@ -50,6 +50,9 @@ pub struct Graph {
     /// For every package by name, the packages compiled for it: normal and build dependencies as resolved for this
     /// machine. Versions of one name are taken together, so that a rule can only be broken too early.
     pub compiled_for: BTreeMap<String, BTreeSet<String>>,
+    /// For every member by name, all that is compiled when it alone is built: `compiled_for` unites the features that
+    /// anybody in the workspace asks for, and what one program leaves out another may want.
+    pub compiled_alone: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Graph {
@@ -62,7 +65,11 @@ impl Graph {
         let mut all = vec!["--filter-platform".to_owned(), host()?];
         all.extend(options.iter().map(|option| (*option).to_owned()));
         let metadata = MetadataCommand::new().manifest_path(root.join("Cargo.toml")).other_options(all).exec();
-        Self::of(&metadata.context("cargo metadata")?)
+        let mut graph = Self::of(&metadata.context("cargo metadata")?)?;
+        for member in graph.members.keys() {
+            graph.compiled_alone.insert(member.clone(), compiled_alone(root, member, options)?);
+        }
+        Ok(graph)
     }
 
     /// Takes what the rules need from cargo's answer.
@@ -89,6 +96,7 @@ impl Graph {
 
     /// How `from` comes to need `target`: the names along one shortest way, both ends included.
     pub fn way(&self, from: &str, target: &str) -> Option<Vec<String>> {
+        let alone = self.compiled_alone.get(from);
         let mut ways = vec![vec![from.to_owned()]];
         let mut seen = BTreeSet::from([from.to_owned()]);
         while !ways.is_empty() {
@@ -99,7 +107,10 @@ impl Graph {
                     return Some(way);
                 }
                 let next = self.compiled_for.get(last).into_iter().flatten();
-                for name in next.filter(|name| seen.insert((*name).clone())) {
+                for name in next.filter(|name| alone.is_none_or(|alone| alone.contains(*name))) {
+                    if !seen.insert(name.clone()) {
+                        continue;
+                    }
                     longer.push(way.iter().chain([name]).cloned().collect());
                 }
             }
@@ -120,6 +131,16 @@ fn needs_of(package: &Package) -> BTreeSet<Need> {
         by_path: dependency.path.is_some(),
     });
     needs.collect()
+}
+
+/// Every package that is compiled when `cargo build` is asked for one member only.
+fn compiled_alone(root: &Path, member: &str, options: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.current_dir(root).args(["tree", "--package", member, "--edges", "normal,build", "--prefix", "none"]);
+    let output = tree.args(["--format", "{p}"]).args(options).output().context("running cargo tree")?;
+    ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
 /// The target triple of this machine, as rustc names it.
