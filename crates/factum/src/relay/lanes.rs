@@ -108,7 +108,7 @@ impl Lanes {
         shipment: &mut Shipment,
     ) -> Result<(), RelayHalt> {
         let Some(message) = publisher.translate(event)? else { return Ok(()) };
-        let key = message.key.as_ref().unwrap_or(&event.stream);
+        let key = message.key(&event.stream);
         let partition = partition_of(key.as_str().as_bytes(), publisher.publication.partitions());
         let lane = &self.lanes[partition as usize];
         if event.position <= lane.sent {
@@ -220,7 +220,7 @@ impl Publisher {
             origin: self.origin.clone(),
             name: message.name.to_owned(),
             stream: event.stream.clone(),
-            key: message.key.unwrap_or_else(|| event.stream.clone()),
+            key: message.key(&event.stream).clone(),
             version: event.version,
             recorded_at: event.recorded_at,
             position: event.position,

@@ -71,6 +71,13 @@ pub struct OutgoingMessage {
     pub(crate) command_id: Option<Arc<str>>,
 }
 
+impl OutgoingMessage {
+    /// The key it is sent under, as the message of an event of `stream`.
+    pub fn key<'a>(&'a self, stream: &'a StreamName) -> &'a StreamName {
+        self.key.as_ref().unwrap_or(stream)
+    }
+}
+
 /// A publication whose type is forgotten.
 pub type DynPublication = Arc<dyn AnyPublication>;
 

@@ -18,7 +18,7 @@ use crate::{
     query::{QueryDispatcher, QueryDispatcherBuilder},
     reactor::{self, DynReactor, Reactor},
     read::ReadStore,
-    receiver::{DeadLetters, Takes, outcome_topic},
+    receiver::{DeadLetters, Takes, outcomes},
     relay::{self, DynPublication, Publication},
     runtime::Runtime,
     store::EventStore,
@@ -141,6 +141,14 @@ impl ServiceBuilder {
     pub fn publishes<P: Publication>(mut self) -> Self {
         self.publications.push(relay::erase::<P>());
         self
+    }
+
+    /// All that the service publishes: events, the outcomes of commands it receives, the commands its processes send. For
+    /// tools that compare topics with a store.
+    pub fn publications(&self) -> Vec<DynPublication> {
+        let channels = self.processes.iter().flat_map(|process| &process.channels);
+        let outcomes = (!self.receives.is_empty()).then(|| outcomes(&self.system, &self.name));
+        self.publications.iter().chain(channels).cloned().chain(outcomes).collect()
     }
 
     /// Runs a process manager: it hears what is on its topics, sends what its events ask for on its channels, and its
@@ -316,10 +324,7 @@ impl ServiceBuilder {
         if let Some((what, _, missing, _)) = needs.into_iter().find(|(_, needed, _, absent)| *needed && *absent) {
             return Err(StartError::Missing { service: self.name.clone(), what, missing });
         }
-        let channels = self.processes.iter().flat_map(|process| &process.channels);
-        let publications = self.publications.iter().chain(channels);
-        let outcomes = (!self.receives.is_empty()).then(|| outcome_topic(&self.system, &self.name));
-        unique("topics", publications.map(|publication| publication.topic().to_owned()).chain(outcomes))?;
+        unique("topics", self.publications().iter().map(|publication| publication.topic().to_owned()))?;
         unique("senders", self.receives.iter().map(|(sender, _)| sender.clone()))?;
         self.processes.iter().try_for_each(|process| check_category(process.category))?;
         unique("process managers", self.processes.iter().map(|process| process.category.to_owned()))?;
