@@ -71,6 +71,16 @@ impl MemoryBus {
         self.log.changed();
     }
 
+    /// Forgets the records of a partition before an offset, as a broker's retention does; the last one always stays.
+    pub fn cut_records(&self, partition: &TopicPartition, before: Offset) {
+        // A partition that is not there has nothing to forget.
+        let _ = self.log.with(partition, |log| {
+            let last = log.records.last().map(|record| record.offset);
+            log.records.retain(|record| record.offset >= before || Some(record.offset) == last);
+        });
+        self.log.changed();
+    }
+
     /// Every record of a partition, in order.
     pub fn records(&self, partition: &TopicPartition) -> Vec<Record> {
         self.log.with(partition, |log| log.records.clone()).unwrap_or_default()

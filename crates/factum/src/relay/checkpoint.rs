@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::end::{RelayHalt, Trouble};
+use super::{
+    end::{RelayHalt, Trouble},
+    rewind::Before,
+};
 use crate::{
     bus::Offset,
     model::{EventId, Incarnation},
@@ -26,11 +29,33 @@ pub(super) struct RelayCheckpoint {
     pub(super) last_sent: BTreeMap<u32, u64>,
     /// Per partition, the offset of that message: evidence of whether it is still there.
     pub(super) offsets: BTreeMap<u32, u64>,
+    /// Partitions on which nothing was sent again yet since a rewind, each with the `previous` of the message that is
+    /// next there. What was sent before stays evidence of what the topic has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) rewound: BTreeMap<u32, u64>,
 }
 
 impl RelayCheckpoint {
     fn empty(incarnation: Incarnation) -> Self {
-        Self { read_to: 0, event_id: None, incarnation, last_sent: BTreeMap::new(), offsets: BTreeMap::new() }
+        Self {
+            read_to: 0,
+            event_id: None,
+            incarnation,
+            last_sent: BTreeMap::new(),
+            offsets: BTreeMap::new(),
+            rewound: BTreeMap::new(),
+        }
+    }
+
+    /// Goes back to a position: what comes after it is sent again.
+    pub(super) fn rewind(&mut self, to: Position, before: Before) {
+        assert!(to.get() <= self.read_to, "a rewind ahead would skip events");
+        (self.read_to, self.event_id, self.rewound) = (to.get(), before.event_id, before.last);
+    }
+
+    /// Where a partition's next message goes on from.
+    pub(super) fn goes_on_from(&self, partition: u32) -> Position {
+        self.rewound.get(&partition).map_or_else(|| self.last_sent(partition), |at| Position::new(*at))
     }
 
     /// The last message of a partition, as this history knows it.
@@ -57,6 +82,8 @@ impl RelayCheckpoint {
         for last in self.last_sent.values_mut() {
             *last = (*last).min(fork.get());
         }
+        // What was to be sent again from beyond the fork was left with it.
+        self.rewound.retain(|_, last| *last <= fork.get());
         self.incarnation = identity.incarnation;
         Ok(self)
     }

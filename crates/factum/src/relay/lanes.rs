@@ -96,7 +96,7 @@ impl Lanes {
 
     /// Where reading starts: at the checkpoint, or before it where a partition lost something.
     pub(super) fn start(&self, checkpoint: &RelayCheckpoint) -> Position {
-        let behind = (0..).zip(&self.lanes).filter(|(partition, lane)| lane.sent < checkpoint.last_sent(*partition));
+        let behind = (0..).zip(&self.lanes).filter(|(partition, lane)| lane.sent < checkpoint.goes_on_from(*partition));
         behind.map(|(_, lane)| lane.sent).fold(Position::new(checkpoint.read_to), Position::min)
     }
 
@@ -107,9 +107,7 @@ impl Lanes {
         event: &RecordedEvent,
         shipment: &mut Shipment,
     ) -> Result<(), RelayHalt> {
-        let Some(message) = publisher.translate(event)? else { return Ok(()) };
-        let key = message.key(&event.stream);
-        let partition = partition_of(key.as_str().as_bytes(), publisher.publication.partitions());
+        let Some((partition, message)) = publisher.outgoing(event)? else { return Ok(()) };
         let lane = &self.lanes[partition as usize];
         if event.position <= lane.sent {
             return Ok(());
@@ -168,9 +166,11 @@ impl Lanes {
             if let Some(at) = lane.sent_at {
                 checkpoint.last_sent.insert(partition, lane.sent.get());
                 checkpoint.offsets.insert(partition, at.get());
-            } else {
+                checkpoint.rewound.remove(&partition);
+            } else if checkpoint.rewound.get(&partition) != Some(&lane.sent.get()) {
                 checkpoint.last_sent.remove(&partition);
                 checkpoint.offsets.remove(&partition);
+                checkpoint.rewound.remove(&partition);
             }
         }
     }
@@ -181,6 +181,14 @@ fn lost_records(topic: &str) -> Trouble {
 }
 
 impl Publisher {
+    /// An event's message, if it has one, and its partition.
+    pub(super) fn outgoing(&self, event: &RecordedEvent) -> Result<Option<(u32, OutgoingMessage)>, RelayHalt> {
+        let Some(message) = self.translate(event)? else { return Ok(None) };
+        let key = message.key(&event.stream);
+        let partition = partition_of(key.as_str().as_bytes(), self.publication.partitions());
+        Ok(Some((partition, message)))
+    }
+
     fn translate(&self, event: &RecordedEvent) -> Result<Option<OutgoingMessage>, RelayHalt> {
         let position = event.position;
         catch_unwind(AssertUnwindSafe(|| self.publication.translate(event, self.origin.source)))

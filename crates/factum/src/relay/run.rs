@@ -1,12 +1,19 @@
 //! The relay's loop.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     DynPublication,
     checkpoint::{Ledger, RelayCheckpoint},
     end::{RelayEnd, Trouble},
     lanes::{Lanes, Publisher, Shipment},
+    rewind::{Before, Desk, Request, Rewound},
     survey::Survey,
 };
 use crate::{
@@ -14,7 +21,7 @@ use crate::{
     model::EventId,
     read::Epoch,
     runtime::{Attempts, Backoff, LoopState, Runtime, Status, Stop, finished},
-    store::{Batch, BoxFuture, EventStore, Position, Selection, StoreError, Subscription},
+    store::{Batch, BoxFuture, Direction, EventStore, Position, Selection, StoreError, Subscription},
 };
 
 /// What the progress of a relay is named with, before its topic.
@@ -35,11 +42,15 @@ const SAVING_REST: Duration = Duration::from_millis(50);
 /// future of [`Relay::run`] may be dropped at any point for the same reason. Every message names the one before it on
 /// its lane, so that consumers drop what comes again and see what is missing.
 pub struct Relay {
-    store: Arc<dyn EventStore>,
+    pub(super) store: Arc<dyn EventStore>,
     bus: Arc<dyn Bus>,
-    runtime: Runtime,
-    publisher: Publisher,
+    pub(super) runtime: Runtime,
+    pub(super) publisher: Publisher,
     status: Status,
+    pub(super) desk: Desk,
+    /// The highest position that was ever acknowledged, as far as is known: what comes at or below it is a re-send.
+    highest: AtomicU64,
+    resent: AtomicU64,
 }
 
 /// What one run of the loop works with.
@@ -84,7 +95,31 @@ impl Relay {
             publication,
             topic: topic.clone(),
         };
-        Self { store, bus, runtime, publisher, status: Status::new(&format!("relay {topic}")) }
+        Self {
+            store,
+            bus,
+            runtime,
+            publisher,
+            status: Status::new(&format!("relay {topic}")),
+            desk: Desk::default(),
+            highest: AtomicU64::default(),
+            resent: AtomicU64::default(),
+        }
+    }
+
+    /// The topic it publishes on.
+    pub fn topic(&self) -> &str {
+        &self.publisher.topic
+    }
+
+    /// How many messages it sent again since it was made.
+    pub fn resent(&self) -> u64 {
+        self.resent.load(Ordering::Relaxed)
+    }
+
+    /// What its progress is named.
+    pub(super) fn progress_name(&self) -> String {
+        format!("{PROGRESS_PREFIX}{}", self.topic())
     }
 
     /// What the loop shows of itself.
@@ -102,7 +137,7 @@ impl Relay {
         while attempts.go_on() {
             let over = attempts
                 .stop
-                .unless(self.publish(&mut epoch, &mut session, &mut attempts.backoff))
+                .unless(self.publish_on(&mut epoch, &mut session, &mut attempts.backoff))
                 .await
                 .unwrap_or(Ok(()));
             attempts.over(over).await?;
@@ -117,7 +152,19 @@ impl Relay {
         Ok(())
     }
 
-    /// One run from the checkpoint to the first trouble.
+    /// From the checkpoint to the first trouble; after a rewind, from the checkpoint again.
+    async fn publish_on(
+        &self,
+        epoch: &mut Option<Epoch>,
+        session: &mut Option<Session>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Trouble> {
+        loop {
+            self.publish(epoch, session, backoff).await?;
+        }
+    }
+
+    /// One run from the checkpoint to the first trouble, or until it is asked to rewind.
     async fn publish(
         &self,
         epoch: &mut Option<Epoch>,
@@ -128,10 +175,16 @@ impl Relay {
         *session = None;
         let topic = &self.publisher.topic;
         let again = epoch.is_some();
-        let mut ledger = Ledger::open(self.store.clone(), format!("{PROGRESS_PREFIX}{topic}"), epoch).await?;
+        let mut ledger = Ledger::open(self.store.clone(), self.progress_name(), epoch).await?;
         if again {
             // As long as nothing can be written down, the same messages would be sent again at every attempt.
             ledger.save().await?;
+        }
+        let known = ledger.checkpoint.last_sent.values().copied().max().unwrap_or_default();
+        self.highest.fetch_max(known, Ordering::Relaxed);
+        // Before the bus is asked for anything: it may be away.
+        while let Some(request) = self.desk.take() {
+            self.rewind(request, &mut ledger).await?;
         }
         let partitions = self.publisher.publication.partitions();
         self.bus.ensure_topics(&[TopicSpec::new(topic, partitions)?]).await?;
@@ -140,14 +193,18 @@ impl Relay {
         let start = lanes.start(&ledger.checkpoint);
         let mut subscription = Subscription::new(self.store.clone(), Selection::everything(), start);
         let session = session.insert(Session { lanes, ledger, unsaved: false, resting: None });
-        if self.tell_left(start, &mut Shipment::default(), session, producer.as_mut()).await? {
-            let RelayCheckpoint { read_to, event_id, .. } = session.ledger.checkpoint;
-            session.reached(start, event_id.filter(|_| start.get() == read_to), true);
-        }
+        let told = self.tell_left(start, &mut Shipment::default(), session, producer.as_mut()).await?;
+        let RelayCheckpoint { read_to, event_id, .. } = session.ledger.checkpoint;
+        session.reached(start, event_id.filter(|_| start.get() == read_to), told);
         self.show(start, self.head().await?);
         loop {
             tokio::select! {
                 biased;
+                () = self.desk.asked() => {
+                    // Whatever is on the topic is known to be: a rewind keeps that as evidence.
+                    self.save(session).await?;
+                    return Ok(());
+                }
                 batch = subscription.next(READ_EVENTS_MAX) => {
                     let batch = batch?;
                     self.ship(&batch, session, producer.as_mut()).await?;
@@ -161,6 +218,46 @@ impl Relay {
                 (session.unsaved, session.resting) = (false, Some(self.runtime.sleep(SAVING_REST)));
             }
         }
+    }
+
+    /// Goes back to a position, by the checkpoint: it holds through any crash, whether or not anything can be sent.
+    async fn rewind(&self, request: Request, ledger: &mut Ledger) -> Result<(), Trouble> {
+        let from = Position::new(ledger.checkpoint.read_to);
+        let to = request.to.min(from);
+        let before = self.before(to).await?;
+        ledger.checkpoint.rewind(to, before);
+        ledger.save().await?;
+        self.status.update(|report| (report.state, report.position) = (LoopState::CatchingUp, to));
+        tracing::warn!(topic = self.topic(), %to, %from, "rewound: what was published after it is sent again");
+        // Nobody waits any more for what is done all the same.
+        let _ = request.done.send(Ok(Rewound { to, from }));
+        Ok(())
+    }
+
+    /// Where each lane stands at a position: its last message there is looked for from there back, by translating again.
+    async fn before(&self, to: Position) -> Result<Before, Trouble> {
+        let partitions = self.publisher.publication.partitions();
+        let mut before = Before { event_id: None, last: (0..partitions).map(|partition| (partition, 0)).collect() };
+        let (everything, mut missing, mut reads_before) = (Selection::everything(), partitions, to.next());
+        while missing > 0 && to > Position::ZERO {
+            let batch = self.store.read(&everything, reads_before, Direction::Backward, READ_EVENTS_MAX).await?;
+            for event in &batch.events {
+                if event.position == to {
+                    before.event_id = Some(event.id);
+                }
+                let Some((partition, _)) = self.publisher.outgoing(event)? else { continue };
+                let last = before.last.entry(partition).or_default();
+                if *last == 0 {
+                    *last = event.position.get();
+                    missing -= 1;
+                }
+            }
+            if batch.end {
+                break;
+            }
+            reads_before = batch.read_to;
+        }
+        Ok(before)
     }
 
     async fn survey(&self, ledger: &Ledger, partitions: u32) -> Result<Lanes, Trouble> {
@@ -223,6 +320,11 @@ impl Relay {
     async fn send(&self, shipment: Shipment, lanes: &mut Lanes, producer: &mut dyn Producer) -> Result<(), Trouble> {
         let offsets = producer.produce(shipment.records).await?;
         lanes.acknowledged(&shipment.manifest, &offsets, &self.publisher.topic)?;
+        let highest = self.highest.load(Ordering::Relaxed);
+        let again = shipment.manifest.iter().filter(|(_, position)| position.get() <= highest).count();
+        self.resent.fetch_add(again as u64, Ordering::Relaxed);
+        let last = shipment.manifest.last().map_or(0, |(_, position)| position.get());
+        self.highest.fetch_max(last, Ordering::Relaxed);
         self.status.update(|report| report.processed += offsets.len() as u64);
         Ok(())
     }

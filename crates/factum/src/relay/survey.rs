@@ -54,6 +54,11 @@ impl Lane {
         Self { sent, sent_at, seen, last_offset: Some(end), untold: false }
     }
 
+    /// The same, to be sent again from after a position that it is beyond.
+    fn rewound(self, to: Position) -> Self {
+        if to < self.sent { Self { sent: to, sent_at: None, ..self } } else { self }
+    }
+
     /// The message that was seen last, if others were acknowledged since.
     pub(super) fn unseen(self) -> Option<Mark> {
         self.seen.filter(|mark| Some(mark.offset) != self.sent_at)
@@ -88,6 +93,9 @@ impl Survey<'_> {
             Position::ZERO => Lane { last_offset: Some(end), ..Lane::default() },
             _ => self.sent(partition, believed, end, head).await?,
         };
+        if let Some(to) = self.checkpoint.rewound.get(&partition.partition) {
+            lane = lane.rewound(Position::new(*to));
+        }
         lane.untold = self.is_untold(last.as_ref(), lane.sent, lane.sent < believed);
         Ok(lane)
     }

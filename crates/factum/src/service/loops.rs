@@ -58,11 +58,11 @@ impl Parts {
 }
 
 /// The loop that publishes on one topic.
-pub(super) fn relay(parts: &Parts, publication: DynPublication) -> (Status, StartLoop) {
+pub(super) fn relay(parts: &Parts, publication: DynPublication) -> (Arc<Relay>, StartLoop) {
     let (system, service) = (&parts.system, &parts.service);
     let relay = Relay::new(system, service, publication, parts.store(), parts.bus(), parts.runtime.clone());
-    let status = relay.status().clone();
-    (status, start(relay, |relay, stop| async move { relay.run(stop).await }))
+    let relay = Arc::new(relay);
+    (Arc::clone(&relay), start_shared(relay, |relay, stop| async move { relay.run(stop).await }))
 }
 
 /// A loop that has effects of messages.

@@ -31,6 +31,7 @@ use crate::{
     query::QueryDispatcher,
     rebuild::ReadModels,
     receiver::DeadLetters,
+    relay::Relays,
     runtime::{Runtime, Status},
     store::EventStore,
 };
@@ -45,6 +46,7 @@ pub struct Service {
     commands: Option<CommandDispatcher>,
     queries: Option<QueryDispatcher>,
     read_models: ReadModels,
+    relays: Relays,
     health: Health,
     supervisor: Supervisor,
     /// Relays, projections of the own store, timers, reactors to own events.
@@ -106,6 +108,11 @@ impl Service {
     /// Its read models, which can be rebuilt while they answer.
     pub const fn read_models(&self) -> &ReadModels {
         &self.read_models
+    }
+
+    /// What publishes its events, and sends them again when asked to.
+    pub const fn relays(&self) -> &Relays {
+        &self.relays
     }
 
     /// What its projections have parked, and what to do about it.

@@ -11,7 +11,7 @@ use crate::{
     reactor::DynReactor,
     rebuild::ReadModels,
     receiver::outcomes,
-    relay::DynPublication,
+    relay::{DynPublication, Relays},
 };
 
 /// A service, and loops added to it one after the other.
@@ -30,6 +30,7 @@ impl Started {
             commands,
             queries,
             read_models: ReadModels::default(),
+            relays: Relays::default(),
             health: Health::default(),
             supervisor: Supervisor::new(parts.runtime.clone()),
             own_loops: Vec::new(),
@@ -50,7 +51,9 @@ impl Started {
     }
 
     pub(super) fn relay(&mut self, publication: DynPublication) {
-        let (status, start) = loops::relay(&self.0.parts, publication);
+        let (relay, start) = loops::relay(&self.0.parts, publication);
+        let status = relay.status().clone();
+        self.0.relays.add(relay);
         self.0.own_loops.push(status.clone());
         self.0.own(Stage::Relays, status, start);
     }

@@ -40,6 +40,7 @@ mod relay;
 mod relay_evidence;
 mod relay_faults;
 mod restored;
+mod rewind;
 mod runtime;
 mod service;
 mod subscription;
