@@ -10,7 +10,7 @@
 //!
 //! ```
 //! # use factum::{Aggregate, Command, Context, Event, Events, Handle, Rejection, dispatch::CommandDispatcher};
-//! # use factum::{Runtime, quarantine::Quarantine, runtime::Stopper, service::Health};
+//! # use factum::{Runtime, quarantine::Quarantine, runtime::Stopper, service::{Health, Traffic}};
 //! # use factum::store::{EventStore, MemoryStore};
 //! # use schemars::JsonSchema;
 //! # use serde::{Deserialize, Serialize};
@@ -52,8 +52,8 @@
 //! let commands = CommandDispatcher::builder(store.clone()).handles::<Raise>().build()?;
 //! let quarantine = Arc::new(Quarantine::new(Some(store), Runtime::tokio()));
 //! let (dead_letters, health, options) = (Arc::default(), Health::default(), SurfaceOptions::default());
-//! let forks = Arc::default();
-//! let app = write_surface(WriteSurface { commands, quarantine, dead_letters, forks, health, options });
+//! let (forks, traffic) = (Arc::default(), Traffic::default());
+//! let app = write_surface(WriteSurface { commands, quarantine, dead_letters, forks, traffic, health, options });
 //!
 //! let bound = Server::bind("127.0.0.1:0".parse()?).await?;
 //! println!("try: curl --json '{{}}' http://{}/commands/raise", bound.local_addr());
@@ -86,9 +86,10 @@ pub use options::{About, ServerOptions, SurfaceOptions};
 pub use problem::{Problem, ProblemBody};
 pub use server::{BindError, Bound, Drained, PORT_WAIT_MAX, Server, raise_open_files};
 pub use surface::{
-    AcceptedForkAnswer, AcceptedForksAnswer, AcknowledgedAnswer, CommandAnswer, DeadLetterAnswer, DeadLettersAnswer,
-    DoneAnswer, ForkAnswer, ForksAnswer, GenerationAnswer, HandledAnswer, HeardAnswer, HeardMessageAnswer, LoopAnswer,
-    ParkedAnswer, ParkedKeyAnswer, ParkedMessageAnswer, ParkedMessagesAnswer, ProgressAnswer, QuarantineAnswer,
-    ReadModelAnswer, ReadModelsAnswer, ReadSurface, ReadyAnswer, RetriedKeyAnswer, RetriedKeysAnswer, WriteSurface,
-    read_surface, write_surface,
+    AcceptedForkAnswer, AcceptedForksAnswer, AcknowledgedAnswer, AlarmAnswer, CommandAnswer, ConsumerAnswer,
+    ConsumersAnswer, DeadLetterAnswer, DeadLettersAnswer, DoneAnswer, ForkAnswer, ForksAnswer, GenerationAnswer,
+    HandledAnswer, HeardAnswer, HeardMessageAnswer, LaneAnswer, LoopAnswer, ParkedAnswer, ParkedKeyAnswer,
+    ParkedMessageAnswer, ParkedMessagesAnswer, PartitionAnswer, ProgressAnswer, QuarantineAnswer, ReadModelAnswer,
+    ReadModelsAnswer, ReadSurface, ReadyAnswer, RelayAnswer, RelaysAnswer, RetriedKeyAnswer, RetriedKeysAnswer,
+    RewoundAnswer, TopicAnswer, TopicsAnswer, WatermarkAnswer, WriteSurface, read_surface, write_surface,
 };

@@ -13,6 +13,7 @@ mod parameters;
 mod quarantine;
 mod refusals;
 mod routes;
+mod traffic;
 
 use factum::{dispatch::CommandInfo, query::QueryInfo};
 use serde_json::{Map, Value, json};
@@ -41,6 +42,9 @@ pub(crate) fn of_commands(about: &About, commands: &[CommandInfo]) -> Value {
     for (path, method, operation) in forks::routes(&mut document.components) {
         document.path(path, method, operation);
     }
+    for (path, method, operation) in traffic::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
     document.finish(about)
 }
 
@@ -61,6 +65,9 @@ pub(crate) fn of_queries(about: &About, queries: &[QueryInfo]) -> Value {
         document.path(path, method, operation);
     }
     for (path, method, operation) in forks::routes(&mut document.components) {
+        document.path(path, method, operation);
+    }
+    for (path, method, operation) in traffic::routes(&mut document.components) {
         document.path(path, method, operation);
     }
     document.finish(about)

@@ -125,6 +125,19 @@ pub(super) fn of_forks() -> Vec<Refusal> {
     )
 }
 
+/// What the routes about relays and consumers may be answered with besides.
+pub(super) fn of_traffic() -> Vec<Refusal> {
+    of_operators(
+        "relays and consumers are shown",
+        vec![
+            Problem::invalid("to", "position 4711 is beyond the head 42 of the store"),
+            Problem::of(Code::NotFound, "`bank.accounts.events` is not published here: nothing is"),
+            Problem::of(Code::Busy, "the relay is stood-down: rewind where it runs, or mend what stopped it first"),
+            Problem::unavailable("the store or the bus cannot answer now: look at it, and ask again"),
+        ],
+    )
+}
+
 /// What the routes where operators decide may be answered with besides; `shown` is what strangers are not.
 fn of_operators(shown: &str, own: Vec<Refusal>) -> Vec<Refusal> {
     let mut all = vec![Problem::malformed("the body must be a JSON object")];

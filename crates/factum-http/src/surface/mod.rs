@@ -16,6 +16,7 @@ mod parked;
 mod quarantine;
 mod queries;
 mod read_models;
+mod traffic;
 mod trouble;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -27,8 +28,16 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    Service, contract::pretty, dispatch::CommandDispatcher, forks::Forks, quarantine::Quarantine,
-    query::QueryDispatcher, rebuild::ReadModels, receiver::DeadLetters, service::Health, store::EventStore,
+    Service,
+    contract::pretty,
+    dispatch::CommandDispatcher,
+    forks::Forks,
+    quarantine::Quarantine,
+    query::QueryDispatcher,
+    rebuild::ReadModels,
+    receiver::DeadLetters,
+    service::{Health, Traffic},
+    store::EventStore,
 };
 use http::{Uri, header};
 use serde_json::Value;
@@ -47,6 +56,12 @@ pub use parked::{
 };
 pub(crate) use quarantine::{DiscardBody, PARKED_DEFAULT, PARKED_MAX, RetryAllBody, RetryBody};
 pub use read_models::{DoneAnswer, GenerationAnswer, ProgressAnswer, ReadModelAnswer, ReadModelsAnswer};
+
+pub(crate) use traffic::RewindBody;
+pub use traffic::{
+    AlarmAnswer, ConsumerAnswer, ConsumersAnswer, LaneAnswer, PartitionAnswer, RelayAnswer, RelaysAnswer,
+    RewoundAnswer, TopicAnswer, TopicsAnswer, WatermarkAnswer,
+};
 
 use self::{gate::Gate, trouble::Trouble};
 use crate::{
@@ -68,6 +83,8 @@ pub struct WriteSurface {
     pub dead_letters: Arc<DeadLetters>,
     /// What `/admin/forks` shows and decides about.
     pub forks: Arc<Forks>,
+    /// What `/admin/relays`, `/admin/consumers` and `/admin/topics` show and decide about.
+    pub traffic: Traffic,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -83,8 +100,8 @@ impl WriteSurface {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
         let (commands, quarantine) = (service.commands().clone(), Arc::clone(service.quarantine()));
         let (dead_letters, health) = (Arc::clone(service.dead_letters()), service.health().clone());
-        let forks = Arc::clone(service.forks());
-        Self { commands, quarantine, dead_letters, forks, health, options }
+        let (forks, traffic) = (Arc::clone(service.forks()), service.traffic().clone());
+        Self { commands, quarantine, dead_letters, forks, traffic, health, options }
     }
 }
 
@@ -99,6 +116,8 @@ pub struct ReadSurface {
     pub quarantine: Arc<Quarantine>,
     /// What `/admin/forks` shows and decides about.
     pub forks: Arc<Forks>,
+    /// What `/admin/relays`, `/admin/consumers` and `/admin/topics` show and decide about.
+    pub traffic: Traffic,
     /// What `/readyz` and `/metrics` show.
     pub health: Health,
     /// Its limits.
@@ -114,7 +133,8 @@ impl ReadSurface {
         let options = SurfaceOptions { about: About::service(service), ..SurfaceOptions::default() };
         let (queries, read_models) = (service.queries().clone(), service.read_models().clone());
         let (quarantine, forks) = (Arc::clone(service.quarantine()), Arc::clone(service.forks()));
-        Self { queries, read_models, quarantine, forks, health: service.health().clone(), options }
+        let (traffic, health) = (service.traffic().clone(), service.health().clone());
+        Self { queries, read_models, quarantine, forks, traffic, health, options }
     }
 }
 
@@ -122,7 +142,7 @@ impl ReadSurface {
 /// `/admin/quarantine`, `/admin/dead-letters` and `/admin/forks` for callers on the same machine, and `/healthz`, `/readyz`, `/metrics`,
 /// `/openapi.json`.
 pub fn write_surface(surface: WriteSurface) -> Router {
-    let WriteSurface { commands, quarantine, dead_letters, forks, health, options } = surface;
+    let WriteSurface { commands, quarantine, dead_letters, forks, traffic, health, options } = surface;
     let infos = commands.commands();
     let names = infos.iter().map(|command| command.name).collect();
     let document = openapi::of_commands(&options.about, &infos);
@@ -138,7 +158,8 @@ pub fn write_surface(surface: WriteSurface) -> Router {
         .route("/admin/events", get(admin::events).with_state(Arc::clone(&shared)))
         .merge(letters)
         .merge(parked(&shared, quarantine))
-        .merge(forked(&shared, forks));
+        .merge(forked(&shared, forks))
+        .merge(carried(&shared, traffic));
     mounted(routes, shared, &document)
 }
 
@@ -146,7 +167,7 @@ pub fn write_surface(surface: WriteSurface) -> Router {
 /// `/admin/read-models`, `/admin/quarantine` and `/admin/forks` for callers on the same machine, and `/healthz`, `/readyz`,
 /// `/metrics`, `/openapi.json`.
 pub fn read_surface(surface: ReadSurface) -> Router {
-    let ReadSurface { queries, read_models, quarantine, forks, health, options } = surface;
+    let ReadSurface { queries, read_models, quarantine, forks, traffic, health, options } = surface;
     let infos = queries.queries();
     let names = infos.iter().map(|query| query.name).collect();
     let document = openapi::of_queries(&options.about, &infos);
@@ -162,7 +183,8 @@ pub fn read_surface(surface: ReadSurface) -> Router {
         .with_state(queries::Queries { shared: Arc::clone(&shared), dispatcher: queries })
         .merge(admin)
         .merge(parked(&shared, quarantine))
-        .merge(forked(&shared, forks));
+        .merge(forked(&shared, forks))
+        .merge(carried(&shared, traffic));
     mounted(routes, shared, &document)
 }
 
@@ -183,6 +205,16 @@ fn forked(shared: &Arc<Shared>, forks: Arc<Forks>) -> Router {
         .route("/admin/forks", get(forks::list))
         .route("/admin/forks/accept", post(forks::accept))
         .with_state(forks::Admin { shared: Arc::clone(shared), forks })
+}
+
+/// What goes over the bus, on either surface: services that answer queries hear topics, those that take commands publish.
+fn carried(shared: &Arc<Shared>, traffic: Traffic) -> Router {
+    Router::new()
+        .route("/admin/relays", get(traffic::relays))
+        .route("/admin/relays/rewind", post(traffic::rewind))
+        .route("/admin/consumers", get(traffic::consumers))
+        .route("/admin/topics", get(traffic::topics))
+        .with_state(traffic::Admin { shared: Arc::clone(shared), traffic })
 }
 
 /// What stands before the name of a command in a path.
@@ -236,6 +268,9 @@ impl Shared {
             "/metrics" => "metrics",
             "/openapi.json" => "openapi",
             "/admin/events" if self.store.is_some() => "admin-events",
+            "/admin/consumers" => "admin-consumers",
+            "/admin/topics" => "admin-topics",
+            _ if path.starts_with("/admin/relays") => "admin-relays",
             _ if path.starts_with("/admin/dead-letters") => "admin-dead-letters",
             _ if path.starts_with("/admin/forks") => "admin-forks",
             _ if path.starts_with("/admin/quarantine") => "admin-quarantine",

@@ -312,6 +312,7 @@ fn surface(toy: &Toy, queries: QueryDispatcher) -> Router {
         read_models: factum::rebuild::ReadModels::default(),
         quarantine: Arc::new(factum::quarantine::Quarantine::new(None, factum::Runtime::tokio())),
         forks: Arc::default(),
+        traffic: factum::service::Traffic::default(),
         health: toy.health.clone(),
         options: toy.options.clone(),
     })

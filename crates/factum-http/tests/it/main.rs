@@ -17,4 +17,5 @@ mod queries;
 mod read_models;
 mod server;
 mod toy;
+mod traffic;
 mod troubled;

@@ -57,11 +57,13 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
     let parked = ["", "/discard", "/messages", "/retry", "/retry-all"].map(|path| format!("/admin/quarantine{path}"));
     let letters = ["/admin/dead-letters", "/admin/dead-letters/acknowledge"];
     let own = ["/admin/events", "/admin/forks", "/admin/forks/accept", "/commands/raise", "/commands/raise-again"];
-    let own: Vec<_> = parked.iter().map(String::as_str).chain(letters).chain(own).collect();
+    let traffic = ["/admin/consumers", "/admin/relays", "/admin/relays/rewind", "/admin/topics"];
+    let own: Vec<_> = parked.iter().map(String::as_str).chain(letters).chain(traffic).chain(own).collect();
     assert_eq!(paths(&write), all(&own));
     assert_eq!(
         paths(&read),
         all(&[
+            "/admin/consumers",
             "/admin/forks",
             "/admin/forks/accept",
             "/admin/quarantine",
@@ -71,6 +73,9 @@ async fn both_surfaces_describe_what_is_registered_and_the_routes_of_every_surfa
             "/admin/quarantine/retry-all",
             "/admin/read-models",
             "/admin/read-models/{operation}",
+            "/admin/relays",
+            "/admin/relays/rewind",
+            "/admin/topics",
             "/queries/total",
             "/queries/total/live",
         ])

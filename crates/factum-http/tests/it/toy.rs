@@ -235,6 +235,7 @@ impl Toy {
             quarantine,
             dead_letters,
             forks: Arc::new(forks),
+            traffic: factum::service::Traffic::default(),
             health,
             options,
         })
@@ -255,6 +256,7 @@ impl Toy {
             read_models: ReadModels::default(),
             quarantine,
             forks: Arc::new(Forks::new(Some(Arc::clone(&self.store)), None, factum::Runtime::tokio())),
+            traffic: factum::service::Traffic::default(),
             health,
             options,
         })

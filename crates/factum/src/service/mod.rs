@@ -8,6 +8,7 @@ mod run;
 mod settle;
 mod started;
 mod supervisor;
+mod traffic;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ pub use lease::{LEASE_LASTS, LEASE_RENEWED_EVERY};
 pub use run::{RunError, stop_asked};
 pub use settle::{SettleError, settle};
 pub use supervisor::{LoopEnd, RESTARTS_MAX, Stage, StartLoop, Supervisor};
+pub use traffic::{ConsumerState, PartitionState, TRAFFIC_PARTITIONS_MAX, TRAFFIC_SOURCES_MAX, TopicState, Traffic};
 
 use crate::{
     consumer::Seen,
@@ -46,7 +48,7 @@ pub struct Service {
     commands: Option<CommandDispatcher>,
     queries: Option<QueryDispatcher>,
     read_models: ReadModels,
-    relays: Relays,
+    traffic: Traffic,
     health: Health,
     supervisor: Supervisor,
     /// Relays, projections of the own store, timers, reactors to own events.
@@ -112,7 +114,12 @@ impl Service {
 
     /// What publishes its events, and sends them again when asked to.
     pub const fn relays(&self) -> &Relays {
-        &self.relays
+        self.traffic.relays()
+    }
+
+    /// How far its relays and consumers are on the bus.
+    pub const fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// What its projections have parked, and what to do about it.

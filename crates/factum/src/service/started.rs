@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Health, Service, Stage, Supervisor, lease::Lease, loops};
+use super::{Health, Service, Stage, Supervisor, Traffic, lease::Lease, loops};
 use crate::{
     dispatch::{CommandDispatcher, Streams},
     process::Managed,
@@ -11,7 +11,7 @@ use crate::{
     reactor::DynReactor,
     rebuild::ReadModels,
     receiver::outcomes,
-    relay::{DynPublication, Relays},
+    relay::DynPublication,
 };
 
 /// A service, and loops added to it one after the other.
@@ -30,7 +30,7 @@ impl Started {
             commands,
             queries,
             read_models: ReadModels::default(),
-            relays: Relays::default(),
+            traffic: Traffic::new(Arc::clone(&parts.watermarks), parts.bus.clone()),
             health: Health::default(),
             supervisor: Supervisor::new(parts.runtime.clone()),
             own_loops: Vec::new(),
@@ -53,12 +53,13 @@ impl Started {
     pub(super) fn relay(&mut self, publication: DynPublication) {
         let (relay, start) = loops::relay(&self.0.parts, publication);
         let status = relay.status().clone();
-        self.0.relays.add(relay);
+        self.0.traffic.relays_mut().add(relay);
         self.0.own_loops.push(status.clone());
         self.0.own(Stage::Relays, status, start);
     }
 
     pub(super) fn effects(&mut self, loops::Effects { topics, status, seen, start }: loops::Effects) {
+        self.0.traffic.effects(topics.clone(), status.clone(), seen.clone());
         self.0.effects.push((topics, status.clone(), seen));
         self.0.own(Stage::Consumers, status, start);
     }
@@ -102,6 +103,7 @@ impl Started {
             let model = loops::read_model(&self.0.parts, projection, feed, versions);
             let (status, start) = loops::projection(&model);
             if model.is_of_topics() {
+                self.0.traffic.projection(model.key(), status.clone());
                 self.0.own(Stage::Consumers, status, start);
             } else {
                 self.0.own_loops.push(status.clone());

@@ -4,7 +4,7 @@ use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
 use factum::{
     Aggregate, Answers, AskError, Command, CommandDispatcher, CommandId, CommandReceipt, Context, DispatchError,
-    Events, Handle, Query, QueryError, Service, Token,
+    Events, Handle, Position, Query, QueryError, Service, Token,
     bus::{Bus, MemoryBus},
     dispatch::BuildError,
     principal::{Access, Denied},
@@ -17,7 +17,7 @@ use factum::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::world::{CounterEvent, Counters, Raised, TOPIC, Total, Totals, WAIT_MAX, eventually};
+use crate::world::{CounterEvent, Counters, Raised, TOPIC, Total, Totals, WAIT_MAX, eventually, partition_of};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -293,6 +293,41 @@ async fn a_service_says_what_it_lacks() {
     assert!(matches!(start, Err(StartError::Build(BuildError::DuplicateName { what: "commands", .. }))));
     let start = builder().read_store(Arc::new(MemoryReadStore::default())).answers::<GetTotal>().start().await;
     assert!(matches!(start, Err(StartError::Build(BuildError::ProjectionNotRegistered { query: "total", .. }))));
+}
+
+/// Of a topic whose beginning is gone, a service with an empty read database says from where on it is to be published
+/// again, and shows what comes of that.
+#[tokio::test]
+async fn what_goes_over_the_bus_is_shown_and_a_gap_is_got_over() {
+    let (store, bus): (Arc<dyn EventStore>, _) = (Arc::new(MemoryStore::new()), Arc::new(MemoryBus::new()));
+    let read_store: Arc<dyn ReadStore> = Arc::new(MemoryReadStore::default());
+    let the_bus: Arc<dyn Bus> = bus.clone();
+    let counters = counters(&store, &the_bus).await;
+    for by in 1..=4 {
+        counters.commands().dispatch(raise(1, by)).await.expect("it is accepted");
+    }
+    settled(&[&counters]).await;
+    let partition = partition_of(1);
+    bus.cut_records(&partition, factum::bus::Offset::new(2));
+    let totals = totals(&read_store, &the_bus).await;
+    let state = async || totals.traffic().consumers().await.expect("the bus answers").remove(0);
+    let here = async || {
+        let partitions = state().await.partitions.into_iter();
+        partitions.into_iter().find(|at| at.partition == partition.partition).expect("every partition is shown")
+    };
+    while state().await.alarms.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let alarm = state().await.alarms.into_values().next().expect("one");
+    assert!(alarm.contains("published again from position 0 on"), "{alarm}");
+    let rewound = counters.relays().rewind(TOPIC, Position::ZERO).await.expect("it is rewound");
+    assert_eq!(rewound.to, Position::ZERO);
+    settled(&[&counters, &totals]).await;
+    let (after, shown) = (state().await, here().await);
+    assert!(after.alarms.is_empty(), "{:?}", after.alarms);
+    assert_eq!((shown.lag(), shown.watermarks.len(), shown.watermarks[0].1), (0, 1, Position::new(4)));
+    let topics = totals.traffic().topics().await.expect("the bus answers");
+    assert_eq!((topics.len(), topics[0].is_published, topics[0].records), (1, false, 8));
 }
 
 #[tokio::test]

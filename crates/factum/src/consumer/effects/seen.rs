@@ -18,6 +18,10 @@ pub struct Seen {
 }
 
 impl Seen {
+    pub(crate) const fn lanes(&self) -> &HashMap<Lane, Checkpoint> {
+        &self.lanes
+    }
+
     /// Whether a message is dealt with. One beyond a fork is not by who stands still there, however far that is.
     pub fn reached(&self, message: &Awaited) -> bool {
         message.is_dealt_with(&self.lanes)
