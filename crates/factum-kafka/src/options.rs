@@ -30,12 +30,21 @@ const FIXED: &[(&str, &str)] = &[
     ("enable.partition.eof", "nobody listens to it"),
 ];
 
+/// The longest [`KafkaOptions::topic_prefix`]: with the longest topic name it stays below Kafka's 249 bytes.
+pub const PREFIX_BYTES_MAX: usize = 40;
+
 /// Where a cluster is and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaOptions {
     bootstrap: String,
     properties: BTreeMap<String, String>,
+    pub(crate) topic_prefix: String,
+    pub(crate) replication: i32,
+    pub(crate) in_sync_min: Option<u32>,
 }
+
+/// Leaves the number of replicas to the brokers.
+const REPLICATION_OF_BROKER: i32 = -1;
 
 /// A property that is not for its user to set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +60,22 @@ pub enum OptionError {
     /// No address of the cluster.
     #[error("`{0}` is no list of brokers: write `host:port`, several separated by commas")]
     Bootstrap(String),
+    /// librdkafka knows no such property, or not such a value for it.
+    #[error("`{name}` = `{value}` is no setting of librdkafka: {why}")]
+    Property {
+        /// The property.
+        name: String,
+        /// What it was to be.
+        value: String,
+        /// What librdkafka says.
+        why: String,
+    },
+    /// A prefix that no topic may begin with.
+    #[error("`{0}` cannot begin a topic's name: at most 40 letters, digits, `.` and `_`")]
+    Prefix(String),
+    /// No client can be made of these properties together.
+    #[error("these properties do not go together: {0}")]
+    Together(String),
 }
 
 impl KafkaOptions {
@@ -73,7 +98,42 @@ impl KafkaOptions {
         if !bootstrap.split(',').map(str::trim).all(is_broker) {
             return Err(OptionError::Bootstrap(bootstrap.to_owned()));
         }
-        Ok(Self { bootstrap: bootstrap.to_owned(), properties: BTreeMap::new() })
+        Ok(Self {
+            bootstrap: bootstrap.to_owned(),
+            properties: BTreeMap::new(),
+            topic_prefix: String::new(),
+            replication: REPLICATION_OF_BROKER,
+            in_sync_min: None,
+        })
+    }
+
+    /// Puts a prefix before the name of each topic and group on the broker, so that several environments share a
+    /// cluster: at most [`PREFIX_BYTES_MAX`] letters, digits, `.` and `_`. Nobody but the broker sees it.
+    ///
+    /// # Errors
+    /// [`OptionError::Prefix`].
+    pub fn topic_prefix(mut self, prefix: &str) -> Result<Self, OptionError> {
+        let spelled = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_');
+        if !spelled || prefix.len() > PREFIX_BYTES_MAX {
+            return Err(OptionError::Prefix(prefix.to_owned()));
+        }
+        prefix.clone_into(&mut self.topic_prefix);
+        Ok(self)
+    }
+
+    /// On how many brokers a topic made from now on is kept. Without it, what the brokers say (`default.replication.factor`).
+    #[must_use]
+    pub fn replication(mut self, replicas: u16) -> Self {
+        self.replication = i32::from(replicas.max(1));
+        self
+    }
+
+    /// How many replicas must have a record before it is acknowledged (`min.insync.replicas`), for topics made from now
+    /// on and for those that are there. Without it, what the brokers say.
+    #[must_use]
+    pub fn in_sync_min(mut self, replicas: u16) -> Self {
+        self.in_sync_min = Some(u32::from(replicas.max(1)));
+        self
     }
 
     /// Sets a property of librdkafka: TLS, SASL, sizes, times. Whether it exists is known once a client is made.
@@ -93,14 +153,18 @@ impl KafkaOptions {
         &self.bootstrap
     }
 
-    /// What every client is configured with.
+    /// What every client is configured with, besides what the bus sets.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        for (name, value) in &self.properties {
+        for (name, value) in self.client_settings() {
             config.set(name, value);
         }
-        config.set("bootstrap.servers", &self.bootstrap);
         config
+    }
+
+    pub(crate) fn client_settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        own.chain([("bootstrap.servers", self.bootstrap.as_str())])
     }
 }
 

@@ -44,6 +44,18 @@ pub enum BusError {
         /// What is there.
         actual: u32,
     },
+    /// The topic exists with a setting under which records would be lost or refused: change it on the broker.
+    #[error("topic {topic} has {setting} = {actual}, it must be {expected}: change it on the broker")]
+    WrongSetting {
+        /// Which topic.
+        topic: Arc<str>,
+        /// The name of the setting.
+        setting: &'static str,
+        /// What it must be.
+        expected: String,
+        /// What is there.
+        actual: String,
+    },
     /// A topic's name or number of partitions breaks the rules of [`TopicSpec::new`](super::TopicSpec::new).
     #[error(
         "`{topic}` with {partitions} partitions is no topic: 1-190 letters, digits, `.` and `_`; 1-1000 partitions"

@@ -15,6 +15,9 @@ enum Inner {
     Packed(Bytes),
 }
 
+/// What the headers of a message usually take, so that gathering them grows nothing.
+const GATHERED_BYTES_USUAL: usize = 768;
+
 const CHECKED: &str = "checked when the headers were made";
 
 impl Headers {
@@ -34,6 +37,27 @@ impl Headers {
             }
         }
         Some(Self(Inner::Packed(bytes)))
+    }
+
+    /// Headers copied into one allocation: for buses that receive them from elsewhere.
+    pub fn gathered<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut out = Vec::with_capacity(GATHERED_BYTES_USUAL);
+        let mut listed: Option<Self> = None;
+        for (name, value) in headers {
+            match (&mut listed, u16::try_from(name.len()), u32::try_from(value.len())) {
+                (None, Ok(name_bytes), Ok(value_bytes)) => {
+                    out.extend_from_slice(&name_bytes.to_le_bytes());
+                    out.extend_from_slice(name.as_bytes());
+                    out.extend_from_slice(&value_bytes.to_le_bytes());
+                    out.extend_from_slice(value);
+                }
+                // Too long to be packed, or behind one that is.
+                _ => listed
+                    .get_or_insert_with(|| Self(Inner::Packed(std::mem::take(&mut out).into())))
+                    .push(name.to_owned(), Bytes::copy_from_slice(value)),
+            }
+        }
+        listed.unwrap_or_else(|| Self(Inner::Packed(out.into())))
     }
 
     /// Appends them to `out`, one after the other: u16 bytes of the name, then the name (UTF-8); u32 bytes of the
@@ -154,6 +178,16 @@ mod tests {
         }
         let no_text = [1, 0, 0xff, 0, 0, 0, 0];
         assert!(Headers::packed(no_text.to_vec().into()).is_none());
+    }
+
+    #[test]
+    fn gathered_headers_are_the_same_headers() {
+        let all = listed();
+        assert_eq!(Headers::gathered(all.iter()), all);
+        assert!(Headers::gathered([]).is_empty());
+        let long = "n".repeat(usize::from(u16::MAX) + 1);
+        let headers = Headers::gathered([("a", &b"1"[..]), (&long, b"2"), ("c", b"3")]);
+        assert!(headers.iter().eq([("a", &b"1"[..]), (&long, b"2"), ("c", b"3")]));
     }
 
     #[test]

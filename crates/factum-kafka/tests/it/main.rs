@@ -1,0 +1,4 @@
+//! The bus on a real broker: `FACTUM_TEST_KAFKA=host:port`.
+
+mod broker;
+mod contract;
