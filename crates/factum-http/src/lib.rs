@@ -74,6 +74,7 @@ mod code;
 pub mod headers;
 mod meter;
 mod openapi;
+pub mod operator;
 mod options;
 pub mod problem;
 mod server;

@@ -1,5 +1,6 @@
 //! The accounts service on its own: `accounts --help`.
 
+mod operate;
 mod options;
 
 use std::{
@@ -27,11 +28,17 @@ fn main() -> ExitCode {
         Ok(line) => line,
         Err(error) => return told(&error),
     };
-    if let Some(Tool::Restore(RestoreArgs { from, data })) = tool {
-        return match accounts::restore(&from.join(accounts::NAME), &data.join(accounts::NAME)) {
-            Ok(restored) => restored_from(&restored),
-            Err(error) => fail(&error.into()),
-        };
+    match tool {
+        Some(Tool::Restore(RestoreArgs { from, data })) => {
+            return match accounts::restore(&from.join(accounts::NAME), &data.join(accounts::NAME)) {
+                Ok(restored) => restored_from(&restored),
+                Err(error) => fail(&error.into()),
+            };
+        }
+        Some(Tool::Operate(operate)) => {
+            return operate::run(operate).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+        }
+        None => {}
     }
     let settings = match Settings::of(options) {
         Ok(settings) => settings,

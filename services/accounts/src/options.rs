@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-const PORT_DEFAULT: u16 = 7001;
+pub(crate) const PORT_DEFAULT: u16 = 7001;
 
 /// The bank's accounts: takes commands, records events, publishes what happened.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Tool {
     /// Make the event store anew from a copy of the data folder that was made while the service was stopped.
     Restore(RestoreArgs),
+    #[command(flatten)]
+    Operate(crate::operate::Operate),
 }
 
 /// From where, and into what.

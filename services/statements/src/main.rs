@@ -1,5 +1,6 @@
 //! The statements service on its own: `statements --help`.
 
+mod operate;
 mod options;
 
 use std::{
@@ -19,13 +20,16 @@ use factum::{
 use factum_http::{Bound, Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
 
-use options::{Options, Settings};
+use options::{CommandLine, Settings};
 
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
-        Ok(options) => options,
+    let CommandLine { options, tool } = match CommandLine::try_parse() {
+        Ok(line) => line,
         Err(error) => return told(&error),
     };
+    if let Some(operate) = tool {
+        return operate::run(operate).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
+    }
     let settings = match Settings::of(options) {
         Ok(settings) => settings,
         Err(error) => return fail(&error),

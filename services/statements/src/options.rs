@@ -7,16 +7,25 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use factum::rebuild::FillingPace;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-const PORT_DEFAULT: u16 = 7003;
+pub(crate) const PORT_DEFAULT: u16 = 7003;
 
 /// The bank's statements: answers queries from what other services published.
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct CommandLine {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) tool: Option<crate::operate::Operate>,
+}
+
+/// What can be set.
+#[derive(Debug, Args)]
 pub(crate) struct Options {
     /// A TOML file with any of the settings below (`port = 7003`); what is given here or in the environment wins.
     #[arg(long, value_name = "FILE", env = "STATEMENTS_CONFIG")]

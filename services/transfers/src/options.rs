@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-const PORT_DEFAULT: u16 = 7002;
+pub(crate) const PORT_DEFAULT: u16 = 7002;
 
 /// The bank's transfers: takes requests, and sees each through to its end.
 #[derive(Debug, Parser)]
@@ -28,6 +28,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Tool {
     /// Make the event store anew from a copy of the data folder that was made while the service was stopped.
     Restore(RestoreArgs),
+    #[command(flatten)]
+    Operate(crate::operate::Operate),
 }
 
 /// From where, and into what.

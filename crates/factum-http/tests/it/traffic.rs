@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use factum::{
-    Delivery, Message, MessageType, OutgoingMessage, Publication, Service, bus::MemoryBus, service::settle,
-    store::MemoryStore,
+    Delivery, Message, MessageType, OutgoingMessage, Publication, Service, bus::MemoryBus, runtime::Stopper,
+    service::settle, store::MemoryStore,
 };
-use factum_http::{WriteSurface, write_surface};
+use factum_http::{
+    Server, WriteSurface,
+    operator::{OperatorError, Request, ask},
+    write_surface,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -101,4 +105,36 @@ async fn who_publishes_and_hears_nothing_says_so() {
             assert_eq!((shown.status.as_u16(), shown.json()), (200, json!({ what: [] })));
         }
     }
+}
+
+/// The commands `relay` and `bus` of a service, against its running surface.
+#[tokio::test]
+async fn operators_are_told_in_words_or_in_json() {
+    let (service, app) = published().await;
+    let bound = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let port = bound.local_addr().port();
+    let (_stopper, stop) = Stopper::new();
+    let _serving = tokio::spawn(bound.serve(app, stop));
+    let to = |to| Request::RelayRewind { topic: TOPIC.to_owned(), to };
+    let told = ask(port, &to(1), false).await.unwrap();
+    assert_eq!(told, format!("{TOPIC}: what was published of events after 1 is published again, up to 3 and on\n"));
+    settle(&[&service]).await.unwrap();
+    let told = ask(port, &to(3), false).await.unwrap();
+    assert_eq!(told, format!("{TOPIC}: the relay is at 3: there is nothing to publish again\n"));
+    settle(&[&service]).await.unwrap();
+    let told = ask(port, &Request::RelayStatus, false).await.unwrap();
+    assert!(
+        told.starts_with(&format!("{TOPIC}: live, at 3 of 3, 0 behind\n  sent        5 since it started, 2 of them"))
+    );
+    let told = ask(port, &Request::BusTopics, false).await.unwrap();
+    assert_eq!(told, format!("{TOPIC}: published, 2 partitions, 5 records so far\n"));
+    assert_eq!(ask(port, &Request::BusLag, false).await.unwrap(), "nothing on the bus is heard here\n");
+    let told: Value = serde_json::from_str(&ask(port, &Request::RelayStatus, true).await.unwrap()).unwrap();
+    assert_eq!(told["relays"][0]["resent"], 2);
+
+    let refused = ask(port, &to(4), false).await.unwrap_err();
+    assert_eq!(refused.to_string(), "refused (invalid): position 4 is beyond the head 3 of the store");
+    let nobody = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap().local_addr().port();
+    let refused = ask(nobody, &Request::BusLag, false).await.unwrap_err();
+    assert!(matches!(refused, OperatorError::Unreachable { .. }), "{refused}");
 }

@@ -53,7 +53,7 @@ pub enum RewindError {
 }
 
 fn known(published: &[String]) -> String {
-    if published.is_empty() { "nothing is".to_owned() } else { format!("{} is", published.join(", ")) }
+    if published.is_empty() { "nothing is".to_owned() } else { format!("only {}", published.join(", ")) }
 }
 
 /// A rewind that was written down: it goes on through any crash.
