@@ -5,12 +5,15 @@ use std::time::Duration;
 use factum::{
     bus::{Bus as _, Headers, NewRecord, Offset, TopicPartition},
     runtime::Task,
+    store::Position,
 };
 
 use crate::world::{COMMAND_TOPIC, Kind, World};
 
 /// The longest time between two strokes.
 const WAIT_MAX: Duration = Duration::from_secs(6);
+/// How long somebody who lets a relay go back waits for it.
+const ANSWER_WAIT: Duration = Duration::from_secs(20);
 /// The most records that a partition loses at once.
 const LOST_MAX: u64 = 20;
 const TOPICS: [&str; 4] =
@@ -40,7 +43,7 @@ pub(crate) fn begin(world: &World) -> Task {
         loop {
             world.pause(WAIT_MAX).await;
             let kind = Kind::ALL[world.random_below(3) as usize];
-            match world.random_below(13) {
+            match world.random_below(14) {
                 0..=3 => world.kill(kind),
                 4 => world.twin(kind).await,
                 5 | 6 => lose_records(&world).await,
@@ -53,11 +56,26 @@ pub(crate) fn begin(world: &World) -> Task {
                 9 => world.suspend(kind).await,
                 10 => world.kill_twin(),
                 11 => write_junk(&world).await,
+                12 => rewind(&world, kind).await,
                 _ if kind == Kind::Statements => world.lose_read_database(),
                 _ => world.restore(kind, 0).await,
             }
         }
     })
+}
+
+/// Somebody lets a relay publish again from anywhere on, for no reason at all. The process may die of it.
+async fn rewind(world: &World, kind: Kind) {
+    let Some(service) = world.service(kind) else { return };
+    let topics: Vec<String> = service.relays().topics().map(str::to_owned).collect();
+    let Some(topic) = topics.get(world.random_below(topics.len().max(1) as u64) as usize) else { return };
+    let Some(store) = service.store() else { return };
+    let work = async {
+        let head = store.heads().await.ok()?.synced;
+        let to = Position::new(world.random_below(head.get() + 1));
+        service.relays().rewind(topic, to).await.ok()
+    };
+    let _ = world.runtime().within(ANSWER_WAIT, work).await;
 }
 
 /// The end of a partition is forgotten, acknowledged or not.
