@@ -234,7 +234,7 @@ fn topics(answer: &TopicsAnswer) -> String {
         let what = if topic.published { "published" } else { "heard" };
         match topic.partitions {
             Some(partitions) => {
-                format!("{}: {what}, {partitions} partitions, {} records so far\n", topic.topic, topic.records)
+                format!("{}: {what}, {partitions} partitions, about {} records so far\n", topic.topic, topic.records)
             }
             None => format!("{}: {what}, not on the bus\n", topic.topic),
         }

@@ -11,6 +11,7 @@ mod killed;
 mod live;
 mod load_and_audit;
 mod openapi;
+mod operate;
 mod page_requests;
 // For the helpers' sake, as above.
 #[cfg(test)]

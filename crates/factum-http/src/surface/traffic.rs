@@ -183,7 +183,7 @@ pub struct TopicAnswer {
     pub published: bool,
     /// How many partitions it has on the bus; absent when it is not there.
     pub partitions: Option<u32>,
-    /// How many records it ever had, retained or not.
+    /// About how many records it ever had, retained or not.
     pub records: u64,
 }
 

@@ -90,12 +90,13 @@ pub struct TopicState {
     pub is_published: bool,
     /// How many partitions it has on the bus; `None` when it is not there.
     pub partitions: Option<u32>,
-    /// The offset after the last record of each partition, added up: how many records it ever had, retained or not.
+    /// The offset after the last record of each partition, added up: about how many records it ever had, retained or not.
+    /// Not every bus counts from zero, and without holes.
     pub records: u64,
 }
 
 impl PartitionState {
-    /// How many records it is behind.
+    /// How many offsets it is behind: as many records, but for those that a bus counts and does not have.
     pub fn lag(&self) -> u64 {
         let next = self.next.map_or(0, Offset::get);
         self.tail.map_or(0, |tail| tail.next().get().saturating_sub(next))
