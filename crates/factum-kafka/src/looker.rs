@@ -82,10 +82,11 @@ impl Looker {
         if partition.partition < partitions { Ok(()) } else { Err(BusError::UnknownTopic(partition.topic.clone())) }
     }
 
-    /// Whether a partition is known to be there, without asking anybody.
-    pub(crate) fn is_known(&self, partition: &TopicPartition) -> bool {
+    /// Whether a partition was there when last looked for, without asking anybody: whoever sends to one that is gone
+    /// hears of it, and forgets.
+    pub(crate) fn was_there(&self, partition: &TopicPartition) -> bool {
         let known = lock(&self.known).get(&partition.topic).copied();
-        known.is_some_and(|(partitions, at)| partition.partition < partitions && at.elapsed() < KNOWN_FOR)
+        known.is_some_and(|(partitions, _)| partition.partition < partitions)
     }
 
     pub(crate) fn forget(&self, topic: &str) {

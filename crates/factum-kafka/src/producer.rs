@@ -231,7 +231,7 @@ impl KafkaProducer {
                 continue;
             }
             seen.push(partition);
-            if !self.looker.is_known(partition) {
+            if !self.looker.was_there(partition) {
                 let (looker, partition) = (self.looker.clone(), partition.clone());
                 blocking(move || looker.exists(&partition)).await?;
             }

@@ -1,5 +1,7 @@
 //! Records as librdkafka has them and as the bus has them.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use factum::{
     bus::{Headers, NewRecord, Offset, Record},
@@ -13,7 +15,7 @@ use rdkafka::{
 const MICROS_PER_MILLI: u64 = 1_000;
 
 /// Copies a message out of librdkafka's memory: key and value share one allocation, the headers another. A missing key
-/// or value is an empty one. A header whose name is no UTF-8 is left out by the client.
+/// or value is an empty one.
 pub(crate) fn received(message: &BorrowedMessage<'_>) -> Record {
     let (key, value) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
     let mut both = Vec::with_capacity(key.len() + value.len());
@@ -21,12 +23,8 @@ pub(crate) fn received(message: &BorrowedMessage<'_>) -> Record {
     both.extend_from_slice(value);
     let mut key_bytes = Bytes::from(both);
     let value = key_bytes.split_off(key.len());
-    let headers = match message.headers() {
-        Some(headers) => {
-            Headers::gathered(headers.iter().map(|Header { key, value }| (key, value.unwrap_or_default())))
-        }
-        None => Headers::new(),
-    };
+    // The client panics at a name that is no UTF-8, which anybody may send: such a record says nothing about its value.
+    let headers = catch_unwind(AssertUnwindSafe(|| headers_of_received(message))).unwrap_or_default();
     let millis = message.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default();
     Record {
         offset: offset_of(message.offset()),
@@ -34,6 +32,15 @@ pub(crate) fn received(message: &BorrowedMessage<'_>) -> Record {
         headers,
         value,
         timestamp: Timestamp::from_micros(millis.saturating_mul(MICROS_PER_MILLI)),
+    }
+}
+
+fn headers_of_received(message: &BorrowedMessage<'_>) -> Headers {
+    match message.headers() {
+        Some(headers) => {
+            Headers::gathered(headers.iter().map(|Header { key, value }| (key, value.unwrap_or_default())))
+        }
+        None => Headers::new(),
     }
 }
 

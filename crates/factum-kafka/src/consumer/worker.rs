@@ -91,8 +91,10 @@ impl Context {
 
 /// Takes partitions over without fetching anything: where they begin is for the reader to say.
 fn assign(client: &BaseConsumer<Context>, list: &mut TopicPartitionList) {
-    // No broker is asked for an offset that is never used.
+    // Not the end: the brokers' answer where that is would come after the reader's own position, and replace it.
     let placed = list.set_all_offsets(rdkafka::Offset::Offset(0));
+    // Paused before as well: an answer to a fetch of the time before the pause could stop the partition for good.
+    let _ = client.pause(list);
     let assigned = placed.and_then(|()| client.incremental_assign(list)).and_then(|()| client.pause(list));
     if let Err(error) = assigned {
         tracing::warn!(%error, "partitions could not be taken over");
@@ -124,8 +126,20 @@ pub(super) fn start(
     }
     let worker =
         Worker { client, common: common.clone(), looker, shared, names: HashMap::new(), stopped: HashSet::new() };
-    common.spawn("kafka-consumer", move || worker.run());
+    common.spawn("kafka-consumer", move || {
+        // Whatever ends it, the reader does not wait for a thread that is gone.
+        let _gone = Gone(worker.shared.clone());
+        worker.run();
+    });
     Ok(())
+}
+
+struct Gone(Arc<Shared>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.failed(BusError::Unavailable("the consumer's thread has ended: take a new consumer".into()));
+    }
 }
 
 struct Worker {
@@ -198,7 +212,7 @@ impl Worker {
         }
     }
 
-    fn seek(&self, sought: &[(TopicPartition, Offset)]) -> bool {
+    fn seek(&mut self, sought: &[(TopicPartition, Offset)]) -> bool {
         let mut list = TopicPartitionList::with_capacity(sought.len());
         for (partition, at) in sought {
             let topic = self.common.outside(&partition.topic);
@@ -220,8 +234,9 @@ impl Worker {
             if found.is_some_and(|element| element.error().is_ok()) {
                 ready.add_partition(&topic, number_of(partition));
             } else {
-                // librdkafka has not started on it yet.
+                // librdkafka has not started on it yet, or has stopped.
                 self.shared.seek_again(partition, *at);
+                self.stopped.insert(partition.clone());
                 all = false;
             }
         }

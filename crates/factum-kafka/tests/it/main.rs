@@ -2,3 +2,5 @@
 
 mod broker;
 mod contract;
+mod forgetful;
+mod options;
