@@ -15,14 +15,13 @@
 //! # }
 //! ```
 
-mod ports;
 mod process;
+mod python;
 mod site;
-mod skipped;
 mod surfaces;
 
-pub use ports::PortBase;
+pub use local_services::{PortBase, skipped};
 pub use process::{Ended, Process, binary};
+pub use python::{python, tools};
 pub use site::{Bank, Site};
-pub use skipped::skipped;
 pub use surfaces::{Answer, Side, Surfaces};

@@ -30,14 +30,15 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A binary of the workspace, from the folder this test was built into.
+/// A binary of the workspace, from the folder that this program, a test as a rule, was built into.
 ///
 /// # Errors
 /// When it is not built.
 pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe().context("the path of this test")?;
-    // The test is `<profile>/deps/it-…`.
-    let profile = test.parent().and_then(Path::parent).context("the folder of this test")?;
+    // A test is `<profile>/deps/it-…`, a program `<profile>/…`.
+    let folder = test.parent().context("the folder of this program")?;
+    let profile = if folder.ends_with("deps") { folder.parent().context("the folder above")? } else { folder };
     let path = profile.join(name);
     ensure!(path.is_file(), "{} is not built: run `cargo xtask test`", path.display());
     Ok(path)
@@ -85,6 +86,22 @@ impl Process {
     /// When it is gone already.
     pub fn terminate(&mut self) -> anyhow::Result<()> {
         self.signal("TERM")
+    }
+
+    /// Sends SIGSTOP: no code of the process runs until [`Process::resume`].
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn pause(&mut self) -> anyhow::Result<()> {
+        self.signal("STOP")
+    }
+
+    /// Sends SIGCONT.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn resume(&mut self) -> anyhow::Result<()> {
+        self.signal("CONT")
     }
 
     /// Sends SIGINT: what Ctrl-C does.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::ports::PortBase;
 use crate::process::{Ended, POLL, Process, binary};
 use crate::surfaces::Surfaces;
+use local_services::PortBase;
 
 /// How long a bank may take until every surface is ready: far more than it needs, on a busy machine.
 const READY_MAX: Duration = Duration::from_secs(60);

@@ -1,9 +1,9 @@
 //! The long runs that show the engine and the decoders correct. Each is an ignored test, driven by its environment.
-//! One more is of the bank, and drives it from outside.
+//! Two more are of the bank, and drive it from outside.
 
 use std::{path::Path, process::Command};
 
-use crate::ci::{cargo_command, finish};
+use crate::ci::{cargo_command, finish, target_folder};
 
 /// Optimised, with every assertion and overflow check.
 const PROFILE: &str = "proof";
@@ -109,4 +109,16 @@ pub fn bank_kill(root: &Path, times: u64, seed: u64) -> anyhow::Result<()> {
     let mut command = cargo_command(root, &["test", "--package", "system-tests", "--test", "it"]);
     command.args(["--", "--exact", test, "--nocapture"]);
     finish(command.env("FACTUM_TEST_KILLS", times.to_string()).env("FACTUM_TEST_SEED", seed.to_string()))
+}
+
+/// The distributed bank on a broker of its own under random faults, and an audit of everything after; prints what happened,
+/// counted.
+///
+/// # Errors
+/// When something did not hold, Kafka cannot be had, or cargo failed.
+pub fn torture(root: &Path, minutes: u64, seed: u64) -> anyhow::Result<()> {
+    finish(&mut cargo_command(root, &["build", "--workspace", "--bins"]))?;
+    let mut command = Command::new(target_folder(root)?.join("debug/torture"));
+    command.current_dir(root).args(["--minutes", &minutes.to_string(), "--seed", &seed.to_string()]);
+    finish(&mut command)
 }

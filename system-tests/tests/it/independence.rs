@@ -17,8 +17,10 @@ use crate::places::{target_folder, workspace};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// What the copy holds besides the files of the root and the one service. The benchmarks know the services and stay out.
-const FOLDERS: [&str; 6] = [".cargo", "crates", "docs", "fuzz", "system-tests", "xtask"];
+/// What the copy holds besides the files of the root and the one service.
+const FOLDERS: [&str; 7] = [".cargo", "crates", "docs", "fuzz", "system-tests", "tools", "xtask"];
+/// Members of the workspace that know several services, and stay out.
+const WITH_SEVERAL: [&str; 2] = ["bench", "torture"];
 /// The version of every crate in the copy.
 const COPY_VERSION: &str = "0.0.0-alone";
 /// The copies share one folder, so that the crates they have in common are compiled once.
@@ -109,7 +111,10 @@ fn copy_with_one_service(from: &Path, to: &Path, service: &str) {
 
     let mut manifest: toml::Table = fs::read_to_string(from.join("Cargo.toml")).unwrap().parse().unwrap();
     let workspace = manifest["workspace"].as_table_mut().unwrap();
-    workspace["members"].as_array_mut().unwrap().retain(|member| member.as_str() != Some("bench"));
+    workspace["members"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|member| !WITH_SEVERAL.iter().any(|one| member.as_str() == Some(one)));
     workspace["default-members"] = vec![format!("services/{service}")].into();
     // Crates of the same name and version are the same to cargo wherever they lie: it would take the copy's for ours,
     // and compile ours again only when the copy changes.

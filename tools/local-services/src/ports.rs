@@ -1,22 +1,20 @@
-//! Ports that no other test uses.
+//! Ports that nobody else uses.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use anyhow::bail;
+use crate::Error;
 
 /// Below the range from which systems take ports for outgoing connections: there, a test's own requests could take
-/// the port of a bank that is just being restarted.
+/// the port of a service that is just being restarted.
 const FIRST: u16 = 15_000;
 /// The end of the range.
 const END: u16 = 32_000;
-/// How many ports one bank may use, with the base.
+/// How many ports belong to a base, with itself.
 const STRIDE: u16 = 10;
-/// The surfaces' ports above the base.
-const SURFACES: [u16; 3] = [1, 2, 3];
 
-/// A port base whose surfaces are free. The base itself is listened on as long as this lives, so that no other test,
-/// of this process or another, takes the same.
+/// A port base: the nine ports above it are free. The base itself is listened on as long as this lives, so that nobody
+/// else, in this process or another, takes the same.
 #[derive(Debug)]
 pub struct PortBase {
     base: u16,
@@ -28,7 +26,7 @@ impl PortBase {
     ///
     /// # Errors
     /// When there is none.
-    pub fn take() -> anyhow::Result<Self> {
+    pub fn take() -> Result<Self, Error> {
         static TAKEN: AtomicU16 = AtomicU16::new(0);
         let slots = (END - FIRST) / STRIDE;
         // Several test processes begin at different places.
@@ -37,14 +35,14 @@ impl PortBase {
             let slot = (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % slots;
             let base = FIRST + slot * STRIDE;
             let Ok(reserved) = listen(base) else { continue };
-            if SURFACES.iter().all(|offset| is_free(base + offset)) {
+            if (1..STRIDE).all(|offset| is_free(base + offset)) {
                 return Ok(Self { base, _reserved: reserved });
             }
         }
-        bail!("no free ports between {FIRST} and {END}");
+        Err(Error::Ports(FIRST, END))
     }
 
-    /// The number for `--port-base`.
+    /// The base itself.
     pub fn get(&self) -> u16 {
         self.base
     }
@@ -78,6 +76,6 @@ mod tests {
     fn a_port_is_free_when_nobody_listens_on_it() {
         let ports = PortBase::take().unwrap();
         assert!(!is_free(ports.get()), "the base is reserved");
-        assert!(SURFACES.iter().all(|offset| is_free(ports.get() + offset)));
+        assert!((1..STRIDE).all(|offset| is_free(ports.get() + offset)));
     }
 }

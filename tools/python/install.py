@@ -1,6 +1,6 @@
 """Installs a locked set of Python packages into a virtual environment, once, and prints its interpreter.
 
-    python3 python.py REQUIREMENTS FOLDER
+    python3 install.py REQUIREMENTS FOLDER
 
 Whatever runs later finds the environment as it is; another set of packages, or another Python, makes it anew. Exit
 status 75 says that the environment cannot be had on this machine now: the registry of packages does not answer, or
