@@ -4,6 +4,8 @@
 mod attributes;
 mod decode;
 
+pub(crate) use attributes::schema_id;
+
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
@@ -199,4 +201,4 @@ impl fmt::Display for Origin {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Contract;
+use super::{Contract, released::RELEASED};
 
 /// Where the kept contract and the code differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +82,15 @@ pub fn rewrite(contract: &Contract, folder: &Path) -> io::Result<()> {
     surplus.into_values().try_for_each(fs::remove_file)
 }
 
-/// The files below a folder, by their path in it with `/` between its parts.
+/// The files of the contract below a folder, without what was released.
 fn kept(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
+    let mut files = files_below(folder)?;
+    files.retain(|file, _| !file.starts_with(&format!("{RELEASED}/")));
+    Ok(files)
+}
+
+/// The files below a folder, by their path in it with `/` between its parts.
+pub(super) fn files_below(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut files = BTreeMap::new();
     let mut left = vec![(String::new(), folder.to_owned())];
     while let Some((prefix, folder)) = left.pop() {

@@ -10,7 +10,8 @@ pub fn pretty(document: &Value) -> String {
     text
 }
 
-fn sorted(value: &Value) -> Value {
+/// A document with the fields of every object in alphabetical order.
+pub(super) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let mut names: Vec<&String> = fields.keys().collect();

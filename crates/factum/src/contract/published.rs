@@ -4,13 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::json::pretty;
+use super::{
+    asyncapi::{self, Action, Channel},
+    evolution::INDEX,
+    json::pretty,
+};
 use crate::{
-    bus::{command_topic, wire_name},
+    bus::{command_topic, schema_id, wire_name},
     model::{Command, Message, MessageType},
     receiver::{CommandNothingToDo, CommandRefused, OUTCOME_MESSAGES, OUTCOME_PARTITIONS, Takes, outcome_topic},
     relay::{EVERYWHERE_MESSAGES, HistoryLeft, Publication},
 };
+
+/// What the key of a record with a command is.
+const COMMAND_KEY: &str = "the stream of the aggregate it is for";
 
 /// What a service publishes, and which commands it takes from which services: topics, messages, samples.
 ///
@@ -120,7 +127,7 @@ impl Contract {
             let command = wire_name(&self.system, &self.service, info.name);
             assert!(!commands.contains(&command), "the command `{}` is taken twice from {sender}", info.name);
             let mut schema = info.schema.to_value();
-            schema["$id"] = format!("urn:factum:message:{command}").into();
+            schema["$id"] = schema_id(&command).into();
             self.command_schemas.insert(command.clone(), schema);
             commands.push(command);
         }
@@ -182,23 +189,49 @@ impl Contract {
     /// does not name are allowed, so that a publisher may add some.
     pub fn schema_of(message: &MessageType) -> Value {
         let mut schema = message.schema().to_value();
-        schema["$id"] = format!("urn:factum:message:{}", message.name).into();
+        schema["$id"] = schema_id(message.name).into();
         schema
+    }
+
+    /// What others rely on, by its path below the contract's folder: the index, and the schemas of messages and commands.
+    pub fn documents(&self) -> BTreeMap<String, Value> {
+        let mut documents = BTreeMap::from([(INDEX.to_owned(), self.index())]);
+        let messages = self.messages().map(|message| (message.name, Self::schema_of(message)));
+        let commands = self.command_schemas.iter().map(|(name, schema)| (name.as_str(), schema.clone()));
+        documents.extend(messages.chain(commands).map(|(name, schema)| (format!("schemas/{name}.json"), schema)));
+        documents
     }
 
     /// Every file of the contract: its path below the contract's folder, and its text.
     pub fn files(&self) -> BTreeMap<String, String> {
-        let mut files = BTreeMap::from([("index.json".to_owned(), pretty(&self.index()))]);
-        for message in self.messages() {
-            files.insert(format!("schemas/{}.json", message.name), pretty(&Self::schema_of(message)));
-        }
-        for (command, schema) in &self.command_schemas {
-            files.insert(format!("schemas/{command}.json"), pretty(schema));
-        }
+        let documents = self.documents().into_iter();
+        let mut files: BTreeMap<String, String> = documents.map(|(file, document)| (file, pretty(&document))).collect();
+        files.insert("asyncapi.yaml".to_owned(), self.asyncapi());
         for ((name, label), sample) in &self.samples {
             files.insert(format!("samples/{name}/{label}.json"), pretty(sample));
         }
         files
+    }
+
+    fn asyncapi(&self) -> String {
+        let everywhere = self.everywhere().iter();
+        let published = self.topics.iter().map(|topic| Channel {
+            topic: &topic.name,
+            description: format!("What {} says.", self.service),
+            partitions: Some(topic.partitions),
+            action: Action::Send,
+            key: "the stream of the event",
+            messages: topic.messages.iter().chain(everywhere.clone()).map(|message| message.name.to_owned()).collect(),
+        });
+        let taken = self.commands.iter().map(|topic| Channel {
+            topic: &topic.name,
+            description: format!("What {} asks of {}. The sender makes the topic.", topic.sender, self.service),
+            partitions: None,
+            action: Action::Receive,
+            key: COMMAND_KEY,
+            messages: topic.commands.clone(),
+        });
+        asyncapi::document(self, &self.system, &self.service, &published.chain(taken).collect::<Vec<_>>())
     }
 
     fn lists(&self, name: &str) -> bool {
@@ -220,8 +253,7 @@ impl Contract {
 
 impl CommandTopic {
     fn index(&self) -> Value {
-        let key = "the stream of the aggregate it is for";
-        json!({ "name": self.name, "sender": self.sender, "key": key, "commands": self.commands })
+        json!({ "name": self.name, "sender": self.sender, "key": COMMAND_KEY, "commands": self.commands })
     }
 }
 

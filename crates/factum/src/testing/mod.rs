@@ -38,7 +38,7 @@ pub mod simulation;
 mod story_text;
 
 pub use bus::{bus_reopening_suite, bus_suite};
-pub use contract::{UPDATE_CONTRACT, assert_contract};
+pub use contract::{BREAK_CONTRACT, RELEASE_CONTRACT, UPDATE_CONTRACT, assert_contract};
 pub use decision::Decision;
 pub use event_store::{event_store_reopening_suite, event_store_suite};
 pub use faulty_store::{Fault, FaultyStore, Interference, StoreCall};

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use factum::{
     Delivery, Message, MessageType, OutgoingMessage, Publication,
-    contract::{Contract, Difference, compare, rewrite},
+    contract::{Contract, Difference, ReleaseError, breaks, compare, release, rewrite},
     receiver::Takes,
     testing::{NoEvent, assert_contract},
 };
@@ -160,4 +160,72 @@ fn a_command_without_a_sample_is_told() {
 #[should_panic(expected = "taken from nobody")]
 fn a_sample_of_a_command_that_is_not_taken_is_none() {
     let _ = contract().command_sample("full", &CloseAccount { account_id: ACCOUNT });
+}
+
+/// A lamp gives less light.
+#[derive(Serialize, Deserialize, JsonSchema, Message)]
+#[factum(name = "house.lamps.dimmed.v1")]
+struct LampDimmed {}
+
+struct DimmedLamps;
+
+impl Publication for DimmedLamps {
+    const TOPIC: &'static str = Lamps::TOPIC;
+    const PARTITIONS: u32 = Lamps::PARTITIONS;
+    const MESSAGES: &'static [MessageType] = &[MessageType::of::<LampLit>(), MessageType::of::<LampDimmed>()];
+    type Event = NoEvent;
+
+    fn translate(event: &NoEvent, _: &Delivery) -> Option<OutgoingMessage> {
+        match *event {}
+    }
+}
+
+/// The lamps with one message less, and another instead.
+fn renamed() -> Contract {
+    Contract::new("house", "lamps")
+        .publishes::<DimmedLamps>()
+        .sample("full", &LampLit { lamp: 7 })
+        .sample("full", &LampDimmed {})
+}
+
+#[test]
+fn what_was_released_is_broken_for_a_reason_only_and_the_reason_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(breaks(&contract(), folder.path()).unwrap(), [], "nothing was released");
+    release(&contract(), folder.path(), None).unwrap();
+    rewrite(&contract(), folder.path()).unwrap();
+    assert_contract(&contract(), folder.path());
+
+    let before = fs::read(folder.path().join("released/index.json")).unwrap();
+    let Err(ReleaseError::Breaking(broken)) = release(&renamed(), folder.path(), None) else { panic!("released") };
+    assert_eq!(broken.len(), 2, "the topic's list, and the schema: {broken:?}");
+    assert_eq!(fs::read(folder.path().join("released/index.json")).unwrap(), before, "nothing was written");
+
+    release(&renamed(), folder.path(), Some("lamps are never put out any more")).unwrap();
+    assert_eq!(breaks(&renamed(), folder.path()).unwrap(), []);
+    assert!(!folder.path().join("released/schemas/house.lamps.put-out.v1.json").exists());
+    let kept = fs::read_to_string(folder.path().join("released/broken.json")).unwrap();
+    assert!(kept.contains("never put out any more") && kept.contains("house.lamps.put-out.v1"), "{kept}");
+    // Back again, for another reason: both are kept.
+    release(&contract(), folder.path(), Some("they are")).unwrap();
+    let kept = fs::read_to_string(folder.path().join("released/broken.json")).unwrap();
+    assert!(kept.contains("never put out any more") && kept.contains("they are"), "{kept}");
+}
+
+#[test]
+#[should_panic(expected = "is broken:")]
+fn a_contract_that_breaks_what_was_released_does_not_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    release(&contract(), folder.path(), None).unwrap();
+    rewrite(&renamed(), folder.path()).unwrap();
+    assert_contract(&renamed(), folder.path());
+}
+
+#[test]
+fn what_was_released_and_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    release(&contract(), folder.path(), None).unwrap();
+    fs::write(folder.path().join("released/index.json"), "{").unwrap();
+    let error = breaks(&contract(), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("released/index.json"), "{error}");
 }

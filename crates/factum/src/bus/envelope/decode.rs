@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, str::FromStr, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -84,11 +85,23 @@ fn parts<'a>(headers: &'a Headers, value: &Bytes) -> Result<(Attributes<'a>, Byt
     Ok(if structured {
         let mut document: Map<String, Value> =
             serde_json::from_slice(value).map_err(|error| EnvelopeError::NotStructured(error.to_string()))?;
-        let data = document.remove("data").ok_or(EnvelopeError::Missing("data"))?;
-        (Attributes::Structured(document), Bytes::from(data.to_string()))
+        let data = structured_data(&mut document)?;
+        (Attributes::Structured(document), data)
     } else {
         (binary(headers), value.clone())
     })
+}
+
+/// The document within a structured message: as JSON, or as bytes in base64, which CloudEvents' JSON format leaves to the
+/// sender.
+fn structured_data(document: &mut Map<String, Value>) -> Result<Bytes, EnvelopeError> {
+    if let Some(data) = document.remove("data") {
+        return Ok(Bytes::from(data.to_string()));
+    }
+    let data = document.remove("data_base64").ok_or(EnvelopeError::Missing("data"))?;
+    let text = data.as_str().unwrap_or_default();
+    let decoded = STANDARD.decode(text).map_err(|error| malformed("data_base64", &data.to_string(), error))?;
+    Ok(Bytes::from(decoded))
 }
 
 impl Attributes<'_> {

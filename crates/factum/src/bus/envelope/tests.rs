@@ -7,7 +7,8 @@ fn uuid(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
-fn envelope() -> Envelope {
+/// One with everything that a message can have.
+pub(crate) fn envelope() -> Envelope {
     Envelope {
         id: EventId::from_uuid(uuid(1)),
         origin: Origin {
@@ -57,7 +58,19 @@ fn a_message_survives_the_wire() {
         record.headers.get("ce_source"),
         Some(&b"/bank/accounts/00000000-0000-0000-0000-000000000002/00000000-0000-0000-0000-000000000003"[..])
     );
+    assert_eq!(record.headers.get("ce_dataschema"), Some(&b"urn:factum:message:bank.accounts.funds-deposited.v1"[..]));
+    let trace = &b"00-00000000000000000000000000000005-0000000000000001-01"[..];
+    assert_eq!(record.headers.get("traceparent"), Some(trace), "the trace is the correlation, the span the event");
     assert_eq!(Envelope::decode(&record.headers, &record.value), Ok(sent));
+}
+
+#[test]
+fn the_page_on_formats_names_every_header() {
+    const PAGE: &str = include_str!("../../../../../docs/data-format.md");
+    for (name, _) in envelope().encode().headers.iter() {
+        let row = [format!("| `{name}` |"), format!("| [`{name}`] |")];
+        assert!(row.iter().any(|row| PAGE.contains(row)), "{name} is not on the page");
+    }
 }
 
 #[test]
@@ -98,10 +111,35 @@ fn the_structured_mode_says_the_same() {
     let mut headers = Headers::new();
     headers.push("content-type", "application/cloudevents+json; charset=UTF-8");
     let value = Bytes::from(serde_json::to_vec(&document).unwrap());
+    assert_eq!(Envelope::decode(&headers, &value), Ok(sent.clone()));
+
+    // The same document as bytes: which of the two is the sender's choice.
+    document.remove("data");
+    document.insert("data_base64".to_owned(), "eyJhbW91bnQiOiIxLjAwIn0=".into());
+    let value = Bytes::from(serde_json::to_vec(&document).unwrap());
     assert_eq!(Envelope::decode(&headers, &value), Ok(sent));
+    document.insert("data_base64".to_owned(), "?".into());
+    let broken = Envelope::decode(&headers, &Bytes::from(serde_json::to_vec(&document).unwrap()));
+    assert!(matches!(broken, Err(EnvelopeError::Malformed { attribute: "data_base64", .. })), "{broken:?}");
 
     let broken = Envelope::decode(&headers, &Bytes::from_static(b"[]"));
     assert!(matches!(broken, Err(EnvelopeError::NotStructured(_))), "{broken:?}");
+}
+
+/// As CloudEvents' own package for Python writes it.
+#[test]
+fn a_structured_message_of_another_language_is_read() {
+    let mut headers = Headers::new();
+    headers.push("content-type", "application/cloudevents+json");
+    let value = Bytes::from_static(include_bytes!("structured.json"));
+    let read = Envelope::decode(&headers, &value).unwrap();
+    assert_eq!(
+        (&*read.name, read.key.as_str()),
+        ("bank.accounts.funds-held.v1", "account-6f1a7c1e-0000-4000-8000-000000000001")
+    );
+    assert_eq!((read.position, read.previous, read.version), (Position::new(4), Position::new(3), Version::new(3)));
+    assert_eq!(read.recorded_at.to_string(), "2026-11-24T14:27:24.031423Z");
+    assert_eq!(read.data, r#"{"amount_minor":2550,"currency":"EUR"}"#);
 }
 
 #[test]
