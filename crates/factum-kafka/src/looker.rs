@@ -220,6 +220,9 @@ fn config(common: &Common) -> ClientConfig {
         // One record is wanted.
         .set("queued.min.messages", "1")
         .set("queued.max.messages.kbytes", "4096")
-        .set("fetch.wait.max.ms", "10");
+        .set("fetch.wait.max.ms", "10")
+        // One is soon there, and a partition whose queue was full is not fetched from for so long, whatever its next
+        // position: a second, unless told.
+        .set("fetch.queue.backoff.ms", "1");
     config
 }

@@ -37,6 +37,7 @@ pub const PREFIX_BYTES_MAX: usize = 40;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaOptions {
     bootstrap: String,
+    client_id: Option<String>,
     properties: BTreeMap<String, String>,
     pub(crate) topic_prefix: String,
     pub(crate) replication: i32,
@@ -100,11 +101,19 @@ impl KafkaOptions {
         }
         Ok(Self {
             bootstrap: bootstrap.to_owned(),
+            client_id: None,
             properties: BTreeMap::new(),
             topic_prefix: String::new(),
             replication: REPLICATION_OF_BROKER,
             in_sync_min: None,
         })
+    }
+
+    /// What the brokers call its clients, in their logs, metrics and quotas: the service's name.
+    #[must_use]
+    pub fn client_id(mut self, name: &str) -> Self {
+        self.client_id = Some(name.to_owned());
+        self
     }
 
     /// Puts a prefix before the name of each topic and group on the broker, so that several environments share a
@@ -164,7 +173,8 @@ impl KafkaOptions {
 
     pub(crate) fn client_settings(&self) -> impl Iterator<Item = (&str, &str)> {
         let own = self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        own.chain([("bootstrap.servers", self.bootstrap.as_str())])
+        let name = self.client_id.as_deref().map(|name| ("client.id", name));
+        own.chain([("bootstrap.servers", self.bootstrap.as_str())]).chain(name)
     }
 }
 

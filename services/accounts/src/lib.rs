@@ -10,4 +10,6 @@ pub mod reactors;
 mod service;
 
 pub use reactors::Webhook;
-pub use service::{Config, NAME, RestoreFailed, ServiceError, builder, restore, service};
+pub use service::{
+    Config, NAME, RestoreFailed, ServiceError, builder, open, open_when_free, restore, service, service_on,
+};

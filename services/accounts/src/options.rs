@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+use crate::bus::{Cluster, KafkaOptions, KafkaTable};
+
 pub(crate) const PORT_DEFAULT: u16 = 7001;
 
 /// The bank's accounts: takes commands, records events, publishes what happened.
@@ -75,6 +77,8 @@ pub(crate) struct Options {
     /// How logs are written, to standard error [default: text]
     #[arg(long, value_enum, value_name = "FORMAT", env = "ACCOUNTS_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+    #[command(flatten)]
+    kafka: KafkaOptions,
 }
 
 /// The same settings in a file.
@@ -89,6 +93,8 @@ struct File {
     webhook_limit: Option<u64>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    #[serde(default)]
+    kafka: KafkaTable,
 }
 
 /// How logs are written.
@@ -111,7 +117,8 @@ pub(crate) struct Settings {
     pub(crate) standby: bool,
     /// Who is told of large withdrawals.
     pub(crate) webhook: Option<Webhook>,
-    pub(crate) log: Log,
+    /// The cluster that the bus is on; none: the bus is in the data folder.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// What is logged, and how.
@@ -122,7 +129,7 @@ pub(crate) struct Log {
 }
 
 impl Settings {
-    pub(crate) fn of(options: Options) -> anyhow::Result<Self> {
+    pub(crate) fn of(options: Options) -> anyhow::Result<(Self, Log)> {
         let file = match &options.config {
             Some(path) => read(path)?,
             None => File::default(),
@@ -132,13 +139,15 @@ impl Settings {
         let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
         let limit = options.webhook_limit.or(file.webhook_limit).unwrap_or(Webhook::LIMIT_DEFAULT);
         let url = options.webhook_url.or(file.webhook_url);
-        Ok(Self {
+        let log = Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() };
+        let settings = Self {
             webhook: url.map(|url| Webhook::new(&url, limit)).transpose()?,
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
             standby: options.standby.or(file.standby).unwrap_or_default(),
-            log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
-        })
+            cluster: Cluster::of(options.kafka, file.kafka)?,
+        };
+        Ok((settings, log))
     }
 }
 

@@ -9,7 +9,7 @@ use factum::{
     Service,
     bus::Bus,
     service::{ServiceBuilder, StartError},
-    store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored},
+    store::{EngineOptions, EngineStore, OpenError, RestoreError, Restored, StandbyError},
 };
 use factum_http::Bound;
 
@@ -47,6 +47,9 @@ pub enum ServiceError {
         /// Why.
         source: OpenError,
     },
+    /// The event store was deleted while this process waited for another one to let go of it.
+    #[error(transparent)]
+    Standby(StandbyError),
     /// The parts do not fit together.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -97,14 +100,41 @@ pub fn builder() -> ServiceBuilder {
         .publishes::<AccountPublication>()
 }
 
+/// Opens the service's event store, in the service's own folder.
+///
+/// # Errors
+/// [`ServiceError::Store`]: another process has it open, or it is damaged.
+pub fn open(data: &Path) -> Result<EngineStore, ServiceError> {
+    let folder = data.join(EVENTS);
+    EngineStore::open(&folder, EngineOptions::default()).map_err(|source| ServiceError::Store { folder, source })
+}
+
+/// Opens it as [`open`] does, once no other process has it open: `waits` is called when it has to wait.
+///
+/// # Errors
+/// [`ServiceError::Store`]: it is damaged. [`ServiceError::Standby`]: it was deleted meanwhile.
+pub async fn open_when_free(data: &Path, waits: impl FnOnce()) -> Result<EngineStore, ServiceError> {
+    let folder = data.join(EVENTS);
+    EngineStore::open_when_free(&folder, EngineOptions::default(), waits).await.map_err(|error| match error {
+        StandbyError::Open(source) => ServiceError::Store { folder, source },
+        deleted => ServiceError::Standby(deleted),
+    })
+}
+
 /// Starts the service on a bus.
 ///
 /// # Errors
 /// The folder is locked or damaged.
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
-    let folder = config.data.join(EVENTS);
-    let store = EngineStore::open(&folder, EngineOptions::default())
-        .map_err(|source| ServiceError::Store { folder, source })?;
+    let store = open(&config.data)?;
+    service_on(store, config, bus).await
+}
+
+/// Starts the service on its event store and a bus.
+///
+/// # Errors
+/// The parts do not fit together.
+pub async fn service_on(store: EngineStore, config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
     let builder = match config.webhook {
         Some(webhook) => builder().reacts(LargeWithdrawals::new(webhook)),
         None => builder(),

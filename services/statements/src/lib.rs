@@ -11,4 +11,6 @@ pub mod queries;
 pub mod read_models;
 mod service;
 
-pub use service::{Config, NAME, RestoreFailed, ServiceError, builder, restore, service};
+pub use service::{
+    Config, NAME, RestoreFailed, ServiceError, builder, open, open_when_free, restore, service, service_on,
+};

@@ -1,21 +1,17 @@
 //! The statements service on its own: `statements --help`.
 
+mod bus;
 mod operate;
 mod options;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use factum::{
-    bus::{Bus, LocalBus, LocalBusOptions},
-    rebuild::FillingPace,
+    bus::{LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
+    store::EngineStore,
 };
 use factum_http::{Bound, Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,18 +26,17 @@ fn main() -> ExitCode {
     if let Some(operate) = tool {
         return operate::run(operate).map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS);
     }
-    let settings = match Settings::of(options) {
-        Ok(settings) => settings,
+    let (settings, log) = match Settings::of(options) {
+        Ok(set) => set,
         Err(error) => return fail(&error),
     };
-    let Settings { data, listen, standby, pace, log } = settings;
     log.install();
     raise_open_files();
     let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
         Ok(tokio) => tokio,
         Err(error) => return fail(&error),
     };
-    match tokio.block_on(run(data, listen, standby, pace)) {
+    match tokio.block_on(run(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -80,15 +75,23 @@ fn one_line(error: &anyhow::Error) -> String {
     line.chars().map(shown).collect()
 }
 
-async fn run(data: PathBuf, listen: SocketAddr, standby: bool, pace: FillingPace) -> anyhow::Result<()> {
+async fn run(settings: Settings) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let Settings { data, listen, standby, pace, cluster } = settings;
     let data = data.join(statements::NAME);
-    let (listener, bus) = tokio::select! {
+    // Before anything is made or waited for: what is misspelt is told at once.
+    let kafka = cluster.map(|cluster| cluster.bus()).transpose()?;
+    let (listener, store) = tokio::select! {
         opened = open(&data, listen, standby) => opened?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    let service = statements::service(statements::Config { data, listener }, Arc::clone(&bus)).await?;
+    let bus = match kafka {
+        Some(kafka) => kafka,
+        None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
+    };
+    let config = statements::Config { data, listener };
+    let service = statements::service_on(store, config, Arc::clone(&bus)).await?;
     service.read_models().set_pace(pace);
     println!("statements listens on http://{listen}");
     let failed = tokio::select! {
@@ -104,16 +107,15 @@ async fn run(data: PathBuf, listen: SocketAddr, standby: bool, pace: FillingPace
     Ok(())
 }
 
-/// A port to listen on, and a bus; a standby waits for both.
-async fn open(data: &Path, listen: SocketAddr, standby: bool) -> anyhow::Result<(Bound, Arc<dyn Bus>)> {
-    let (folder, options) = (data.join("bus"), LocalBusOptions::default());
+/// A port to listen on, and the event store; a standby waits for both.
+async fn open(data: &Path, listen: SocketAddr, standby: bool) -> anyhow::Result<(Bound, EngineStore)> {
     if !standby {
         // Before anything is made in the folder of a service that cannot start.
         let listener = Server::bind(listen).await?;
-        return Ok((listener, Arc::new(LocalBus::open(folder, options)?)));
+        return Ok((listener, statements::open(data)?));
     }
-    let waits = || println!("statements waits for {}, which another process has open", data.display());
-    let bus = LocalBus::open_when_free(folder, options, waits).await?;
+    let waits = || println!("statements stands by for {}, which another process has open", data.display());
+    let store = statements::open_when_free(data, waits).await?;
     // Whoever starts the other one again binds the port before it sees that its folder is taken.
-    Ok((Server::bind_when_free(listen).await?, Arc::new(bus)))
+    Ok((Server::bind_when_free(listen).await?, store))
 }

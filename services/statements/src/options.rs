@@ -12,6 +12,8 @@ use factum::rebuild::FillingPace;
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+use crate::bus::{Cluster, KafkaOptions, KafkaTable};
+
 pub(crate) const PORT_DEFAULT: u16 = 7003;
 
 /// The bank's statements: answers queries from what other services published.
@@ -54,6 +56,8 @@ pub(crate) struct Options {
     /// How logs are written, to standard error [default: text]
     #[arg(long, value_enum, value_name = "FORMAT", env = "STATEMENTS_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+    #[command(flatten)]
+    kafka: KafkaOptions,
 }
 
 /// The same settings in a file.
@@ -67,6 +71,8 @@ struct File {
     rebuild_share: Option<u32>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    #[serde(default)]
+    kafka: KafkaTable,
 }
 
 /// How logs are written.
@@ -89,7 +95,8 @@ pub(crate) struct Settings {
     pub(crate) standby: bool,
     /// How much of the time read models are filled beside those that answer.
     pub(crate) pace: FillingPace,
-    pub(crate) log: Log,
+    /// The cluster that the bus is on; none: the bus is in the data folder.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// What is logged, and how.
@@ -100,7 +107,7 @@ pub(crate) struct Log {
 }
 
 impl Settings {
-    pub(crate) fn of(options: Options) -> anyhow::Result<Self> {
+    pub(crate) fn of(options: Options) -> anyhow::Result<(Self, Log)> {
         let file = match &options.config {
             Some(path) => read(path)?,
             None => File::default(),
@@ -113,13 +120,15 @@ impl Settings {
             (1..=100).contains(&share_percent),
             "rebuild share {share_percent} is no percentage from 1 to 100"
         );
-        Ok(Self {
+        let log = Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() };
+        let settings = Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
             standby: options.standby.or(file.standby).unwrap_or_default(),
             pace: FillingPace { share_percent, ..FillingPace::default() },
-            log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
-        })
+            cluster: Cluster::of(options.kafka, file.kafka)?,
+        };
+        Ok((settings, log))
     }
 }
 

@@ -9,7 +9,7 @@ use factum::{
     Service,
     bus::Bus,
     service::{ServiceBuilder, StartError},
-    store::{self, EngineOptions, EngineStore, RestoreError, Restored},
+    store::{self, EngineOptions, EngineStore, RestoreError, Restored, StandbyError},
 };
 use factum_http::Bound;
 use factum_sqlite::{OpenError, SqliteOptions, SqliteReadStore};
@@ -53,6 +53,9 @@ pub enum ServiceError {
     /// The read database cannot be opened.
     #[error(transparent)]
     ReadStore(#[from] OpenError),
+    /// The event store was deleted while this process waited for another one to let go of it.
+    #[error(transparent)]
+    Standby(StandbyError),
     /// The parts do not fit together.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -108,14 +111,42 @@ pub fn builder() -> ServiceBuilder {
         .answers::<GetTransfer>()
 }
 
+/// Opens the service's event store, in the service's own folder.
+///
+/// # Errors
+/// [`ServiceError::Store`]: another process has it open, or it is damaged.
+pub fn open(data: &Path) -> Result<EngineStore, ServiceError> {
+    let folder = data.join(EVENTS);
+    EngineStore::open(&folder, store_options()).map_err(|source| ServiceError::Store { folder, source })
+}
+
+/// Opens it as [`open`] does, once no other process has it open: `waits` is called when it has to wait.
+///
+/// # Errors
+/// [`ServiceError::Store`]: it is damaged. [`ServiceError::Standby`]: it was deleted meanwhile.
+pub async fn open_when_free(data: &Path, waits: impl FnOnce()) -> Result<EngineStore, ServiceError> {
+    let folder = data.join(EVENTS);
+    EngineStore::open_when_free(&folder, store_options(), waits).await.map_err(|error| match error {
+        StandbyError::Open(source) => ServiceError::Store { folder, source },
+        deleted => ServiceError::Standby(deleted),
+    })
+}
+
 /// Starts the service on a bus.
 ///
 /// # Errors
 /// The folder is locked; the event store is damaged. The read database has a newer format or cannot be opened now; a
 /// damaged one is put aside.
 pub async fn service(config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
-    let folder = config.data.join(EVENTS);
-    let store = EngineStore::open(&folder, store_options()).map_err(|source| ServiceError::Store { folder, source })?;
+    let store = open(&config.data)?;
+    service_on(store, config, bus).await
+}
+
+/// Starts the service on its event store and a bus.
+///
+/// # Errors
+/// The read database has a newer format or cannot be opened now; a damaged one is put aside.
+pub async fn service_on(store: EngineStore, config: Config, bus: Arc<dyn Bus>) -> Result<Service, ServiceError> {
     let read_store =
         Arc::new(SqliteReadStore::open_or_start_over(config.data.join("read.db"), SqliteOptions::default())?);
     let mut service = builder().store(Arc::new(store)).read_store(read_store).bus(bus).start().await?;

@@ -22,4 +22,6 @@ pub mod process_managers;
 mod service;
 mod stalled;
 
-pub use service::{Config, NAME, RestoreFailed, ServiceError, builder, restore, service};
+pub use service::{
+    Config, NAME, RestoreFailed, ServiceError, builder, open, open_when_free, restore, service, service_on,
+};

@@ -1,21 +1,17 @@
 //! The transfers service on its own: `transfers --help`.
 
+mod bus;
 mod operate;
 mod options;
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use factum::{
-    bus::{Bus, LocalBus, LocalBusOptions},
+    bus::{LocalBus, LocalBusOptions},
     service::STOP_LIMIT_DEFAULT,
-    store::Restored,
+    store::{EngineStore, Restored},
 };
 use factum_http::{Bound, Server, raise_open_files};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,18 +35,17 @@ fn main() -> ExitCode {
         }
         None => {}
     }
-    let settings = match Settings::of(options) {
-        Ok(settings) => settings,
+    let (settings, log) = match Settings::of(options) {
+        Ok(set) => set,
         Err(error) => return fail(&error),
     };
-    let Settings { data, listen, standby, log } = settings;
     log.install();
     raise_open_files();
     let tokio = match tokio::runtime::Runtime::new().context("no threads to be had") {
         Ok(tokio) => tokio,
         Err(error) => return fail(&error),
     };
-    match tokio.block_on(run(data, listen, standby)) {
+    match tokio.block_on(run(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -101,15 +96,23 @@ fn one_line(error: &anyhow::Error) -> String {
     line.chars().map(shown).collect()
 }
 
-async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result<()> {
+async fn run(settings: Settings) -> anyhow::Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let Settings { data, listen, standby, cluster } = settings;
     let data = data.join(transfers::NAME);
-    let (listener, bus) = tokio::select! {
+    // Before anything is made or waited for: what is misspelt is told at once.
+    let kafka = cluster.map(|cluster| cluster.bus()).transpose()?;
+    let (listener, store) = tokio::select! {
         opened = open(&data, listen, standby) => opened?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
-    let service = transfers::service(transfers::Config { data, listener }, Arc::clone(&bus)).await?;
+    let bus = match kafka {
+        Some(kafka) => kafka,
+        None => Arc::new(LocalBus::open(data.join("bus"), LocalBusOptions::default())?),
+    };
+    let config = transfers::Config { data, listener };
+    let service = transfers::service_on(store, config, Arc::clone(&bus)).await?;
     println!("transfers listens on http://{listen}");
     let failed = tokio::select! {
         reason = service.failed() => Some(reason),
@@ -124,16 +127,15 @@ async fn run(data: PathBuf, listen: SocketAddr, standby: bool) -> anyhow::Result
     Ok(())
 }
 
-/// A port to listen on, and a bus; a standby waits for both.
-async fn open(data: &Path, listen: SocketAddr, standby: bool) -> anyhow::Result<(Bound, Arc<dyn Bus>)> {
-    let (folder, options) = (data.join("bus"), LocalBusOptions::default());
+/// A port to listen on, and the event store; a standby waits for both.
+async fn open(data: &Path, listen: SocketAddr, standby: bool) -> anyhow::Result<(Bound, EngineStore)> {
     if !standby {
         // Before anything is made in the folder of a service that cannot start.
         let listener = Server::bind(listen).await?;
-        return Ok((listener, Arc::new(LocalBus::open(folder, options)?)));
+        return Ok((listener, transfers::open(data)?));
     }
-    let waits = || println!("transfers waits for {}, which another process has open", data.display());
-    let bus = LocalBus::open_when_free(folder, options, waits).await?;
+    let waits = || println!("transfers stands by for {}, which another process has open", data.display());
+    let store = transfers::open_when_free(data, waits).await?;
     // Whoever starts the other one again binds the port before it sees that its folder is taken.
-    Ok((Server::bind_when_free(listen).await?, Arc::new(bus)))
+    Ok((Server::bind_when_free(listen).await?, store))
 }

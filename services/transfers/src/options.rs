@@ -11,6 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+use crate::bus::{Cluster, KafkaOptions, KafkaTable};
+
 pub(crate) const PORT_DEFAULT: u16 = 7002;
 
 /// The bank's transfers: takes requests, and sees each through to its end.
@@ -68,6 +70,8 @@ pub(crate) struct Options {
     /// How logs are written, to standard error [default: text]
     #[arg(long, value_enum, value_name = "FORMAT", env = "TRANSFERS_LOG_FORMAT")]
     log_format: Option<LogFormat>,
+    #[command(flatten)]
+    kafka: KafkaOptions,
 }
 
 /// The same settings in a file.
@@ -80,6 +84,8 @@ struct File {
     standby: Option<bool>,
     log_level: Option<String>,
     log_format: Option<LogFormat>,
+    #[serde(default)]
+    kafka: KafkaTable,
 }
 
 /// How logs are written.
@@ -100,7 +106,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Whether it waits for whoever has the data open.
     pub(crate) standby: bool,
-    pub(crate) log: Log,
+    /// The cluster that the bus is on; none: the bus is in the data folder.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// What is logged, and how.
@@ -111,7 +118,7 @@ pub(crate) struct Log {
 }
 
 impl Settings {
-    pub(crate) fn of(options: Options) -> anyhow::Result<Self> {
+    pub(crate) fn of(options: Options) -> anyhow::Result<(Self, Log)> {
         let file = match &options.config {
             Some(path) => read(path)?,
             None => File::default(),
@@ -119,12 +126,14 @@ impl Settings {
         let level = options.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
         let filter = filter_of(&level).with_context(|| format!("log level `{level}`"))?;
         let port = options.port.or(file.port).unwrap_or(PORT_DEFAULT);
-        Ok(Self {
+        let log = Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() };
+        let settings = Self {
             data: options.data.or(file.data).unwrap_or_else(|| PathBuf::from("data")),
             listen: SocketAddr::new(options.listen.or(file.listen).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port),
             standby: options.standby.or(file.standby).unwrap_or_default(),
-            log: Log { filter, format: options.log_format.or(file.log_format).unwrap_or_default() },
-        })
+            cluster: Cluster::of(options.kafka, file.kafka)?,
+        };
+        Ok((settings, log))
     }
 }
 

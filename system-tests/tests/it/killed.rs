@@ -5,19 +5,12 @@
 //! `FACTUM_TEST_SEED` chooses another course of the load and of the moments of death, `FACTUM_TEST_KILLS` their number;
 //! `cargo xtask bank-kill` sets both.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use serde_json::Value;
-use system_tests::{Side, Site, Surfaces};
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinSet;
-use uuid::Uuid;
+use anyhow::Context as _;
+use system_tests::Site;
 
-use crate::teller::{audit_is_clean, euros, open, transfer};
+use crate::{teller::audit_is_clean, under_load::UnderLoad};
 
 /// How often the bank is killed, unless the environment says.
 const KILLS: usize = 10;
@@ -25,145 +18,8 @@ const KILLS: usize = 10;
 const SENDERS: usize = 16;
 /// How many accounts they are about.
 const ACCOUNTS: usize = 12;
-/// A death comes at the earliest when this many commands were acknowledged since the last.
-const ACKNOWLEDGED_BEFORE_DEATH: u64 = 20;
-/// And up to this much later, while more are under way.
+/// How much later than enough commands were acknowledged a death comes, at most, while more are under way.
 const DEATH_AFTER_MAX: Duration = Duration::from_millis(120);
-/// How long the commands before a death may take.
-const LOAD_MAX: Duration = Duration::from_secs(60);
-
-/// One command, sent under its key until it is answered.
-#[derive(Debug, Clone)]
-struct Sent {
-    name: &'static str,
-    amount_minor: u64,
-    body: Value,
-    key: String,
-}
-
-/// What the bank has acknowledged: by key, the command and its receipt.
-type Acknowledged = Arc<Mutex<HashMap<String, (Sent, Value)>>>;
-
-/// What the senders share.
-struct Load {
-    seed: u64,
-    accounts: Vec<String>,
-    next: AtomicU64,
-    acknowledged: Acknowledged,
-    /// The surfaces while the bank is up and load is wanted; none while it is dead or being examined.
-    gate: watch::Receiver<Gate>,
-}
-
-/// Whether commands may be sent.
-#[derive(Clone)]
-enum Gate {
-    Open(Surfaces),
-    Shut,
-    /// Send what has no answer yet, and begin nothing new.
-    Last(Surfaces),
-}
-
-impl Load {
-    fn command(&self, index: u64) -> Sent {
-        let seed = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{} {index}", self.seed).as_bytes()).as_u64_pair().0;
-        let mut random = fastrand::Rng::with_seed(seed);
-        let account = &self.accounts[random.usize(..self.accounts.len())];
-        let amount_minor = random.u64(1..=10_000);
-        let amount = format!("{}.{:02}", amount_minor / 100, amount_minor % 100);
-        let (name, body) = match random.u8(..6) {
-            0 => ("withdraw-funds", euros(account, &amount)),
-            1..=3 => ("deposit-funds", euros(account, &amount)),
-            _ => {
-                let others: Vec<&String> = self.accounts.iter().filter(|other| *other != account).collect();
-                ("request-transfer", transfer(account, others[random.usize(..others.len())], &amount))
-            }
-        };
-        Sent { name, amount_minor, body, key: format!("killed-{}-{index}", self.seed) }
-    }
-}
-
-/// Sends one command after another until the gate says that this is the last.
-async fn sender(load: Arc<Load>) -> anyhow::Result<()> {
-    let mut gate = load.gate.clone();
-    loop {
-        if matches!(*gate.wait_for(|gate| !matches!(gate, Gate::Shut)).await?, Gate::Last(_)) {
-            return Ok(());
-        }
-        let sent = load.command(load.next.fetch_add(1, Ordering::Relaxed));
-        send_until_answered(&load, &mut gate, sent).await?;
-    }
-}
-
-async fn send_until_answered(load: &Load, gate: &mut watch::Receiver<Gate>, sent: Sent) -> anyhow::Result<()> {
-    loop {
-        let open = gate.wait_for(|gate| !matches!(gate, Gate::Shut)).await?.clone();
-        let (Gate::Open(bank) | Gate::Last(bank)) = open else { continue };
-        match bank.command(sent.name, &sent.body, &[("idempotency-key", &sent.key)]).await {
-            // Killed before the answer: nobody knows, so the same key is sent again.
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            Ok(answer) if answer.status == 200 => {
-                load.acknowledged.lock().await.insert(sent.key.clone(), (sent, answer.json));
-                return Ok(());
-            }
-            Ok(answer) if answer.field("code") == "insufficient-funds" => return Ok(()),
-            Ok(answer) if answer.status == 503 => tokio::time::sleep(Duration::from_millis(5)).await,
-            Ok(answer) => anyhow::bail!("{sent:?} was answered {} {}", answer.status, answer.text),
-        }
-    }
-}
-
-/// The log of accounts and that of transfers.
-struct Logs {
-    accounts: Vec<Value>,
-    transfers: Vec<Value>,
-}
-
-/// Every acknowledged command is in the log where its receipt says, and no command is there twice.
-async fn acknowledged_are_there_once(bank: &Surfaces, acknowledged: &Acknowledged) -> anyhow::Result<Logs> {
-    let accounts = bank.events().await?;
-    let transfers = bank.events_of(Side::Transfers).await?;
-    commands_are_there_once(&accounts)?;
-    commands_are_there_once(&transfers)?;
-    let acknowledged = acknowledged.lock().await;
-    let mut streams = HashSet::new();
-    for (sent, receipt) in acknowledged.values() {
-        let position = receipt["position"].as_u64().context("a position")?;
-        ensure!(streams.insert((&receipt["stream"], &receipt["version"])), "two commands were told {receipt}");
-        let log = if sent.name == "request-transfer" { &transfers } else { &accounts };
-        let event = log.get(usize::try_from(position)? - 1);
-        let event = event.with_context(|| format!("lost: {sent:?}, acknowledged as {receipt}"))?;
-        let name = match sent.name {
-            "deposit-funds" => "account.funds-deposited",
-            "withdraw-funds" => "account.funds-withdrawn",
-            _ => "transfer.requested",
-        };
-        let same = event["stream"] == receipt["stream"]
-            && event["version"] == receipt["version"]
-            && event["type"] == name
-            && event["data"]["amount"] == sent.amount_minor;
-        ensure!(same, "{sent:?} was acknowledged as {receipt}, but there is {event}");
-    }
-    Ok(Logs { accounts, transfers })
-}
-
-fn commands_are_there_once(events: &[Value]) -> anyhow::Result<()> {
-    let mut commands = HashSet::new();
-    for (index, event) in events.iter().enumerate() {
-        ensure!(event["position"] == index as u64 + 1, "positions are not dense: {event}");
-        // A timer that fired is recorded with what became of it, as one.
-        if event["type"] == "timer.fired" {
-            continue;
-        }
-        let command = event["metadata"]["command_id"].as_str().with_context(|| format!("no command id: {event}"))?;
-        ensure!(commands.insert(command), "command {command} has two effects, the second is {event}");
-    }
-    Ok(())
-}
-
-/// How many events of these types there are.
-fn count(events: &[Value], types: &[&str]) -> usize {
-    events.iter().filter(|event| types.iter().any(|name| event["type"] == *name)).count()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_random_under_load_it_keeps_what_it_acknowledged() -> anyhow::Result<()> {
@@ -173,57 +29,25 @@ async fn killed_at_random_under_load_it_keeps_what_it_acknowledged() -> anyhow::
     let mut random = fastrand::Rng::with_seed(seed);
     let site = Site::new()?;
     let mut bank = site.start().await?;
-    let mut accounts = Vec::new();
-    for number in 0..ACCOUNTS {
-        accounts.push(open(bank.surfaces(), &format!("Holder {number}"), "EUR").await?);
-    }
-    let (gate, watched) = watch::channel(Gate::Open(bank.surfaces().clone()));
-    let acknowledged = Acknowledged::default();
-    let load = Load { seed, accounts, next: AtomicU64::new(0), acknowledged: Arc::clone(&acknowledged), gate: watched };
-    let load = Arc::new(load);
-    let mut senders: JoinSet<anyhow::Result<()>> = (0..SENDERS).map(|_| sender(Arc::clone(&load))).collect();
+    let mut load = UnderLoad::begin(bank.surfaces(), ACCOUNTS, SENDERS, seed).await?;
 
     for kill in 1..=kills {
-        under_load(&acknowledged, &mut senders).await?;
+        load.works().await?;
         tokio::time::sleep(DEATH_AFTER_MAX.mul_f64(random.f64())).await;
         bank.kill()?;
-        gate.send_replace(Gate::Shut);
+        load.shuts();
         bank = site.start().await.with_context(|| format!("after kill {kill}"))?;
-        let there = acknowledged_are_there_once(bank.surfaces(), &acknowledged).await;
+        let there = load.is_there_once(bank.surfaces()).await;
         there.with_context(|| format!("after kill {kill}, seed {seed}"))?;
         audit_is_clean(&site).await.with_context(|| format!("after kill {kill}, seed {seed}"))?;
-        gate.send_replace(Gate::Open(bank.surfaces().clone()));
+        load.opens(bank.surfaces());
     }
 
-    gate.send_replace(Gate::Last(bank.surfaces().clone()));
-    while let Some(ended) = senders.join_next().await {
-        ended??;
-    }
+    load.ends(bank.surfaces()).await?;
     // Its last word: every transfer has ended.
     audit_is_clean(&site).await?;
-    let Logs { accounts, transfers } = acknowledged_are_there_once(bank.surfaces(), &acknowledged).await?;
-    let answered = acknowledged.lock().await.len();
-    let requested = count(&transfers, &["transfer.requested"]);
-    let by_hand = ["account.opened", "account.funds-deposited", "account.funds-withdrawn"];
-    let recorded = count(&accounts, &by_hand) + requested;
-    assert_eq!(recorded, ACCOUNTS + answered, "every command is answered now, and each has one event");
-    let completed = count(&transfers, &["transfer.completed"]);
-    assert_eq!(completed + count(&transfers, &["transfer.rejected"]), requested, "every transfer has ended once");
+    let (requested, completed) = load.is_complete(bank.surfaces()).await?;
+    let answered = load.answered().await;
     println!("{kills} kills, {answered} acknowledged commands, {requested} transfers, {completed} of them completed");
-    ensure!(completed > 0, "no transfer completed: nothing was shown");
-    Ok(())
-}
-
-/// Returns when enough commands were acknowledged since the call, or a sender has failed.
-async fn under_load(acknowledged: &Acknowledged, senders: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    let before = acknowledged.lock().await.len() as u64;
-    while (acknowledged.lock().await.len() as u64) < before + ACKNOWLEDGED_BEFORE_DEATH {
-        if let Some(ended) = senders.try_join_next() {
-            ended??;
-        }
-        ensure!(begun.elapsed() < LOAD_MAX, "no load within {LOAD_MAX:?}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
     Ok(())
 }

@@ -1,23 +1,14 @@
 //! `/openapi.json` of every surface: valid by a validator of other people's, and true: its examples are what the schemas
 //! beside them say, and what the bank takes.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use system_tests::{Process, Side, Site, Surfaces, binary, skipped};
+use system_tests::{Process, Side, Site, Surfaces, python};
 
-/// How long the validator may take to be installed, once: longer than `tools/openapi/python.py` tries.
-const INSTALL_MAX: Duration = Duration::from_secs(400);
 /// How long it may take to judge.
 const VALIDATION_MAX: Duration = Duration::from_secs(60);
-/// What `tools/openapi/python.py` says when the environment cannot be had.
-const UNAVAILABLE: i32 = 75;
 
 async fn document(surfaces: &Surfaces, side: Side) -> anyhow::Result<Value> {
     let answer = surfaces.send(side, "GET", "/openapi.json", Vec::new(), &[]).await?.accepted()?;
@@ -29,7 +20,8 @@ async fn document(surfaces: &Surfaces, side: Side) -> anyhow::Result<Value> {
 #[tokio::test]
 async fn an_independent_validator_finds_every_document_valid() -> anyhow::Result<()> {
     let site = Site::new()?;
-    let Some(python) = validator(&site).await? else { return Ok(()) };
+    let story = "an_independent_validator_finds_every_document_valid";
+    let Some(python) = python(story, "openapi/validator.txt", site.folder()).await? else { return Ok(()) };
     let bank = site.start().await?;
     let mut validation = Command::new(python);
     validation.args(["-m", "openapi_spec_validator", "--errors", "all"]).current_dir(site.folder());
@@ -121,33 +113,6 @@ async fn what_the_documents_show_as_examples_the_bank_takes() -> anyhow::Result<
         ensure!(answer.status != 400 && documented, "{asked} is answered {}: {}", answer.status, answer.text);
     }
     Ok(())
-}
-
-/// The interpreter of the validator's environment, installed below the build's folder. Without it, and without a word
-/// that all must run, the test is skipped in so many words.
-async fn validator(site: &Site) -> anyhow::Result<Option<PathBuf>> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/openapi");
-    let bank = binary("bank")?;
-    let folder = bank.ancestors().nth(2).context("the build's folder")?.join("python/validator");
-    let mut install = Command::new("python3");
-    install.arg(tools.join("python.py")).arg(tools.join("validator.txt")).arg(folder);
-    let reason = match Process::start(install, site.folder(), "install") {
-        Err(error) => format!("{error:#}"),
-        Ok(process) => {
-            let ended = process.end_within(INSTALL_MAX).await?;
-            match ended.status.code() {
-                Some(0) => return Ok(Some(PathBuf::from(ended.stdout.trim()))),
-                Some(UNAVAILABLE) => ended.stderr,
-                _ => anyhow::bail!("the validator is not installed: {}", ended.stderr),
-            }
-        }
-    };
-    let required = ["CI", "FACTUM_REQUIRE_SERVICES"]
-        .iter()
-        .any(|name| env::var_os(name).is_some_and(|value| value == "true" || value == "1"));
-    ensure!(!required, "the validator cannot be installed, and here it must be: {reason}");
-    skipped("an_independent_validator_finds_every_document_valid", &reason);
-    Ok(None)
 }
 
 fn each(value: &Value, visit: &mut dyn FnMut(&Value) -> anyhow::Result<()>) -> anyhow::Result<()> {

@@ -4,17 +4,7 @@ use std::sync::Arc;
 
 use factum::bus::Bus;
 use factum_kafka::{KafkaBus, KafkaOptions};
-
-/// Where the broker is; `None` says that the story was skipped, and why.
-pub(crate) fn broker(story: &str) -> Option<String> {
-    let found = std::env::var("FACTUM_TEST_KAFKA").ok().filter(|broker| !broker.is_empty());
-    if found.is_none() {
-        let required = std::env::var("FACTUM_REQUIRE_SERVICES").is_ok_and(|required| required == "1");
-        assert!(!required, "{story}: FACTUM_TEST_KAFKA names no broker");
-        println!("SKIPPED {story}: FACTUM_TEST_KAFKA names no broker");
-    }
-    found
-}
+pub(crate) use local_services::kafka_for_tests as broker;
 
 /// A prefix that no other test has, in this run or another.
 pub(crate) fn prefix() -> String {

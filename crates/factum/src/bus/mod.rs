@@ -19,12 +19,14 @@ pub use command::{
     CANCEL_NAME, COMMAND_ID_BYTES_MAX, NOTHING_TO_DO_NAME, REFUSED_NAME, command_id, command_name, command_topic,
     is_command_id, sender_of, wire_name,
 };
-pub(crate) use envelope::Mark;
+#[cfg(test)]
+pub(crate) use envelope::tests::envelope as full_envelope;
 pub use envelope::{Envelope, EnvelopeError, HISTORY_LEFT_NAME, LINEAGE_MAX, Origin, Remains};
+pub(crate) use envelope::{Mark, schema_id};
 pub use error::BusError;
 pub use headers::Headers;
 pub(crate) use last_message::{LastMessage, NO_MESSAGES_MAX, last_message};
-pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT, STANDBY_LOOK_EVERY};
+pub use local::{LocalBus, LocalBusError, LocalBusOptions, RECORD_BYTES_DEFAULT};
 pub use log::{FETCH_BYTES_MAX, FETCH_RECORDS_MAX};
 pub use memory::MemoryBus;
 pub use partitioner::partition_of;

@@ -8,6 +8,7 @@ mod error;
 mod history;
 mod memory;
 mod owner;
+mod standby;
 mod subscription;
 mod types;
 
@@ -24,6 +25,8 @@ pub use factum_engine::{Durability, OpenError, Options as EngineOptions, Recover
 pub use history::{Fork, History};
 pub use memory::MemoryStore;
 pub(crate) use owner::own_progress;
+pub(crate) use standby::when_free;
+pub use standby::{STANDBY_LOOK_EVERY, StandbyError};
 pub use subscription::Subscription;
 pub use types::{
     Append, Batch, CommandRecord, Fingerprint, Heads, Identity, KnownCommand, Metadata, NewEvent, Progress, Receipt,

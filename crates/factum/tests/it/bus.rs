@@ -6,10 +6,8 @@ use std::sync::{
 };
 
 use factum::{
-    bus::{
-        Bus, BusError, BusEvent, ConsumerOptions, LocalBus, LocalBusError, LocalBusOptions, MemoryBus,
-        STANDBY_LOOK_EVERY, TopicSpec,
-    },
+    bus::{Bus, BusError, BusEvent, ConsumerOptions, LocalBus, LocalBusError, LocalBusOptions, MemoryBus, TopicSpec},
+    store::STANDBY_LOOK_EVERY,
     testing,
 };
 

@@ -1,12 +1,21 @@
 //! What the embedded store says when its disk fails, and when its log is damaged.
 
-use std::{borrow::Cow, io::ErrorKind, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use factum::{
     CorrelationId, EventId, Timestamp,
     store::{
         Append, AppendError, Direction, Durability, EngineOptions, EngineStore, EventStore, ExpectedVersion, Metadata,
-        NewEvent, OpenError, Position, Receipt, Selection, StoreError, StreamName, Version,
+        NewEvent, OpenError, Position, Receipt, STANDBY_LOOK_EVERY, Selection, StandbyError, StoreError, StreamName,
+        Version,
     },
     testing,
 };
@@ -14,6 +23,8 @@ use factum_engine::{
     Engine,
     sim::{SimDisk, SimFault},
 };
+
+use crate::world::{eventually, within};
 
 fn opened(disk: &SimDisk) -> EngineStore {
     EngineStore::new(Engine::open_on(Arc::new(disk.clone()), EngineOptions::default()).unwrap())
@@ -44,6 +55,37 @@ async fn append(store: &EngineStore) -> Result<Receipt, AppendError> {
 
 async fn count(store: &EngineStore) -> usize {
     store.read(&Selection::everything(), Position::ZERO, Direction::Forward, 100).await.unwrap().events.len()
+}
+
+#[tokio::test]
+async fn a_standby_waits_for_the_store_and_has_it_when_it_is_let_go_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events");
+    let waits = Arc::new(AtomicUsize::new(0));
+    let standing_by = || {
+        let (path, waits) = (path.clone(), Arc::clone(&waits));
+        let told = move || {
+            waits.fetch_add(1, Ordering::SeqCst);
+        };
+        tokio::spawn(async move { EngineStore::open_when_free(path, EngineOptions::default(), told).await })
+    };
+    // Who comes when nobody has it does not wait.
+    let first = within(standing_by()).await.unwrap().unwrap();
+    assert_eq!(waits.load(Ordering::SeqCst), 0);
+    let second = standing_by();
+    eventually(|| (waits.load(Ordering::SeqCst) == 1).then_some(()), || "it does not wait".to_owned()).await;
+    tokio::time::sleep(STANDBY_LOOK_EVERY * 3).await;
+    assert!(!second.is_finished(), "two have it open");
+    drop(first);
+    let second = within(second).await.unwrap().unwrap();
+    assert_eq!(waits.load(Ordering::SeqCst), 1, "it is told once");
+
+    let third = standing_by();
+    eventually(|| (waits.load(Ordering::SeqCst) == 2).then_some(()), || "it does not wait".to_owned()).await;
+    std::fs::remove_dir_all(&path).unwrap();
+    let deleted = within(third).await.unwrap();
+    assert!(matches!(deleted, Err(StandbyError::Deleted { .. })), "it made another beside the first");
+    drop(second);
 }
 
 #[tokio::test]

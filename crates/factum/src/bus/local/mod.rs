@@ -8,8 +8,6 @@ mod standby;
 #[cfg(test)]
 pub(crate) use record::{decode_metadata, encode as encode_metadata};
 
-pub use standby::STANDBY_LOOK_EVERY;
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,

@@ -1,13 +1,11 @@
 //! A process that waits for another's place.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
-use factum_engine::{LOCK_FILE, OpenError};
+use factum_engine::OpenError;
 
 use super::{LocalBus, LocalBusError, LocalBusOptions};
-
-/// How often a standby looks whether the folder is free: it takes over within two looks, and the time of opening.
-pub const STANDBY_LOOK_EVERY: Duration = Duration::from_millis(100);
+use crate::store::when_free;
 
 impl LocalBus {
     /// Opens the bus as [`LocalBus::open`] does, once no other process has it open. `waits` is called when it has to
@@ -25,26 +23,11 @@ impl LocalBus {
         waits: impl FnOnce(),
     ) -> Result<Self, LocalBusError> {
         let directory = directory.as_ref();
-        let mut waits = Some(waits);
-        loop {
-            if waits.is_none() && !directory.join(LOCK_FILE).exists() {
-                return Err(LocalBusError::Deleted { directory: directory.to_owned() });
-            }
-            match Self::open(directory, options.clone()) {
-                Err(LocalBusError::Open { source: OpenError::Locked, .. }) => {
-                    if let Some(waits) = waits.take() {
-                        waits();
-                    }
-                    options.runtime.sleep(STANDBY_LOOK_EVERY).await;
-                }
-                opened => {
-                    if waits.is_none() {
-                        // Whoever ended may still be letting go of the rest: sockets, other folders.
-                        options.runtime.sleep(STANDBY_LOOK_EVERY).await;
-                    }
-                    return opened;
-                }
-            }
-        }
+        let open = || match Self::open(directory, options.clone()) {
+            Err(LocalBusError::Open { source: OpenError::Locked, .. }) => None,
+            opened => Some(opened),
+        };
+        let opened = when_free(directory, &options.runtime, open, waits).await;
+        opened.unwrap_or_else(|| Err(LocalBusError::Deleted { directory: directory.to_owned() }))
     }
 }
