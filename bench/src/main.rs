@@ -3,6 +3,7 @@
 mod bank;
 mod command;
 mod commands;
+mod distributed;
 mod engine;
 mod engine_size;
 mod ground;
@@ -45,6 +46,8 @@ enum Benchmark {
     Refill(refill::Arguments),
     /// What queries wait for while read models are rebuilt beside them.
     Rebuild(rebuild::Arguments),
+    /// Three processes on a Kafka: from a command to its being visible, and how long work stands still when somebody dies.
+    Distributed(distributed::Arguments),
     /// Resident memory of the bank after many commands.
     Memory(memory::Arguments),
     /// From the start of the bank to both services being ready.
@@ -64,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Benchmark::Transfers(arguments) => transfers::run(&arguments),
         Benchmark::Refill(arguments) => refill::run(&arguments),
         Benchmark::Rebuild(arguments) => rebuild::run(&arguments),
+        Benchmark::Distributed(arguments) => distributed::run(&arguments),
         Benchmark::Memory(arguments) => memory::run(&arguments),
         Benchmark::Start(arguments) => start::run(&arguments),
     }

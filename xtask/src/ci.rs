@@ -14,7 +14,9 @@ use clap::ValueEnum;
 use crate::{
     Tree,
     dependencies::{self, Graph},
-    purity, report, test_run, tidy,
+    purity, report,
+    services::ForTests,
+    test_run, tidy,
 };
 
 /// The example that the README shows; it must run to its end.
@@ -66,7 +68,7 @@ pub fn ci(root: &Path, jobs: &[Job]) -> bool {
     jobs.iter().all(|job| job.run(root))
 }
 
-/// Builds the binaries that the system tests start, runs the example and every test, doc tests included, and returns
+/// Builds the binaries that the system tests start, starts the services that tests need, runs the example and every test, doc tests included, and returns
 /// whether all passed. Once the tests ran, the last line printed is `N passed, N failed`, and those before it list what was
 /// skipped because this machine lacks something.
 pub fn test(root: &Path) -> bool {
@@ -82,9 +84,17 @@ pub fn test(root: &Path) -> bool {
     if !shown {
         return false;
     }
+    let mut services = None;
+    let begun = step("services", "`cargo xtask services up --help` tells what is needed", || {
+        services = Some(ForTests::get()?);
+        Ok(())
+    });
+    let Some(services) = services.filter(|_| begun) else { return false };
     let mut sum = test_run::Sum::default();
     let passed = step("test", "the failed tests are listed above; run one with `cargo test NAME`", || {
-        sum = test_run::run(&mut cargo_command(root, &["test", "--workspace", "--no-fail-fast"]), &mut io::stdout())?;
+        let mut command = cargo_command(root, &["test", "--workspace", "--no-fail-fast"]);
+        services.tell(&mut command);
+        sum = test_run::run(&mut command, &mut io::stdout())?;
         if sum.failed > 0 { bail!("{} failed", sum.failed) } else { Ok(()) }
     });
     for story in &sum.skipped {

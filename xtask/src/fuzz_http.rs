@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -12,24 +10,25 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::ci::{cargo, finish, target_folder};
+use local_services::PortBase;
 
-/// Where port bases are looked for: below the ports systems take for outgoing connections.
-const PORT_BASES: std::ops::Range<u16> = 14_000..15_000;
+use crate::{
+    ci::{cargo, finish, target_folder},
+    surface::is_ready,
+};
+
 /// The surfaces: what they are, their ports above the base, and what they are spared. On the read surface cursors and
 /// tokens are opaque: no schema tells those that were given out from others, so that what it allows may be refused.
 const SURFACES: [(&str, u16, &[&str]); 3] =
     [("write", 1, &[]), ("transfers", 2, &[]), ("read", 3, &["--exclude-checks", "positive_data_acceptance"])];
 /// How long the bank may take until every surface is ready.
 const READY_MAX: Duration = Duration::from_secs(60);
-/// How long one look at a surface may take.
-const LOOK_MAX: Duration = Duration::from_secs(2);
 
 /// A bank on data and ports of its own; killed when dropped.
 struct Bank {
     process: Child,
     binary: PathBuf,
-    port_base: u16,
+    ports: PortBase,
 }
 
 impl Drop for Bank {
@@ -57,7 +56,7 @@ pub fn fuzz_http(root: &Path, minutes: u64, seed: u64) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for (surface, port, spared) in SURFACES {
         println!("==> fuzzing the {surface} surface for {minutes} minutes with seed {seed}");
-        let document = format!("http://127.0.0.1:{}/openapi.json", bank.port_base + port);
+        let document = format!("http://127.0.0.1:{}/openapi.json", bank.ports.get() + port);
         let mut fuzzer = Command::new(&python);
         // Of live queries, which have no end, it sees the first event.
         fuzzer.env("PYTHONPATH", &tools).env("PYTHONDONTWRITEBYTECODE", "1").env("SCHEMATHESIS_HOOKS", "live");
@@ -69,14 +68,14 @@ pub fn fuzz_http(root: &Path, minutes: u64, seed: u64) -> anyhow::Result<()> {
         }
         ensure!(bank.process.try_wait()?.is_none(), "the bank has ended: see bank.log in {}", folder.display());
     }
-    let port_base = bank.port_base.to_string();
+    let port_base = bank.ports.get().to_string();
     finish(Command::new(&bank.binary).args(["audit", "--port-base", &port_base])).context("the audit after it")?;
     if failed.is_empty() { Ok(()) } else { bail!("findings with seed {seed}: {}", failed.join("; ")) }
 }
 
 fn install(tools: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let mut install = Command::new("python3");
-    install.arg(tools.join("python.py")).arg(tools.join("fuzzer.txt")).arg(folder);
+    install.arg(tools.join("../python/install.py")).arg(tools.join("fuzzer.txt")).arg(folder);
     let output = install.stderr(Stdio::inherit()).output().context("starting python3")?;
     ensure!(output.status.success(), "the fuzzer cannot be installed");
     Ok(PathBuf::from(String::from_utf8(output.stdout)?.trim()))
@@ -90,11 +89,12 @@ fn start(binary: &Path, folder: &Path) -> anyhow::Result<Bank> {
     let log = folder.join("bank.log");
     fs::write(&log, "")?;
     let said = || fs::OpenOptions::new().append(true).open(&log);
-    let port_base = free_port_base()?;
+    let ports = PortBase::take()?;
+    let port_base = ports.get();
     let mut command = Command::new(binary);
     command.args(["--port-base", &port_base.to_string()]).arg("--data").arg(&data).current_dir(folder);
     let process = command.stdin(Stdio::null()).stdout(said()?).stderr(said()?).spawn().context("starting the bank")?;
-    let mut bank = Bank { process, binary: binary.to_owned(), port_base };
+    let mut bank = Bank { process, binary: binary.to_owned(), ports };
     let begun = Instant::now();
     while !SURFACES.iter().all(|(_, port, _)| is_ready(port_base + port)) {
         let ended = bank.process.try_wait()?.is_some();
@@ -102,24 +102,4 @@ fn start(binary: &Path, folder: &Path) -> anyhow::Result<Bank> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(bank)
-}
-
-/// A port base whose surfaces nobody listens on.
-fn free_port_base() -> anyhow::Result<u16> {
-    let free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let mut bases = PORT_BASES.step_by(10);
-    bases.find(|base| (1..=3).all(|port| free(base + port))).context("no free ports")
-}
-
-/// Whether a surface answers 200 on `/readyz`.
-fn is_ready(port: u16) -> bool {
-    let look = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), LOOK_MAX)?;
-        stream.set_read_timeout(Some(LOOK_MAX))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    look().unwrap_or(false)
 }

@@ -1,9 +1,9 @@
-//! The workspace's own automation: `cargo xtask test | tidy | check-dependencies | ci`, and the long runs
-//! `cargo xtask engine-model | engine-kill | engine-flip | fuzz | simulate`.
+//! The workspace's own automation: `cargo xtask test | tidy | check-dependencies | ci | contract | services | bank`, and the long runs
+//! `cargo xtask engine-model | engine-kill | engine-flip | fuzz | simulate | torture`.
 //!
 //! It is ordinary Rust, so that whoever can build the project can also check it, and every check is a function over a
-//! [`Tree`] or a dependency [`Graph`](dependencies::Graph) that a test can call with a small broken example. It knows
-//! none of the workspace's crates and starts nothing that cargo does not start.
+//! [`Tree`] or a dependency [`Graph`](dependencies::Graph) that a test can call with a small broken example. Of the
+//! workspace's crates it knows the one only that starts other people's services.
 //!
 //! ```
 //! use xtask::{Tree, tidy};
@@ -29,6 +29,13 @@ pub mod ci;
 mod test_run;
 
 pub mod proof;
+
+pub mod services;
+
+pub mod bank;
+
+pub mod contract;
+mod surface;
 
 pub mod fuzz_http;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::ci::{self, Job};
 use xtask::fuzz_http::fuzz_http;
-use xtask::proof;
+use xtask::{bank, contract, proof, services};
 
 /// Builds, tests and checks the workspace.
 #[derive(Parser)]
@@ -35,6 +35,18 @@ enum Task {
         /// Only these, in this order.
         jobs: Vec<Job>,
     },
+    /// What services publish, against the code and against what was released of it.
+    Contract {
+        #[command(subcommand)]
+        action: Contract,
+    },
+    /// Kafka on this machine, without containers: fetched with Maven, for tests and trials, until it is ended.
+    Services {
+        #[command(subcommand)]
+        action: Services,
+    },
+    /// Kafka and the three services of the bank as processes on this machine, until Ctrl-C.
+    Bank(bank::Options),
     /// Random operations on engines beside a naive model, with crashes and reopenings. Minutes; the seed is printed.
     EngineModel {
         /// How many operations.
@@ -60,6 +72,16 @@ enum Task {
         #[arg(long, default_value_t = 30)]
         times: u64,
         /// Of the load and the moments of death.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// The bank as processes on a Kafka of its own: services, broker and connections killed, stopped, cut, delayed, made
+    /// forgetful, under load; then everything is audited. The seed and the count of each fault are printed.
+    Torture {
+        /// How long things go wrong.
+        #[arg(long, default_value_t = 3)]
+        minutes: u64,
+        /// Of the load and the faults.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
@@ -99,16 +121,52 @@ enum Task {
     },
 }
 
+#[derive(Subcommand)]
+enum Contract {
+    /// Fails when `contract/` is not what the code publishes, or breaks who relies on `contract/released/`: a field that is
+    /// gone, of another type or required now, a message that was renamed or dropped.
+    Check,
+    /// Rewrites `contract/released/`, which nothing else does. Refuses what `check` refuses.
+    Release {
+        /// Releases also what breaks somebody, for this reason; it is kept with the changes in `released/broken.json`.
+        #[arg(long, value_name = "WHY")]
+        breaking: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Services {
+    /// Starts it unless it runs, with nothing in it, and prints where it is.
+    Up,
+    /// Ends it.
+    Down,
+    /// Prints whether it runs, and where.
+    Status {
+        /// For scripts.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 fn main() -> ExitCode {
     let root = ci::workspace_root();
     let passed = match Arguments::parse().command {
         Task::Test => ci::test(&root),
         Task::Tidy => said(ci::run_tidy(&root)),
         Task::CheckDependencies => said(ci::check_dependencies(&root)),
+        Task::Contract { action: Contract::Check } => said(contract::check(&root)),
+        Task::Contract { action: Contract::Release { breaking } } => {
+            said(contract::release(&root, breaking.as_deref()))
+        }
+        Task::Services { action: Services::Up } => said(services::up()),
+        Task::Services { action: Services::Down } => said(services::down()),
+        Task::Services { action: Services::Status { json } } => said(services::status(json)),
+        Task::Bank(options) => said(bank::bank(&root, &options)),
         Task::EngineModel { operations, seed } => said(proof::engine_model(&root, operations, seed)),
         Task::EngineKill { times, seed } => said(proof::engine_kill(&root, times, seed)),
         Task::BankKill { times, seed } => said(proof::bank_kill(&root, times, seed)),
         Task::Simulate { seeds, seed } => said(proof::simulate(&root, seeds, seed)),
+        Task::Torture { minutes, seed } => said(proof::torture(&root, minutes, seed)),
         Task::EngineFlip => said(proof::engine_flip(&root)),
         Task::Fuzz { executions, seed, keep } => said(proof::fuzz(&root, executions, seed, keep)),
         Task::FuzzHttp { minutes, seed } => said(fuzz_http(&root, minutes, seed)),
