@@ -8,6 +8,7 @@ use crate::{
     quarantine::QUARANTINE_ALARM,
     rebuild::KEPT_ALARM,
     receiver::DEAD_LETTERS_ALARM,
+    relay::LOOK_EVERY,
     runtime::{LoopState, Status},
     store::Position,
 };
@@ -29,7 +30,7 @@ pub(super) fn gap(status: &Status, partition: &TopicPartition, gap: &Gap) {
     let text = format!(
         "messages of store {} above position {} and up to {} are missing on {partition}: nothing after them counts until its \
          relay has published again from position {} on; it does so by itself where its topic's end is lost or the topic \
-         made anew, and looks for that when it starts",
+         made anew, and looks for that every {LOOK_EVERY:?}",
         gap.source.store, gap.watermark, gap.previous, gap.watermark
     );
     status.alarm(gap.lane.as_str(), text);

@@ -150,13 +150,23 @@ impl Lanes {
     /// Where it lost records, whoever was displaced and does not know it yet may have filled their offsets: the offsets
     /// of what was sent after that tell nothing then.
     pub(super) async fn look_back(&mut self, bus: &dyn Bus, topic: &Arc<str>) -> Result<(), Trouble> {
+        self.are_there(Lane::unseen, bus, topic).await?;
+        self.lanes.iter_mut().for_each(Lane::looked_at);
+        Ok(())
+    }
+
+    /// Looks whether each partition still has the last message that was acknowledged on it.
+    pub(super) async fn look(&self, bus: &dyn Bus, topic: &Arc<str>) -> Result<(), Trouble> {
+        self.are_there(Lane::last, bus, topic).await
+    }
+
+    async fn are_there(&self, mark: fn(Lane) -> Option<Mark>, bus: &dyn Bus, topic: &Arc<str>) -> Result<(), Trouble> {
         for (partition, lane) in (0..).zip(&self.lanes) {
-            let Some(mark) = lane.unseen() else { continue };
+            let Some(mark) = mark(*lane) else { continue };
             if !survey::is_there(bus, &TopicPartition::new(topic.clone(), partition), mark).await? {
                 return Err(lost_records(topic));
             }
         }
-        self.lanes.iter_mut().for_each(Lane::looked_at);
         Ok(())
     }
 

@@ -17,6 +17,6 @@ pub use left::HistoryLeft;
 pub use publication::{AnyPublication, DynPublication, OutgoingMessage, PARTITIONS_DEFAULT, Publication, erase};
 pub use relays::{LaneState, RelayState, Relays};
 pub use rewind::{REWIND_WAIT_MAX, REWINDS_WAITING_MAX, RewindError, Rewound};
-pub use run::Relay;
+pub use run::{LOOK_EVERY, Relay};
 
 pub(crate) use left::EVERYWHERE_MESSAGES;

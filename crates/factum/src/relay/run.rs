@@ -34,6 +34,9 @@ const UNSAVED_EVENTS_MAX: u64 = 1_000;
 /// The least time from one storing of the checkpoint to the next: each is a sync, for which the next messages wait, and
 /// all it spares is looking at events again.
 const SAVING_REST: Duration = Duration::from_millis(50);
+/// How often a relay looks whether its topic still has what was acknowledged last on each partition. Sending tells as well,
+/// but a partition may be quiet for long, and its readers wait behind a gap as long as nobody notices.
+pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Publishes the events of a store on one topic: in order, without a gap, at least once. The only way from a store to
 /// the bus.
@@ -61,6 +64,8 @@ struct Session {
     unsaved: bool,
     /// Until when the checkpoint is not stored again.
     resting: Option<BoxFuture<'static, ()>>,
+    /// Until when nobody looks whether all is still there.
+    looked: BoxFuture<'static, ()>,
 }
 
 impl Session {
@@ -192,7 +197,13 @@ impl Relay {
         let mut producer = self.bus.producer().await?;
         let start = lanes.start(&ledger.checkpoint);
         let mut subscription = Subscription::new(self.store.clone(), Selection::everything(), start);
-        let session = session.insert(Session { lanes, ledger, unsaved: false, resting: None });
+        let session = session.insert(Session {
+            lanes,
+            ledger,
+            unsaved: false,
+            resting: None,
+            looked: self.runtime.sleep(LOOK_EVERY),
+        });
         let told = self.tell_left(start, &mut Shipment::default(), session, producer.as_mut()).await?;
         let RelayCheckpoint { read_to, event_id, .. } = session.ledger.checkpoint;
         session.reached(start, event_id.filter(|_| start.get() == read_to), told);
@@ -204,6 +215,10 @@ impl Relay {
                     // Whatever is on the topic is known to be: a rewind keeps that as evidence.
                     self.save(session).await?;
                     return Ok(());
+                }
+                () = &mut session.looked => {
+                    session.lanes.look(self.bus.as_ref(), topic).await?;
+                    session.looked = self.runtime.sleep(LOOK_EVERY);
                 }
                 batch = subscription.next(READ_EVENTS_MAX) => {
                     let batch = batch?;

@@ -64,9 +64,14 @@ impl Lane {
         self.seen.filter(|mark| Some(mark.offset) != self.sent_at)
     }
 
-    /// The message that was seen last is still there.
+    /// The last message that was acknowledged.
+    pub(super) fn last(self) -> Option<Mark> {
+        self.sent_at.map(|offset| Mark { position: self.sent, offset })
+    }
+
+    /// The message that was acknowledged last is still there.
     pub(super) fn looked_at(&mut self) {
-        self.seen = self.sent_at.map(|offset| Mark { position: self.sent, offset });
+        self.seen = self.last();
     }
 }
 

@@ -1,13 +1,13 @@
 //! What a topic still has is evidence: what is lost is sent again, what belongs to somebody else is left alone.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use factum::{
     EventId,
     bus::{Bus as _, Envelope, Headers, MemoryBus, NewRecord, Offset},
     read::MemoryReadStore,
-    relay::{RelayEnd, RelayHalt},
-    runtime::LoopState,
+    relay::{LOOK_EVERY, RelayEnd, RelayHalt},
+    runtime::{LoopState, Runtime},
     store::{Append, Direction, ExpectedVersion, MemoryStore, NewEvent, Position, Selection, StreamName},
     testing::NOW,
 };
@@ -95,6 +95,31 @@ async fn topic_deleted_under_a_running_relay() {
     eventually(|| (positions(&bus).len() == 4 * COUNTERS).then_some(()), || format!("{:?}", positions(&bus))).await;
     a_new_reader_sees(&world, &expected).await;
     relay.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_topic_lost_is_sent_again_although_nothing_new_is_to_be_sent() {
+    for partition in partitions() {
+        let (world, bus, expected) = published().await;
+        let mut had = positions(&bus);
+        let (runtime, clock) = Runtime::manual(1);
+        let relay = World { runtime, ..world.clone() }.relay();
+        relay.status.shows(|report| report.state == LoopState::Live).await;
+        let end = bus.records(&partition).len() as u64;
+        bus.lose_records(&partition, Offset::new(end.saturating_sub(1)));
+        clock.advance(LOOK_EVERY);
+        had.sort_unstable();
+        let has_all = || {
+            // It may wait before it tries again.
+            clock.advance(Duration::from_secs(1));
+            let mut has = positions(&bus);
+            has.sort_unstable();
+            (has == had).then_some(())
+        };
+        eventually(has_all, || format!("{partition}: {:?} of {had:?}", positions(&bus))).await;
+        a_new_reader_sees(&world, &expected).await;
+        relay.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]
