@@ -14,13 +14,17 @@ use clap::ValueEnum;
 use crate::{
     Tree,
     dependencies::{self, Graph},
-    purity, report,
+    proof, purity, report,
     services::ForTests,
     test_run, tidy,
 };
 
 /// The example that the README shows; it must run to its end.
 const EXAMPLE: &str = "counter";
+
+/// How long every change is tortured, and with which seed.
+const TORTURE_MINUTES: u64 = 3;
+const TORTURE_SEED: u64 = 1;
 
 /// A part of `cargo xtask ci`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,13 +37,15 @@ pub enum Job {
     Clippy,
     /// The documentation builds without a warning.
     Docs,
+    /// `cargo xtask torture` for three minutes, of seed 1.
+    Torture,
     /// `cargo xtask test`.
     Test,
 }
 
 impl Job {
     /// All of them: cheap ones first, the tests last so that their results end the output.
-    pub const ALL: [Self; 5] = [Self::Fmt, Self::Tidy, Self::Clippy, Self::Docs, Self::Test];
+    pub const ALL: [Self; 6] = [Self::Fmt, Self::Tidy, Self::Clippy, Self::Docs, Self::Torture, Self::Test];
 
     fn run(self, root: &Path) -> bool {
         match self {
@@ -57,6 +63,11 @@ impl Job {
                 let mut command = cargo_command(root, &["doc", "--no-deps", "--workspace"]);
                 finish(command.env("RUSTDOCFLAGS", "-Dwarnings"))
             }),
+            Self::Torture => {
+                let what_to_do =
+                    "`cargo xtask torture --help` tells how to repeat it; what the processes said is listed above";
+                step("torture", what_to_do, || proof::torture(root, TORTURE_MINUTES, TORTURE_SEED))
+            }
             Self::Test => test(root),
         }
     }
@@ -68,8 +79,8 @@ pub fn ci(root: &Path, jobs: &[Job]) -> bool {
     jobs.iter().all(|job| job.run(root))
 }
 
-/// Builds the binaries that the system tests start, starts the services that tests need, runs the example and every test, doc tests included, and returns
-/// whether all passed. Once the tests ran, the last line printed is `N passed, N failed`, and those before it list what was
+/// Builds the binaries that the system tests start, starts the services that tests need, runs the example and every test,
+/// doc tests included, and returns whether all passed. Once the tests ran, the last line printed is `N passed, N failed`, and those before it list what was
 /// skipped because this machine lacks something.
 pub fn test(root: &Path) -> bool {
     let built = step("build", "mend what the compiler says", || {

@@ -42,6 +42,9 @@ pub enum Error {
         /// Whether it runs.
         runs: bool,
     },
+    /// What was asked of the service itself.
+    #[error("it was asked in vain: {0}")]
+    Request(io::Error),
     /// A file or a folder.
     #[error("{}: {why}", path.display())]
     File {

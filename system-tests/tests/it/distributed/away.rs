@@ -15,7 +15,7 @@ use crate::teller::{ended, euros, open, summary, token, transfer};
 const NOTICED_MAX: Duration = Duration::from_secs(5);
 
 /// A broker of the test's own, not started, and a place on it.
-fn own(story: &str) -> anyhow::Result<Option<(tempfile::TempDir, Kafka, Town)>> {
+pub(super) fn own(story: &str) -> anyhow::Result<Option<(tempfile::TempDir, Kafka, Town)>> {
     let folder = tempfile::tempdir()?;
     let Some(kafka) = block_in_place(|| own_kafka_for_tests(story, KafkaOptions::new(folder.path()))) else {
         return Ok(None);

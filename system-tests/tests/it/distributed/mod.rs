@@ -3,6 +3,7 @@
 mod apart;
 mod away;
 mod foreign_reader;
+mod forgot;
 mod journey;
 mod killed;
 mod restored;
@@ -127,6 +128,23 @@ impl Town {
     /// Starts a process of a service; it may wait for another's end.
     pub(crate) fn start_as(&self, service: Service, name: &str, more: &[&str]) -> anyhow::Result<Process> {
         Process::start(self.command(service, self.port(service), more)?, self.site.folder(), name)
+    }
+
+    /// Asks a running service by a command of its own program.
+    pub(crate) fn ask(&self, service: Service, words: &[&str]) -> anyhow::Result<Process> {
+        let mut command = Command::new(binary(service.program())?);
+        command.args(words).args(["--port", &self.port(service).to_string()]);
+        Process::start(command, self.site.folder(), "ask")
+    }
+
+    /// What is said of the read models of `statements`, or of its replica, beside a fresh fold of each: with checksums.
+    pub(crate) async fn checksums(&self, service: Service) -> anyhow::Result<String> {
+        let base = self.port(service) - Service::Statements.port_above_base();
+        let mut command = Command::new(binary("bank")?);
+        command.args(["verify", "statements", "--port-base", &base.to_string()]);
+        let told = Process::start(command, self.site.folder(), "verify")?.end_within(PATIENCE).await?;
+        ensure!(told.status.success(), "{told:?}");
+        Ok(told.stdout)
     }
 
     /// Starts a service, and waits until it listens.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -11,8 +12,8 @@ use rustix::process::Signal;
 use super::{
     fetched::Fetched,
     left::Left,
-    probe,
     properties::{self, Listener},
+    wire,
 };
 use crate::{
     Error, PortBase,
@@ -158,7 +159,7 @@ impl Kafka {
     fn comes_up(&mut self, still_runs: impl Fn(&mut Self) -> bool) -> Result<(), Error> {
         let begun = Instant::now();
         let addresses: Vec<String> = self.listeners.iter().map(Listener::address).collect();
-        while !addresses.iter().all(|address| probe::answers(address)) {
+        while !addresses.iter().all(|address| wire::answers(address)) {
             let ended = !still_runs(self);
             if ended || begun.elapsed() > START_MAX {
                 let said = last_lines(&fs::read_to_string(self.said()).unwrap_or_default());
@@ -221,6 +222,26 @@ impl Kafka {
             Some(broker) => broker.signal(signal),
             None => Err(Error::Running { name: NAME, runs: false }),
         }
+    }
+
+    /// Deletes a topic with all that it holds, under those who use it.
+    ///
+    /// # Errors
+    /// [`Error::Request`]: it does not answer, or has no such topic.
+    pub fn delete_topic(&self, topic: &str) -> Result<(), Error> {
+        wire::delete_topic(self.address(), topic).map_err(Error::Request)
+    }
+
+    /// Deletes what a partition holds before an offset, as retention does.
+    ///
+    /// # Errors
+    /// [`Error::Request`]: it does not answer, has no such partition, or that one ends before.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) -> Result<(), Error> {
+        wire::delete_records(self.address(), topic, partition, before).map_err(Error::Request)
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.listeners[0].port))
     }
 
     /// Copies all it knows to `to`, in place of what is there. Of a broker that runs and is not paused, every file is of

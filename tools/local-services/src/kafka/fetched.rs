@@ -13,8 +13,8 @@ use std::{
 use rustix::process::Signal;
 
 use super::{
-    probe,
     properties::{self, Listener},
+    wire,
 };
 use crate::{
     Error, PortBase,
@@ -130,7 +130,7 @@ impl Fetched {
         java.arg("kafka.Kafka").arg(self.folder.join("trial.properties"));
         let mut broker = Owned::start(&java, &log).map_err(Error::file(&log))?;
         let begun = Instant::now();
-        while !probe::answers(&bootstrap) {
+        while !wire::answers(&bootstrap) {
             let ended = !broker.is_running();
             if ended || begun.elapsed() > TRIAL_MAX {
                 let said = last_lines(&fs::read_to_string(&log).unwrap_or_default());

@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::probe;
+use super::wire;
 use crate::{Error, home};
 
 /// How long it may take to end.
@@ -35,7 +35,7 @@ impl Left {
     /// # Errors
     /// When what tells of it cannot be read.
     pub fn find() -> Result<Option<Self>, Error> {
-        Ok(Self::told()?.filter(|left| probe::answers(&left.bootstrap)))
+        Ok(Self::told()?.filter(|left| wire::answers(&left.bootstrap)))
     }
 
     /// The same whether it answers or not.

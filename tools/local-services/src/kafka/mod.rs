@@ -3,9 +3,9 @@
 mod broker;
 mod fetched;
 mod left;
-mod probe;
 mod properties;
+mod wire;
 
 pub use broker::{Kafka, KafkaOptions};
 pub use left::Left;
-pub use probe::answers;
+pub use wire::answers;
