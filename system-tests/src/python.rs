@@ -1,15 +1,15 @@
 //! Environments of Python, each of a locked set of other people's packages, for checks by programs that are not ours.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
+use local_services::lacking;
 
-use crate::{Process, binary, skipped};
+use crate::{Process, binary};
 
 /// How long packages may take to be installed, once: longer than `tools/python/install.py` tries.
 const INSTALL_MAX: Duration = Duration::from_secs(400);
@@ -26,8 +26,10 @@ pub fn tools() -> PathBuf {
 /// many words.
 ///
 /// # Errors
-/// When it cannot be had although all must run (`CI`, `FACTUM_REQUIRE_SERVICES`), or for another reason than a lack of the
-/// machine's.
+/// When it cannot be had for another reason than a lack of the machine's.
+///
+/// # Panics
+/// When the machine lacks it although `FACTUM_REQUIRE_SERVICES` says that nothing may be lacking.
 pub async fn python(story: &str, requirements: &str, folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     let bank = binary("bank")?;
     let environments = bank.ancestors().nth(2).context("the build's folder")?.join("python");
@@ -45,10 +47,5 @@ pub async fn python(story: &str, requirements: &str, folder: &Path) -> anyhow::R
             }
         }
     };
-    let required = ["CI", "FACTUM_REQUIRE_SERVICES"]
-        .iter()
-        .any(|name| env::var_os(name).is_some_and(|value| value == "true" || value == "1"));
-    ensure!(!required, "{story}: its Python packages cannot be installed, and here they must be: {reason}");
-    skipped(story, &reason);
-    Ok(None)
+    Ok(lacking(story, &format!("its Python packages are not there: {reason}")))
 }

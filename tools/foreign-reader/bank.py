@@ -36,24 +36,32 @@ class Bank:
                 "holder": data["holder"], "currency": data["currency"], "status": "open",
                 "balance_minor": 0, "available_minor": 0,
             }  # fmt: skip
-        elif record.name == CLOSED:
-            self.accounts[data["account_id"]]["status"] = "closed"
-        elif record.name in MOVES:
-            self._move(record, complaints)
         elif record.name == REQUESTED:
             self.transfers[data["transfer_id"]] = {**data, "status": "pending"}
         elif record.name in ENDS:
-            self.transfers[data["transfer_id"]].update(data, status=ENDS[record.name])
+            transfer = self.transfers.get(data["transfer_id"])
+            if transfer is None:
+                complaints.append(f"{record} is about a transfer that nobody requested")
+            else:
+                transfer.update(data, status=ENDS[record.name])
+        elif record.name == CLOSED or record.name in MOVES:
+            account = self.accounts.get(data["account_id"])
+            if account is None:
+                complaints.append(f"{record} is about an account that nobody opened")
+            elif record.name == CLOSED:
+                account["status"] = "closed"
+            else:
+                move(account, record, complaints)
 
-    def _move(self, record: Record, complaints: list[str]) -> None:
-        data = record.data
-        account = self.accounts.get(data["account_id"])
-        if account is None:
-            complaints.append(f"{record} is about an account that nobody opened")
-            return
-        for name, sign in zip(("balance_minor", "available_minor"), MOVES[record.name], strict=True):
-            account[name] += sign * data["amount_minor"]
-            if account[name] != data.get(name, account["balance_minor"]):
-                complaints.append(f"{record} says {name} {data[name]}, and added up it is {account[name]}")
-        if account["currency"] != data["currency"]:
-            complaints.append(f"{record} is in {data['currency']}")
+
+def move(account: dict, record: Record, complaints: list[str]) -> None:
+    """Adds to an account what a record says, and looks whether that comes to what the record says of it."""
+    data = record.data
+    for name, sign in zip(("balance_minor", "available_minor"), MOVES[record.name], strict=True):
+        account[name] += sign * data["amount_minor"]
+        # From before there were holds: all of the balance is available.
+        said = data.get(name, data["balance_minor"])
+        if account[name] != said:
+            complaints.append(f"{record} says {name} {said}, and added up it is {account[name]}")
+    if account["currency"] != data["currency"]:
+        complaints.append(f"{record} is in {data['currency']}, and its account in {account['currency']}")

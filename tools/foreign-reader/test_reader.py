@@ -3,6 +3,8 @@ records made by hand: no Kafka is needed."""
 
 import json
 import pathlib
+import shutil
+import tempfile
 import unittest
 import uuid
 
@@ -96,6 +98,28 @@ class Balances(unittest.TestCase):
         _, complaints = told(opened(), deposited(2, 1, 150))
         self.assertRegex("".join(complaints), "says balance_minor 150, and added up it is 100")
 
+    def test_an_amount_that_is_not_what_was_moved_is_told_wherever_it_leads(self):
+        held = {"account_id": ACCOUNT, "transfer_id": ACCOUNT, "amount_minor": 30, "currency": "EUR",
+                "balance_minor": 100, "available_minor": 71}  # fmt: skip
+        _, complaints = told(opened(), deposited(2, 1, 100), record(3, 2, "funds-held", held))
+        self.assertRegex("".join(complaints), "says available_minor 71, and added up it is 70")
+        # A deposit from before there were holds says nothing of what is available: it is the balance.
+        held["available_minor"] = 70
+        _, complaints = told(opened(), deposited(2, 1, 100), record(3, 2, "funds-held", held), deposited(4, 3, 200))
+        self.assertRegex("".join(complaints), "says available_minor 200, and added up it is 170")
+        value = {"account_id": ACCOUNT, "amount_minor": 100, "currency": "JPY", "balance_minor": 100}
+        _, complaints = told(opened(), record(2, 1, "funds-deposited", value))
+        self.assertRegex("".join(complaints), "is in JPY, and its account in EUR")
+
+    def test_what_is_about_nothing_is_told_and_the_rest_is_read(self):
+        _, complaints = told(deposited(1, 0, 100), record(2, 1, "account-closed", {"account_id": ACCOUNT}))
+        self.assertEqual([complaint.rsplit(" is ", 1)[1] for complaint in complaints],
+                         ["about an account that nobody opened"] * 2)  # fmt: skip
+
+    def test_a_version_of_a_stream_comes_once(self):
+        _, complaints = told(opened(), deposited(2, 1, 100, ce_streamversion="1"))
+        self.assertRegex("".join(complaints), "is version 1 of account-.*, after 1")
+
 
 class Contracts(unittest.TestCase):
     def test_what_is_not_as_the_contract_says_is_told(self):
@@ -118,6 +142,35 @@ class Contracts(unittest.TestCase):
             self.assertEqual(len(complaints), 1, (finding, complaints))
             self.assertRegex(complaints[0], finding)
             self.assertEqual(result["records"], 0)
+
+    def test_every_header_that_must_be_there_is_missed(self):
+        for name in (
+            "content-type", "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time", "ce_partitionkey",
+            "ce_sequence", "ce_previous", "ce_streamversion", "ce_correlationid", "ce_actor", "ce_dataschema", "traceparent",
+        ):  # fmt: skip
+            result, complaints = told(opened(**{name.replace("-", "_"): None}))
+            self.assertEqual((len(complaints), result["records"]), (1, 0), name)
+            self.assertRegex(complaints[0], f"'{name}'|is a None, of which the contract knows nothing there")
+
+    def test_a_header_twice_is_told(self):
+        topic, place, key, headers, value = opened()
+        _, complaints = told((topic, place, key, [*headers, headers[2]], value))
+        self.assertRegex("".join(complaints), "has a header twice")
+
+    def test_a_schema_with_another_field_is_told(self):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = pathlib.Path(folder) / "contract"
+            shutil.copytree(SERVICES / "accounts" / "contract", copy)
+            path = copy / "schemas" / "bank.accounts.account-opened.v1.json"
+            schema = json.loads(path.read_text(encoding="utf-8"))
+            schema["properties"]["owner"] = schema["properties"].pop("holder")
+            schema["required"] = ["account_id", "owner", "currency"]
+            path.write_text(json.dumps(schema), encoding="utf-8")
+            topic = Contract([copy]).topics[TOPIC.name]
+        _, *rest = opened()
+        _, complaints = told((topic, *rest))
+        self.assertEqual(len(complaints), 1)
+        self.assertRegex(complaints[0], "account-opened.v1: the value .*'owner' is a required property")
 
     def test_a_key_is_on_one_partition(self):
         _, complaints = told(opened(), deposited(2, 1, 100, partition=4))

@@ -38,13 +38,18 @@ def main(requirements: pathlib.Path, folder: pathlib.Path) -> int:
 def install(requirements: pathlib.Path, folder: pathlib.Path, python: pathlib.Path) -> bool:
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     pip += ["--timeout", str(REQUEST_S_MAX), "--retries", "1", "--require-hashes", "-r", requirements]
-    for step in ([sys.executable, "-m", "venv", folder], pip):
+    venv = [sys.executable, "-m", "venv", folder]
+    for step, hint in (
+        (venv, "Python makes no virtual environment: install its `venv`"),
+        (pip, f"pip cannot have the packages of {requirements.name}: look whether their registry answers"),
+    ):
         try:
-            done = subprocess.run(step, stdout=sys.stderr, timeout=INSTALL_S_MAX)
+            done = subprocess.run(step, stdout=sys.stderr, timeout=INSTALL_S_MAX).returncode == 0
         except subprocess.TimeoutExpired:
-            print(f"not installed within {INSTALL_S_MAX} s", file=sys.stderr)
-            return False
-        if done.returncode != 0:
+            print(f"not within {INSTALL_S_MAX} s", file=sys.stderr)
+            done = False
+        if not done:
+            print(hint, file=sys.stderr)
             return False
     return True
 

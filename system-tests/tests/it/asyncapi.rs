@@ -3,11 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use local_services::{home, lacking};
+use system_tests::Process;
 
 const STORY: &str = "the_asyncapi_projects_parser_reads_every_contract";
 /// What the parser is installed from.
@@ -17,8 +19,15 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// How long the parser may take to be installed, once.
+const INSTALL_MAX: Duration = Duration::from_secs(180);
+/// In which npm says why it failed; it goes on with where in its code that was.
+const CAUSE_LINES_MAX: usize = 4;
+/// So that a registry that is away is no longer waited for than it takes to say so: requests of at most 20 s, tried twice.
+const PATIENCE: [&str; 6] = ["--fetch-timeout", "20000", "--fetch-retries", "1", "--fetch-retry-mintimeout", "1000"];
+
 /// The folder of the parser, installed once; `None`: it cannot be, and the story is skipped.
-fn parser() -> anyhow::Result<Option<PathBuf>> {
+async fn parser() -> anyhow::Result<Option<PathBuf>> {
     let (tools, folder) = (repository().join("tools/asyncapi"), home()?.join("asyncapi"));
     fs::create_dir_all(&folder)?;
     let lock = fs::OpenOptions::new().create(true).append(true).open(folder.with_extension("lock"))?;
@@ -32,10 +41,18 @@ fn parser() -> anyhow::Result<Option<PathBuf>> {
     }
     // Nothing that is fetched runs before it is asked to.
     let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"];
-    match Command::new("npm").args(install).current_dir(&folder).output() {
-        Ok(Output { status, .. }) if status.success() => {}
-        Ok(failed) => return Ok(lacking(STORY, &String::from_utf8_lossy(&failed.stderr))),
-        Err(error) => return Ok(lacking(STORY, &format!("npm: {error}"))),
+    let mut npm = Command::new("npm");
+    npm.args(install).args(PATIENCE).current_dir(&folder);
+    let why = match Process::start(npm, &folder, "npm") {
+        Err(error) => Some(format!("npm cannot be started, install Node: {error:#}")),
+        Ok(npm) => {
+            let ended = npm.end_within(INSTALL_MAX).await?;
+            let cause: Vec<&str> = ended.stderr.lines().take(CAUSE_LINES_MAX).collect();
+            (!ended.status.success()).then(|| format!("npm, {}: {}", ended.status, cause.join("\n")))
+        }
+    };
+    if let Some(why) = why {
+        return Ok(lacking(STORY, &format!("the AsyncAPI project's parser cannot be installed: {why}")));
     }
     fs::write(installed, wanted)?;
     Ok(Some(folder))
@@ -47,9 +64,9 @@ fn judge(parser: &Path, documents: &[PathBuf]) -> anyhow::Result<(bool, String)>
     Ok((judged.status.success(), String::from_utf8_lossy(&said).into_owned()))
 }
 
-#[test]
-fn the_asyncapi_projects_parser_reads_every_contract() -> anyhow::Result<()> {
-    let Some(parser) = parser()? else { return Ok(()) };
+#[tokio::test]
+async fn the_asyncapi_projects_parser_reads_every_contract() -> anyhow::Result<()> {
+    let Some(parser) = parser().await? else { return Ok(()) };
     let services = repository().join("services").canonicalize()?;
     let contracts = ["accounts", "transfers"].map(|service| services.join(service).join("contract"));
     let documents = contracts.each_ref().map(|contract| contract.join("asyncapi.yaml"));
