@@ -8,6 +8,7 @@ use std::{
 use factum::bus::BusError;
 use rdkafka::{
     ClientConfig, ClientContext,
+    client::Client,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::ConsumerContext,
     error::KafkaError,
@@ -22,6 +23,10 @@ const SOCKET_TIMEOUT: Duration = Duration::from_secs(10);
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(1);
 /// How often the list of topics and leaders is fetched anew.
 const METADATA_EVERY: Duration = Duration::from_secs(3);
+/// The longest a client is asked whether it knows brokers: one that lost its connections has new ones within that.
+const KNOWS_WITHIN: Duration = Duration::from_secs(2);
+/// How long nothing may come of a client before it is asked whether it knows brokers.
+pub(crate) const SILENT_MAX: Duration = Duration::from_secs(2);
 /// The longest a client waits for its threads to end before it leaves them to themselves.
 const END_WITHIN: Duration = Duration::from_secs(10);
 
@@ -146,6 +151,18 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => tracing::debug!(facility, "librdkafka: {message}"),
         _ => tracing::trace!(facility, "librdkafka: {message}"),
     }
+}
+
+/// Whether a client has brokers to ask. One that asked a cluster that was just coming up was told that there are none, has
+/// forgotten those it knew, and looks for no others, for minutes or for good
+/// (<https://github.com/confluentinc/librdkafka/issues/5301>). All that helps is another client. Blocks.
+pub(crate) fn knows_brokers<C: ClientContext>(client: &Client<C>, topic: &str) -> bool {
+    client.fetch_metadata(Some(topic), KNOWS_WITHIN).is_ok_and(|told| !told.brokers().is_empty())
+}
+
+/// What is said of a client that knows none while others reach the cluster.
+pub(crate) fn forgot_brokers() -> BusError {
+    BusError::Unavailable("this client has forgotten its brokers: another one takes its place".into())
 }
 
 /// Makes a client; what is misspelt among its properties is told by name.

@@ -8,14 +8,16 @@ use std::{
 
 use factum::bus::{BusError, Offset, Record, TopicPartition};
 use rdkafka::{
-    ClientConfig, Message, TopicPartitionList,
+    ClientConfig, ClientContext, Message, TopicPartitionList,
+    client::Client,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
+    types::RDKafkaErrorCode,
 };
 
 use crate::{
     OptionError,
-    client::{Common, Told, create, create_later, lock},
+    client::{Common, Told, create, create_later, knows_brokers, lock},
     failure::{is_unknown_topic, of_topic, timed_out, unavailable},
     record::{offset_of, raw_offset, received},
 };
@@ -32,7 +34,8 @@ const STEP_BACK_MAX: u64 = 10_000;
 /// A client that belongs to no group, and what it knows.
 pub(crate) struct Looker {
     common: Arc<Common>,
-    client: BaseConsumer<Told>,
+    /// None: the last one got no answer.
+    client: Mutex<Option<Arc<BaseConsumer<Told>>>>,
     known: Mutex<HashMap<Arc<str>, (u32, Instant)>>,
     tail_readers: Mutex<Vec<BaseConsumer<Told>>>,
 }
@@ -47,21 +50,59 @@ pub(crate) struct Ends {
 impl Looker {
     pub(crate) fn new(common: Arc<Common>) -> Result<Self, OptionError> {
         let client = create(&config(&common), Told)?;
+        let client = Mutex::new(Some(Arc::new(client)));
         Ok(Self { common, client, known: Mutex::default(), tail_readers: Mutex::default() })
+    }
+
+    /// Asks the brokers something. A client that gets no answer asks no more: it may have forgotten them all. Blocks.
+    fn ask<T>(
+        &self,
+        what: &'static str,
+        topic: &Arc<str>,
+        question: impl FnOnce(&BaseConsumer<Told>) -> Result<T, KafkaError>,
+    ) -> Result<T, BusError> {
+        self.common.open()?;
+        let client = match &mut *lock(&self.client) {
+            Some(client) => client.clone(),
+            none => none.insert(Arc::new(create_later(&config(&self.common), Told)?)).clone(),
+        };
+        let answer = question(&client).map_err(|error| of_topic(what, topic, error));
+        // Errors that nobody else would take out of its queue.
+        client.poll(Duration::ZERO);
+        if matches!(answer, Err(BusError::Unavailable(_))) {
+            lock(&self.client).take_if(|now| Arc::ptr_eq(now, &client));
+            // It waits for its threads.
+            self.common.spawn("kafka-looker-end", move || drop(client));
+        }
+        answer
+    }
+
+    /// Whether a client hears nothing because it knows nobody whom it could ask, although the brokers answer. Blocks.
+    pub(crate) fn is_forgotten<C: ClientContext>(&self, client: &Client<C>, topic: &Arc<str>) -> bool {
+        let outside = self.common.outside(topic);
+        let answers = |looker: &BaseConsumer<Told>| match knows_brokers(looker.client(), &outside) {
+            true => Ok(()),
+            false => Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure)),
+        };
+        // The last question again: the first was perhaps asked just before the brokers were back.
+        !knows_brokers(client, &outside)
+            && self.ask("asking for brokers", topic, answers).is_ok()
+            && !knows_brokers(client, &outside)
     }
 
     /// How many partitions a topic has. Blocks.
     pub(crate) fn partitions(&self, topic: &str) -> Result<u32, BusError> {
-        self.common.open()?;
-        let name: Arc<str> = topic.into();
-        let looked = self.client.fetch_metadata(Some(&self.common.outside(topic)), LOOK_WITHIN);
-        // Errors that nobody else would take out of its queue.
-        self.client.poll(Duration::ZERO);
-        let metadata = looked.map_err(|error| of_topic("asking for a topic", &name, error))?;
+        let (name, what): (Arc<str>, _) = (topic.into(), "asking for a topic");
+        let metadata = self.ask(what, &name, |client| {
+            let told = client.fetch_metadata(Some(&self.common.outside(topic)), LOOK_WITHIN)?;
+            // So it is for a moment while a cluster comes up; this client has forgotten its brokers by now.
+            let nobody = told.brokers().is_empty();
+            if nobody { Err(KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerNotAvailable)) } else { Ok(told) }
+        })?;
         let found = metadata.topics().first().ok_or_else(|| BusError::UnknownTopic(name.clone()))?;
         if let Some(error) = found.error() {
             lock(&self.known).remove(&name);
-            return Err(of_topic("asking for a topic", &name, KafkaError::MetadataFetch(error.into())));
+            return Err(of_topic(what, &name, KafkaError::MetadataFetch(error.into())));
         }
         // As many as TopicSpec allows: far below 4 G.
         let partitions = found.partitions().len() as u32;
@@ -97,13 +138,12 @@ impl Looker {
     pub(crate) fn ends(&self, partition: &TopicPartition) -> Result<Ends, BusError> {
         self.exists(partition)?;
         let (topic, number) = self.outside(partition);
-        let looked = self.client.fetch_watermarks(&topic, number, LOOK_WITHIN);
-        self.client.poll(Duration::ZERO);
-        let (low, high) = looked.map_err(|error| {
-            if error.rdkafka_error_code().is_some_and(is_unknown_topic) {
+        let what = "asking where a partition ends";
+        let asked = self.ask(what, &partition.topic, |client| client.fetch_watermarks(&topic, number, LOOK_WITHIN));
+        let (low, high) = asked.inspect_err(|error| {
+            if matches!(error, BusError::UnknownTopic(_)) {
                 self.forget(&partition.topic);
             }
-            of_topic("asking where a partition ends", &partition.topic, error)
         })?;
         Ok(Ends { earliest: offset_of(low), next: offset_of(high) })
     }

@@ -19,7 +19,7 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use crate::{
-    client::{Common, create_later, lock, log},
+    client::{Common, SILENT_MAX, create_later, forgot_brokers, knows_brokers, lock, log},
     failure::{of_topic, timed_out},
     looker::{Looker, number_of},
     record::{bytes_of, headers_of, offset_of},
@@ -99,8 +99,17 @@ const IDLE_MAX: usize = 2;
 
 /// A client and where its deliveries are noted.
 struct Sender {
-    client: ThreadedProducer<Context>,
+    client: Arc<ThreadedProducer<Context>>,
     deliveries: Arc<Deliveries>,
+    /// Where it sent to last.
+    topic: Option<Arc<str>>,
+}
+
+impl Sender {
+    /// Whether it has brokers to send to, as far as is known. Blocks.
+    fn knows_brokers(&self, common: &Common) -> bool {
+        self.topic.as_ref().is_none_or(|topic| knows_brokers(self.client.client(), &common.outside(topic)))
+    }
 }
 
 impl Idle {
@@ -126,15 +135,17 @@ impl KafkaProducer {
     pub(crate) fn new(common: Arc<Common>, looker: Arc<Looker>, idle: Arc<Idle>) -> Result<Self, BusError> {
         common.open()?;
         let kept = lock(&idle.0).pop();
-        let sender = match kept {
-            Some(sender) => sender,
-            None => {
+        let sender = match kept.map(|kept| Ending { common: common.clone(), sender: Some(kept) }) {
+            // It may have been idle for long.
+            Some(kept) if kept.get().knows_brokers(&common) => kept.keep(),
+            _ => {
                 let deliveries = Arc::new(Deliveries::default());
-                Sender { client: create_later(&config(&common), Context(deliveries.clone()))?, deliveries }
+                let client = create_later(&config(&common), Context(deliveries.clone()))?;
+                Some(Sender { client: Arc::new(client), deliveries, topic: None })
             }
         };
         let record_bytes_max = record_bytes_max(&common);
-        Ok(Self { common, looker, idle, sender: Some(sender), record_bytes_max })
+        Ok(Self { common, looker, idle, sender, record_bytes_max })
     }
 
     async fn send(&mut self, records: Vec<(TopicPartition, NewRecord)>) -> Result<Vec<Offset>, BusError> {
@@ -151,7 +162,8 @@ impl KafkaProducer {
         self.all_exist(&records).await?;
         // Out of its place while it sends: a call that is given up midway leaves none.
         let given_up = || BusError::Unavailable("an earlier call failed or was given up: take a new producer".into());
-        let sender = self.sender.take().ok_or_else(given_up)?;
+        let mut sender = self.sender.take().ok_or_else(given_up)?;
+        sender.topic = records.last().map(|(partition, _)| partition.topic.clone());
         *lock(&sender.deliveries.state) =
             Batch { offsets: vec![Offset::default(); records.len()], left: records.len(), failed: None };
         let ending = Ending { common: self.common.clone(), sender: Some(sender) };
@@ -179,7 +191,7 @@ impl KafkaProducer {
 
     async fn deliver(
         &self,
-        Sender { client, deliveries }: &Sender,
+        Sender { client, deliveries, topic: last }: &Sender,
         records: &[(TopicPartition, NewRecord)],
     ) -> Result<Vec<Offset>, BusError> {
         let mut topic = String::new();
@@ -215,8 +227,19 @@ impl KafkaProducer {
                     return Ok(std::mem::take(&mut batch.offsets));
                 }
             }
-            deliveries.all_back.notified().await;
+            if tokio::time::timeout(SILENT_MAX, deliveries.all_back.notified()).await.is_err()
+                && let Some(topic) = last
+            {
+                self.asks_brokers(client.clone(), topic.clone()).await?;
+            }
         }
+    }
+
+    /// Nothing came back for a while: an error if that is because the client knows nobody.
+    async fn asks_brokers(&self, client: Arc<ThreadedProducer<Context>>, topic: Arc<str>) -> Result<(), BusError> {
+        let looker = self.looker.clone();
+        let forgot = move || if looker.is_forgotten(client.client(), &topic) { Err(forgot_brokers()) } else { Ok(()) };
+        blocking(forgot).await
     }
 
     fn failure(&self, topic: &Arc<str>, error: KafkaError) -> BusError {

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use factum::bus::{Assignment, BusError, ConsumerOptions, Offset, Record, TopicPartition};
@@ -20,7 +20,7 @@ use rdkafka::{
 
 use super::state::{Shared, Todo};
 use crate::{
-    client::{Common, create_later, log},
+    client::{Common, SILENT_MAX, create_later, forgot_brokers, log},
     failure::{ends_consumer, unavailable},
     looker::{Looker, number_of},
     record::{raw_offset, received},
@@ -124,8 +124,9 @@ pub(super) fn start(
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         client.subscribe(&names).map_err(|error| unavailable("joining a group", error))?;
     }
-    let worker =
-        Worker { client, common: common.clone(), looker, shared, names: HashMap::new(), stopped: HashSet::new() };
+    let topic = options.topics.first().cloned();
+    let (common, names, stopped) = (common.clone(), HashMap::new(), HashSet::new());
+    let worker = Worker { client, common: common.clone(), looker, shared, topic, names, stopped };
     common.spawn("kafka-consumer", move || {
         // Whatever ends it, the reader does not wait for a thread that is gone.
         let _gone = Gone(worker.shared.clone());
@@ -147,6 +148,8 @@ struct Worker {
     common: Arc<Common>,
     looker: Arc<Looker>,
     shared: Arc<Shared>,
+    /// One that it reads.
+    topic: Option<Arc<str>>,
     /// Topics by their names on the broker.
     names: HashMap<String, Arc<str>>,
     /// Partitions that librdkafka may have stopped reading.
@@ -158,6 +161,7 @@ type Run = (TopicPartition, Vec<Record>);
 
 impl Worker {
     fn run(mut self) {
+        let mut heard = Instant::now();
         loop {
             let todo = self.shared.todo();
             if todo.ends || self.common.open().is_err() {
@@ -168,8 +172,16 @@ impl Worker {
             for error in errors {
                 self.note(error);
             }
-            if !any {
+            if any {
+                heard = Instant::now();
+            } else {
                 self.shared.wait(if again { AGAIN_AFTER } else { LOOK_EVERY });
+            }
+            if heard.elapsed() > SILENT_MAX {
+                heard = Instant::now();
+                if self.topic.as_ref().is_some_and(|topic| self.looker.is_forgotten(self.client.client(), topic)) {
+                    self.shared.failed(forgot_brokers());
+                }
             }
         }
         // Leaving the group gives up what it has at once: there is no reader any more.

@@ -4,6 +4,7 @@ mod broker;
 mod contract;
 mod forgetful;
 mod options;
+mod paused;
 mod tails;
 // `cfg(test)` tells clippy that the helpers in here are tests too.
 #[cfg(test)]
