@@ -1,7 +1,10 @@
 //! `cargo xtask bank`: Kafka and the three services of the reference system as processes on this machine.
 
 use std::{
-    fs,
+    env,
+    fs::{self, File, OpenOptions},
+    io,
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -44,6 +47,9 @@ pub struct Options {
     /// Optimised.
     #[arg(long)]
     release: bool,
+    /// Builds nothing: the programs beside this one are started as they are.
+    #[arg(long, conflicts_with = "release")]
+    no_build: bool,
 }
 
 /// Runs the bank until Ctrl-C or SIGTERM, or until a process ends by itself.
@@ -51,45 +57,99 @@ pub struct Options {
 /// # Errors
 /// Without Java or Maven; when something does not start, ends by itself, or does not stop.
 pub fn bank(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let profile = if options.release { "release" } else { "debug" };
-    let mut build = vec!["build"];
-    build.extend(SERVICES.iter().flat_map(|(name, _)| ["--package", name]));
-    build.extend(options.release.then_some("--release"));
-    cargo(root, &build)?;
-    let target = target_folder(root)?;
-    let folder = options.folder.clone().unwrap_or_else(|| target.join("xtask-bank"));
-    if options.fresh && folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    }
+    let programs = if options.no_build { beside_this()? } else { built(root, options.release)? };
+    let folder = match &options.folder {
+        Some(folder) => folder.clone(),
+        None => target_folder(root)?.join("xtask-bank"),
+    };
     let (told, stop) = channel();
     ctrlc::set_handler(move || {
         // Nobody listens any more: it is stopping already.
         let _ = told.send(());
     })?;
-    let mut bank = Bank::new(options.port_base, folder)?;
-    let outcome = bank.run(&target.join(profile), &stop);
+    let mut bank = Bank::new(options.port_base, folder, options.fresh)?;
+    let outcome = bank.run(&programs, &stop);
     let stopped = bank.stop();
     outcome.and(stopped)
+}
+
+fn beside_this() -> anyhow::Result<PathBuf> {
+    let this = env::current_exe().context("the path of this program")?;
+    Ok(this.parent().context("the folder of this program")?.to_owned())
+}
+
+fn built(root: &Path, release: bool) -> anyhow::Result<PathBuf> {
+    let mut build = vec!["build"];
+    build.extend(SERVICES.iter().flat_map(|(name, _)| ["--package", name]));
+    build.extend(release.then_some("--release"));
+    cargo(root, &build)?;
+    Ok(target_folder(root)?.join(if release { "release" } else { "debug" }))
+}
+
+/// Below the bank's folder: what Kafka keeps, and what the services keep.
+const KAFKA: &str = "kafka";
+const DATA: &str = "data";
+
+fn log(folder: &Path, service: &str) -> PathBuf {
+    folder.join(format!("{service}.log"))
+}
+
+/// Makes the folder; nobody else runs a bank in it as long as the file is open.
+fn locked(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("lock");
+    let open = || {
+        fs::create_dir_all(folder)?;
+        OpenOptions::new().create(true).append(true).open(&path)
+    };
+    let lock = open().with_context(|| path.display().to_string())?;
+    let taken = lock.try_lock();
+    ensure!(taken.is_ok(), "another bank runs in {}: end it, or name another --folder", folder.display());
+    Ok(lock)
+}
+
+/// Removes what a bank has written, and nothing else that the folder may hold.
+fn forget(folder: &Path) -> anyhow::Result<()> {
+    let folders = [KAFKA, DATA].map(|name| folder.join(name)).map(|path| (fs::remove_dir_all(&path), path));
+    let logs = SERVICES.map(|(name, _)| log(folder, name)).map(|path| (fs::remove_file(&path), path));
+    for (removed, path) in folders.into_iter().chain(logs) {
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| path.display().to_string());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 struct Bank {
     port_base: u16,
     folder: PathBuf,
     services: Vec<(&'static str, Owned)>,
-    // Dropped last.
+    // Dropped after the services.
     kafka: Kafka,
+    // And after everything that writes to the folder, of which this is the lock.
+    _lock: File,
 }
 
 impl Bank {
-    fn new(port_base: u16, folder: PathBuf) -> anyhow::Result<Self> {
+    fn new(port_base: u16, folder: PathBuf, fresh: bool) -> anyhow::Result<Self> {
         let last = SERVICES.iter().map(|(_, port)| port).max().copied().unwrap_or_default();
         ensure!(port_base.checked_add(last).is_some(), "there are no ports above {port_base}: choose a lower base");
-        let kafka = Kafka::prepare(KafkaOptions::new(folder.join("kafka")))?;
-        Ok(Self { port_base, folder, services: Vec::new(), kafka })
+        let lock = locked(&folder)?;
+        for port in SERVICES.map(|(_, above)| port_base + above) {
+            let taken = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+            ensure!(!taken, "something else listens on port {port}: end it, or choose another --port-base");
+        }
+        if fresh {
+            forget(&folder)?;
+        }
+        let kafka = Kafka::prepare(KafkaOptions::new(folder.join(KAFKA)))?;
+        Ok(Self { port_base, folder, services: Vec::new(), kafka, _lock: lock })
     }
 
     fn log(&self, service: &str) -> PathBuf {
-        self.folder.join(format!("{service}.log"))
+        log(&self.folder, service)
     }
 
     fn run(&mut self, programs: &Path, stop: &Receiver<()>) -> anyhow::Result<()> {
@@ -98,10 +158,9 @@ impl Bank {
         println!("kafka       {:<32} {}", self.kafka.bootstrap(), self.kafka.said().display());
         for (name, port) in SERVICES {
             let port = self.port_base + port;
-            ensure!(!is_ready(port), "something else answers on port {port}: choose another --port-base");
             let mut command = Command::new(programs.join(name));
             command.args(["--kafka", &self.kafka.bootstrap(), "--port", &port.to_string()]);
-            command.arg("--data").arg(self.folder.join("data"));
+            command.arg("--data").arg(self.folder.join(DATA));
             let log = self.log(name);
             let process = Owned::start(&command, &log).with_context(|| format!("starting {name}"))?;
             self.services.push((name, process));

@@ -1,6 +1,9 @@
 //! `cargo xtask services`: a Kafka that stays on this machine until it is ended, for tests and trials.
 
-use std::process::Command;
+use std::{
+    fs::{File, OpenOptions},
+    process::Command,
+};
 
 use anyhow::Context as _;
 use local_services::{KAFKA_VARIABLE, Kafka, KafkaOptions, Left, REQUIRED_VARIABLE, home};
@@ -10,6 +13,7 @@ use local_services::{KAFKA_VARIABLE, Kafka, KafkaOptions, Left, REQUIRED_VARIABL
 /// # Errors
 /// Without Java or Maven; when it does not start.
 pub fn up() -> anyhow::Result<()> {
+    let _turn = turn()?;
     let left = match Left::find()? {
         Some(left) => left,
         None => start()?,
@@ -26,7 +30,24 @@ fn start() -> anyhow::Result<Left> {
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
     }
-    Ok(Kafka::prepare(KafkaOptions::new(folder))?.start_and_leave(Left::tell)?)
+    let started = Kafka::prepare(KafkaOptions::new(folder))?.start_and_leave(Left::tell);
+    if started.is_err() {
+        // What went wrong says more than that this did, too.
+        let _ = Left::forget();
+    }
+    Ok(started?)
+}
+
+/// Those who start or end it take turns: two that found nothing running would start two, and lose one.
+fn turn() -> anyhow::Result<File> {
+    let home = home()?;
+    let path = home.join("services.lock");
+    let lock = || {
+        std::fs::create_dir_all(&home)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        file.lock().map(|()| file)
+    };
+    lock().with_context(|| path.display().to_string())
 }
 
 /// Ends what [`up`] started.
@@ -34,15 +55,16 @@ fn start() -> anyhow::Result<Left> {
 /// # Errors
 /// When it does not end.
 pub fn down() -> anyhow::Result<()> {
+    let _turn = turn()?;
     println!("{}", if down_quietly()? { "Kafka has ended" } else { "nothing ran" });
     Ok(())
 }
 
 fn down_quietly() -> anyhow::Result<bool> {
     let Some(left) = Left::told()? else { return Ok(false) };
-    left.end()?;
+    let ran = left.end()?;
     Left::forget()?;
-    Ok(true)
+    Ok(ran)
 }
 
 /// Prints what runs; `json` for scripts.

@@ -105,10 +105,10 @@ impl Drop for Owned {
 }
 
 /// Starts `program` so that it outlives whoever started it.
-pub fn start_unowned(program: &mut Command, log: &Path) -> io::Result<u32> {
+pub fn start_unowned(program: &mut Command, log: &Path) -> io::Result<Child> {
     let out = OpenOptions::new().create(true).append(true).open(log)?;
     let program = program.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).process_group(0);
-    Ok(program.spawn()?.id())
+    program.spawn()
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ mod apart;
 mod away;
 mod foreign_reader;
 mod forgot;
+mod in_one;
 mod journey;
 mod killed;
 mod restored;
+mod services;
 mod settings;
 mod standby;
 

@@ -139,13 +139,18 @@ impl Kafka {
     /// process ends meanwhile: [`Left::tell`], for everyone.
     ///
     /// # Errors
-    /// As [`Kafka::start`], and of `tell`.
+    /// As [`Kafka::start`], and of `tell`; it does not run then.
     pub fn start_and_leave(mut self, tell: impl FnOnce(&Left) -> Result<(), Error>) -> Result<Left, Error> {
         let (properties, log) = (self.configured()?, self.said());
-        let pid = start_unowned(&mut self.fetched.broker(&properties)?, &log).map_err(Error::file(&log))?;
-        let left = Left { bootstrap: self.bootstrap(), pid, folder: self.folder.clone() };
-        tell(&left)?;
-        self.comes_up(|_| true)?;
+        let mut broker = start_unowned(&mut self.fetched.broker(&properties)?, &log).map_err(Error::file(&log))?;
+        let left = Left { bootstrap: self.bootstrap(), pid: broker.id(), folder: self.folder.clone() };
+        let up = tell(&left).and_then(|()| self.comes_up(|_| matches!(broker.try_wait(), Ok(None))));
+        if up.is_err() {
+            // Nobody would look for one that was said not to be there. One that has ended is of no account.
+            let _ = broker.kill();
+            let _ = broker.wait();
+        }
+        up?;
         Ok(left)
     }
 
@@ -156,7 +161,7 @@ impl Kafka {
         Ok(path)
     }
 
-    fn comes_up(&mut self, still_runs: impl Fn(&mut Self) -> bool) -> Result<(), Error> {
+    fn comes_up(&mut self, mut still_runs: impl FnMut(&mut Self) -> bool) -> Result<(), Error> {
         let begun = Instant::now();
         let addresses: Vec<String> = self.listeners.iter().map(Listener::address).collect();
         while !addresses.iter().all(|address| wire::answers(address)) {

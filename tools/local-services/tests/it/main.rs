@@ -1,6 +1,11 @@
 //! A broker of a test's own, through its ends and starts.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use local_services::{Error, Kafka, KafkaOptions, answers, own_kafka_for_tests};
 
@@ -66,8 +71,31 @@ fn a_broker_that_is_left_is_there_for_others_until_it_is_ended() {
     });
     let left = left.unwrap();
     assert!(answers(&left.bootstrap) && told == Some(left.clone()));
-    left.end().unwrap();
-    assert!(!answers(&left.bootstrap));
+    // One that was stopped cannot end by itself.
+    let stopped = Command::new("kill").args(["-s", "STOP", &left.pid.to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert!(left.end().unwrap() && !answers(&left.bootstrap));
     // Nothing is done to whoever has its id now.
-    left.end().unwrap();
+    assert!(!left.end().unwrap());
+}
+
+#[test]
+fn a_broker_that_cannot_be_left_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = KafkaOptions::new(folder.path()).setting("num.partitions", "many");
+    let Some(kafka) = own_kafka_for_tests("a broker cannot be left", options) else { return };
+    let (mut told, begun) = (None, Instant::now());
+    let failed = kafka.start_and_leave(|left| {
+        told = Some(left.clone());
+        Ok(())
+    });
+    let Err(Error::NotUp { within: None, said, .. }) = failed else { panic!("{failed:?}") };
+    assert!(said.contains("num.partitions"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "its end is seen, and not waited for");
+    assert!(!told.unwrap().end().unwrap());
+
+    let Some(kafka) = own("nobody is told of a broker", folder.path()) else { return };
+    let bootstrap = kafka.bootstrap();
+    let untold = kafka.start_and_leave(|_| Err(Error::Ports(1, 2)));
+    assert!(matches!(untold, Err(Error::Ports(1, 2))) && !answers(&bootstrap), "nobody could end it");
 }
